@@ -1,0 +1,82 @@
+"""Stageflow: pipelines of async stages for LLM, voice and agent applications.
+
+This module is the home of every name that it lists; see DESIGN and docs/reference for what each is for.
+"""
+
+from stageflow.context.conversation import Conversation
+from stageflow.context.identity import RunIdentity
+from stageflow.context.pipeline_context import PipelineContext
+from stageflow.context.snapshot import ContextSnapshot
+from stageflow.core.context import StageContext
+from stageflow.core.inputs import StageInputs
+from stageflow.core.kinds import StageKind, StageStatus
+from stageflow.core.output import StageArtifact, StageEvent, StageOutput
+from stageflow.core.stage import Stage
+from stageflow.core.timer import PipelineTimer
+from stageflow.errors import (
+    AmbiguousInputError,
+    CycleDetectedError,
+    DuplicateStageError,
+    PipelineCancelled,
+    PipelineValidationError,
+    StageError,
+    StageExecutionError,
+    StageflowError,
+    StageReturnTypeError,
+    UndeclaredDependencyError,
+)
+from stageflow.events.event import PipelineEvent
+from stageflow.events.sinks import LoggingEventSink, NoOpEventSink, clear_event_sink, get_event_sink, set_event_sink
+from stageflow.execution.pipeline_run import PipelineRun
+from stageflow.execution.results import PipelineResults, StageResult
+from stageflow.pipeline.builder import Pipeline
+from stageflow.pipeline.graph import StageGraph
+from stageflow.pipeline.spec import From, StageSpec, stage
+from stageflow.protocols import EventSink
+
+__all__ = [
+    # Pipelines
+    "From",
+    "Pipeline",
+    "StageGraph",
+    "StageSpec",
+    "stage",
+    # Stages
+    "Stage",
+    "StageArtifact",
+    "StageContext",
+    "StageEvent",
+    "StageInputs",
+    "StageKind",
+    "StageOutput",
+    "StageStatus",
+    # What a run is asked and given
+    "ContextSnapshot",
+    "Conversation",
+    "PipelineContext",
+    "RunIdentity",
+    # A run and its results
+    "PipelineResults",
+    "PipelineRun",
+    "PipelineTimer",
+    "StageResult",
+    # Events
+    "EventSink",
+    "LoggingEventSink",
+    "NoOpEventSink",
+    "PipelineEvent",
+    "clear_event_sink",
+    "get_event_sink",
+    "set_event_sink",
+    # Errors: the rest of the tree is in stageflow.errors
+    "AmbiguousInputError",
+    "CycleDetectedError",
+    "DuplicateStageError",
+    "PipelineCancelled",
+    "PipelineValidationError",
+    "StageError",
+    "StageExecutionError",
+    "StageReturnTypeError",
+    "StageflowError",
+    "UndeclaredDependencyError",
+]

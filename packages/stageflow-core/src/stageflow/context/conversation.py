@@ -1,0 +1,47 @@
+"""The conversation so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Role = Literal["system", "user", "assistant", "tool"]
+ROLES: tuple[str, ...] = get_args(Role)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation. `name` is the speaker's or the tool's, where a provider asks for one."""
+
+    role: Role
+    content: str
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.role not in ROLES:
+            raise ValueError(f"A message's role is one of {', '.join(ROLES)}, not {self.role!r}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Messages, oldest first. It is frozen: adding a message gives a new one."""
+
+    messages: tuple[Message, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "messages", tuple(self.messages))
+
+    def with_message(self, role: Role, content: str, *, name: str | None = None) -> Conversation:
+        """Return a conversation with one message more."""
+        return Conversation((*self.messages, Message(role, content, name)))
+
+    def last(self, role: Role | None = None) -> Message | None:
+        """Return the newest message, or the newest of one role, or None if there is none."""
+        return next((m for m in reversed(self.messages) if role is None or m.role == role), None)
+
+    def __iter__(self) -> Iterator[Message]:
+        return iter(self.messages)
+
+    def __len__(self) -> int:
+        return len(self.messages)

@@ -1,0 +1,24 @@
+"""What a run is given beside its snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from stageflow.context.snapshot import ContextSnapshot
+from stageflow.protocols import EventSink
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineContext:
+    """What a run is given: its snapshot, and the live objects that data cannot hold.
+
+    Attributes:
+        snapshot: What the run is asked.
+        event_sink: Where its events go; beats the current sink of `set_event_sink`.
+        ports: What its stages may use from outside (clients, stores), handed to them as `ctx.ports` as it is.
+    """
+
+    snapshot: ContextSnapshot = field(default_factory=ContextSnapshot)
+    event_sink: EventSink | None = None
+    ports: Any = None

@@ -1,0 +1,244 @@
+"""What a run was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import datetime, timezone
+from typing import Any, NoReturn
+
+from stageflow.context.conversation import Conversation, Message
+from stageflow.context.identity import RunIdentity
+from stageflow.errors import SchemaVersionError, SerializationError
+from stageflow.frozen import EMPTY, for_reader, freeze
+from stageflow.serialization import as_object, check_json, expect
+
+SCHEMA_VERSION = 1
+
+
+class ContextSnapshot:
+    """What a run was asked: frozen all the way down, the same for every stage.
+
+    Args:
+        run_id: Who the run is; a new identity unless given.
+        input_text: What a person typed or said.
+        input: Any typed payload. One that is mutable is copied here, and again each time it is read.
+        input_audio_duration_ms: Length of the audio that `input_text` was heard from, in milliseconds.
+        topology: Name of the pipeline's layout, where an application chooses among several.
+        execution_mode: The application's name for how it runs ("practice", "live").
+        transport: Where the request came from ("websocket", "http", "terminal").
+        conversation: The messages before `input_text`.
+        enrichments: What is known beforehand, by name.
+        extensions: The application's own data, by key.
+        metadata: Anything else; not interpreted.
+        created_at: When the request arrived (aware, UTC); now unless given.
+    """
+
+    __slots__ = (
+        "_enrichments",
+        "_extensions",
+        "_input",
+        "_metadata",
+        "conversation",
+        "created_at",
+        "execution_mode",
+        "input_audio_duration_ms",
+        "input_text",
+        "run_id",
+        "topology",
+        "transport",
+    )
+
+    run_id: RunIdentity
+    input_text: str | None
+    input_audio_duration_ms: float | None
+    topology: str | None
+    execution_mode: str | None
+    transport: str | None
+    conversation: Conversation
+    created_at: datetime
+
+    def __init__(
+        self,
+        *,
+        run_id: RunIdentity | None = None,
+        input_text: str | None = None,
+        input: Any = None,
+        input_audio_duration_ms: float | None = None,
+        topology: str | None = None,
+        execution_mode: str | None = None,
+        transport: str | None = None,
+        conversation: Conversation | None = None,
+        enrichments: Mapping[str, Any] = EMPTY,
+        extensions: Mapping[str, Any] = EMPTY,
+        metadata: Mapping[str, Any] = EMPTY,
+        created_at: datetime | None = None,
+    ) -> None:
+        put = object.__setattr__
+        put(self, "run_id", RunIdentity() if run_id is None else run_id)
+        put(self, "input_text", input_text)
+        put(self, "_input", freeze(input))
+        put(self, "input_audio_duration_ms", input_audio_duration_ms)
+        put(self, "topology", topology)
+        put(self, "execution_mode", execution_mode)
+        put(self, "transport", transport)
+        put(self, "conversation", _NO_CONVERSATION if conversation is None else conversation)
+        put(self, "_enrichments", freeze(enrichments))
+        put(self, "_extensions", freeze(extensions))
+        put(self, "_metadata", freeze(metadata))
+        put(self, "created_at", datetime.now(timezone.utc) if created_at is None else created_at)
+
+    @property
+    def input(self) -> Any:
+        return for_reader(self._input)  # type: ignore[attr-defined]
+
+    @property
+    def enrichments(self) -> Mapping[str, Any]:
+        return for_reader(self._enrichments)  # type: ignore[attr-defined]
+
+    @property
+    def extensions(self) -> Mapping[str, Any]:
+        return for_reader(self._extensions)  # type: ignore[attr-defined]
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        return for_reader(self._metadata)  # type: ignore[attr-defined]
+
+    def replace(self, **changes: Any) -> ContextSnapshot:
+        """Return a snapshot that differs in the fields given, as `dataclasses.replace` does."""
+        return ContextSnapshot(**{**self._fields(), **changes})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the snapshot as JSON-ready data; `from_dict` gives an equal one back.
+
+        Raises:
+            SerializationError: Something in it is not JSON, `input` included; `path` says what.
+        """
+        fields = self._fields()
+        fields["run_id"] = asdict(self.run_id)
+        fields["conversation"] = [asdict(message) for message in self.conversation]
+        fields["created_at"] = self.created_at.isoformat()
+        data = {"schema_version": SCHEMA_VERSION, **fields}
+        return {key: check_json(value, f"$.{key}") for key, value in data.items()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ContextSnapshot:
+        """Read what `to_dict` wrote.
+
+        Raises:
+            SchemaVersionError: A newer Stageflow wrote it.
+            SerializationError: A field is missing, unknown or malformed; `path` says which.
+        """
+        fields = as_object(data, "$")
+        version = expect(fields.pop("schema_version", None), int, "$.schema_version")
+        if version > SCHEMA_VERSION:
+            raise SchemaVersionError(version, SCHEMA_VERSION)
+        for name in fields:
+            if name not in _READERS:
+                raise SerializationError(f"$.{name}", "is not a field of a snapshot")
+        for name in _READERS:
+            if name not in fields:
+                raise SerializationError(f"$.{name}", "is missing")
+        return cls(**{name: read(fields[name], f"$.{name}") for name, read in _READERS.items()})
+
+    def _fields(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _READERS}
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"A ContextSnapshot is frozen; snapshot.replace({name}=...) returns another.")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"A ContextSnapshot is frozen; '{name}' cannot be deleted.")
+
+    def __eq__(self, other: object) -> bool:
+        return self._fields() == other._fields() if isinstance(other, ContextSnapshot) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        shown = (f"{name}={value!r}" for name, value in self._fields().items() if value not in (None, {}, _NO_CONVERSATION))
+        return f"ContextSnapshot({', '.join(shown)})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self._fields(),)
+
+
+def _restore(fields: dict[str, Any]) -> ContextSnapshot:
+    return ContextSnapshot(**fields)
+
+
+_NO_CONVERSATION = Conversation()
+
+
+# --- reading ---------------------------------------------------------------------------------------------------
+
+
+def _text(value: Any, path: str) -> str | None:
+    return None if value is None else expect(value, str, path)
+
+
+def _number(value: Any, path: str) -> float | None:
+    return None if value is None else expect(value, (int, float), path)
+
+
+def _any(value: Any, path: str) -> Any:
+    return check_json(value, path)
+
+
+def _mapping(value: Any, path: str) -> Mapping[str, Any]:
+    return check_json(as_object(value, path), path)
+
+
+def _identity(value: Any, path: str) -> RunIdentity:
+    fields = as_object(value, path)
+    run_id = expect(fields.pop("pipeline_run_id", None), str, f"{path}.pipeline_run_id")
+    for name, part in fields.items():
+        if name not in RunIdentity.__slots__:
+            raise SerializationError(f"{path}.{name}", "is not a field of a run's identity")
+        _text(part, f"{path}.{name}")
+    return RunIdentity(run_id, **fields)
+
+
+def _conversation(value: Any, path: str) -> Conversation:
+    messages: list[Message] = []
+    for position, item in enumerate(expect(value, list, path)):
+        where = f"{path}[{position}]"
+        fields = as_object(item, where)
+        role = expect(fields.pop("role", None), str, f"{where}.role")
+        content = expect(fields.pop("content", None), str, f"{where}.content")
+        name = _text(fields.pop("name", None), f"{where}.name")
+        if fields:
+            raise SerializationError(f"{where}.{next(iter(fields))}", "is not a field of a message")
+        try:
+            messages.append(Message(role, content, name))  # type: ignore[arg-type] - the constructor checks it
+        except ValueError as error:
+            raise SerializationError(f"{where}.role", str(error)) from error
+    return Conversation(tuple(messages))
+
+
+def _moment(value: Any, path: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(expect(value, str, path))
+    except ValueError as error:
+        if isinstance(error, SerializationError):
+            raise
+        raise SerializationError(path, f"{value!r} is not a date and time in ISO 8601") from error
+    if moment.tzinfo is None:
+        raise SerializationError(path, f"{value!r} has no time zone")
+    return moment
+
+
+_READERS: dict[str, Callable[[Any, str], Any]] = {
+    "run_id": _identity,
+    "input_text": _text,
+    "input": _any,
+    "input_audio_duration_ms": _number,
+    "topology": _text,
+    "execution_mode": _text,
+    "transport": _text,
+    "conversation": _conversation,
+    "enrichments": _mapping,
+    "extensions": _mapping,
+    "metadata": _mapping,
+    "created_at": _moment,
+}

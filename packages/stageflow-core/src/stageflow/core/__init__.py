@@ -1,0 +1,1 @@
+"""What the author of a stage meets: kinds, outputs, inputs and the context."""

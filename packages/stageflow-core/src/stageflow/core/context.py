@@ -1,0 +1,106 @@
+"""What a stage sees of its run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from stageflow.context.pipeline_context import PipelineContext
+from stageflow.context.snapshot import ContextSnapshot
+from stageflow.core.inputs import StageInputs
+from stageflow.core.timer import PipelineTimer
+from stageflow.events.emitter import Emitter
+from stageflow.events.sinks import NO_SINK
+from stageflow.protocols import EventSink
+from stageflow.serialization import as_object, check_json
+
+
+class RunScope:
+    """What the stages of one run share. The run owns and changes it; a stage reads it through its StageContext.
+
+    Attributes:
+        emitter: None while nobody listens, so that events cost nothing.
+        stopping: Why the run is ending before its stages are done; None while it is not.
+    """
+
+    __slots__ = ("context", "emitter", "stopping", "timer")
+
+    def __init__(self, context: PipelineContext, emitter: Emitter | None) -> None:
+        self.context = context
+        self.emitter = emitter
+        self.timer = PipelineTimer()
+        self.stopping: str | None = None
+
+
+class StageContext:
+    """What one stage sees of its run.
+
+    Attributes:
+        stage_name: The name that the stage has in this pipeline.
+        inputs: The outputs of its declared dependencies.
+        attempt: Counts from 1.
+    """
+
+    __slots__ = ("_scope", "inputs", "stage_name")
+
+    attempt: int = 1
+
+    def __init__(self, scope: RunScope, stage_name: str, inputs: StageInputs) -> None:
+        self._scope = scope
+        self.stage_name = stage_name
+        self.inputs = inputs
+
+    @property
+    def snapshot(self) -> ContextSnapshot:
+        """What the run was asked."""
+        return self._scope.context.snapshot
+
+    @property
+    def ports(self) -> Any:
+        """What the run was given as `ports`: clients and other live objects."""
+        return self._scope.context.ports
+
+    @property
+    def timer(self) -> PipelineTimer:
+        """The clock of the run."""
+        return self._scope.timer
+
+    @property
+    def event_sink(self) -> EventSink:
+        """Where the run's events go; a sink that takes nothing if there is none. Prefer `emit_event`."""
+        emitter = self._scope.emitter
+        return NO_SINK if emitter is None or emitter.sink is None else emitter.sink
+
+    @property
+    def idempotency_key(self) -> str:
+        """A key for this stage of this run, the same for each attempt: give it to services that ask for one."""
+        return f"{self._scope.context.snapshot.run_id.pipeline_run_id}:{self.stage_name}"
+
+    def emit_event(self, type: str, data: Mapping[str, Any] | None = None) -> None:
+        """Publish an event of the stage's own, with the run's ids and the next sequence number.
+
+        A fault of the sink never reaches the stage; it is counted in `results.events_lost`.
+
+        Raises:
+            SerializationError: Somebody listens, and the data is not JSON-ready.
+        """
+        emitter = self._scope.emitter
+        if emitter is not None:
+            plain = None if data is None else check_json(as_object(data, "$"), "$")
+            emitter.emit(type, stage=self.stage_name, attempt=self.attempt, data=plain)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the run is ending early: work that has not begun should not begin."""
+        return self._scope.stopping is not None
+
+    def raise_if_cancelled(self) -> None:
+        """Raise asyncio.CancelledError if the run is ending early."""
+        if self._scope.stopping is not None:
+            raise asyncio.CancelledError(self._scope.stopping)
+
+    async def checkpoint(self) -> None:
+        """Let others run, then raise asyncio.CancelledError if the run is ending early: for long computations."""
+        await asyncio.sleep(0)
+        self.raise_if_cancelled()

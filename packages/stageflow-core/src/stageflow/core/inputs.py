@@ -1,0 +1,134 @@
+"""What a stage reads of the stages it depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, cast
+
+from stageflow.core.handle import StageRef, name_of
+from stageflow.core.kinds import StageStatus
+from stageflow.core.output import StageOutput, plain, reader_view
+from stageflow.errors import AmbiguousInputError, MissingInputError, StageReturnTypeError, UndeclaredDependencyError
+from stageflow.frozen import FrozenDict
+
+T = TypeVar("T")
+
+Stored = FrozenDict[str, Any] | StageOutput[Any] | None
+"""How a run keeps the outcome of a stage: the data alone where there is nothing else to say, None while there is none."""
+
+
+class StageInputs:
+    """The outputs of the declared dependencies of one stage; reading any other stage is an error, always.
+
+    An optional dependency that ended other than OK reads as absent. What is read cannot be changed for anyone else: it
+    is frozen, or a copy of this stage's own.
+    """
+
+    __slots__ = ("_copies", "_declared", "_outputs", "_stage")
+
+    def __init__(self, outputs: Sequence[Stored], stage: str, declared: Mapping[str, int]) -> None:
+        self._outputs = outputs
+        self._stage = stage
+        self._declared = declared
+        self._copies: dict[str, StageOutput[Any]] | None = None
+
+    def get_from(self, stage: StageRef, key: str, default: Any = None) -> Any:
+        """Return a key of a dependency's data, or the default if the key or the dependency is absent.
+
+        Raises:
+            UndeclaredDependencyError: The stage is not a declared dependency.
+        """
+        try:
+            stored = self._outputs[self._declared[stage]]  # type: ignore[index] - a handle takes the slow way
+        except KeyError:
+            stored = self._stored(stage)
+        if type(stored) is FrozenDict:
+            return stored.get(key, default)
+        output = self._output(stage, stored)
+        return default if output is None else output.data.get(key, default)
+
+    def require_from(self, stage: StageRef, key: str) -> Any:
+        """Return a key of a dependency's data.
+
+        Raises:
+            UndeclaredDependencyError: The stage is not a declared dependency.
+            MissingInputError: Its data has no such key, or it is optional and absent.
+        """
+        try:
+            return self._outputs[self._declared[stage]][key]  # type: ignore[index] - anything else takes the slow way
+        except (KeyError, TypeError):
+            stored = self._stored(stage)
+        output = self._output(stage, stored)
+        if output is None or key not in output.data:
+            raise self._missing(stage, key, stored)
+        return output.data[key]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return a key that exactly one of the declared dependencies holds, or the default if none does.
+
+        Raises:
+            AmbiguousInputError: More than one holds it.
+        """
+        holders = [name for name in self._declared if (found := self.get_output(name)) and key in found.data]
+        if len(holders) > 1:
+            raise AmbiguousInputError(self._stage, key, candidates=holders)
+        return self.get_from(holders[0], key) if holders else default
+
+    def has_output(self, stage: StageRef) -> bool:
+        """Return whether a declared dependency ended OK; a required one always has."""
+        stored = self._stored(stage)
+        return type(stored) is FrozenDict or (stored is not None and _status(stored) is StageStatus.OK)
+
+    def get_output(self, stage: StageRef) -> StageOutput[Any] | None:
+        """Return a dependency's whole output, or None if it is optional and absent."""
+        return self._output(stage, self._stored(stage))
+
+    def value(self, stage: StageRef, type: type[T]) -> T:
+        """Return a dependency's contract value.
+
+        Raises:
+            MissingInputError: The dependency is optional and absent.
+            StageReturnTypeError: The value is of another type.
+        """
+        stored = self._stored(stage)
+        output = self._output(stage, stored)
+        if output is None:
+            raise self._missing(stage, None, stored)
+        value = output.value
+        if not isinstance(value, type):
+            raise StageReturnTypeError(
+                name_of(stage),
+                f"{value.__class__.__qualname__}, and stage '{self._stage}' reads it as {type.__qualname__}",
+                hint="Read the type that the stage returns, or make it return that type.",
+            )
+        return value
+
+    def _stored(self, stage: StageRef) -> Stored:
+        name = name_of(stage)
+        index = self._declared.get(name)
+        if index is None:
+            raise UndeclaredDependencyError(self._stage, name, declared=tuple(self._declared))
+        return self._outputs[index]
+
+    def _output(self, stage: StageRef, stored: Stored) -> StageOutput[Any] | None:
+        if isinstance(stored, FrozenDict):
+            return plain(stored)
+        if stored is None or stored.status is not StageStatus.OK:
+            return None
+        # One copy for each reader: reading twice gives the same object, as it does for what is shared.
+        if self._copies is None:
+            self._copies = {}
+        name = name_of(stage)
+        if name not in self._copies:
+            self._copies[name] = reader_view(stored)
+        return self._copies[name]
+
+    def _missing(self, stage: StageRef, key: str | None, stored: Stored) -> MissingInputError:
+        output = self._output(stage, stored)
+        absent = None if output is not None else _status(stored).name
+        found = () if output is None else tuple(map(str, output.data))
+        return MissingInputError(self._stage, name_of(stage), key, found=found, absent=absent)
+
+
+def _status(stored: Stored) -> StageStatus:
+    return cast("StageOutput[Any]", stored).status

@@ -1,0 +1,400 @@
+"""What a stage returns, and how it becomes a `StageOutput`.
+
+Most stages return a mapping that ends OK, so a `StageOutput` itself holds nothing but `data`: everything else is a class
+attribute with the value that it has then. The private subclass has the slots for the rest. (PERFORMANCE: an object of one
+slot costs a quarter of a frozen dataclass.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, NoReturn, TypeVar, cast, overload
+
+from stageflow.core.kinds import StageStatus
+from stageflow.errors import SerializationError, StageReturnTypeError
+from stageflow.frozen import (
+    EMPTY,
+    FrozenDict,
+    NotCopyableError,
+    contract_fields,
+    for_reader,
+    freeze,
+    freeze_mapping,
+    is_shareable,
+)
+from stageflow.serialization import as_object, check_json, expect
+
+T = TypeVar("T", covariant=True)
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class StageArtifact:
+    """Something a stage made that a client wants to see as it is: published as the event `stage.{name}.artifact`."""
+
+    type: str
+    payload: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "payload", freeze_mapping(self.payload))
+
+
+@dataclass(frozen=True, slots=True)
+class StageEvent:
+    """An event of the stage's own, published under its own type when the stage ends."""
+
+    type: str
+    data: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "data", freeze_mapping(self.data))
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorInfo:
+    """Why a stage failed, in a form that survives JSON.
+
+    `type` is the qualified name of the exception's class, if there was one; `exception` is the exception itself, which is
+    not compared and not there after a round trip through JSON.
+    """
+
+    message: str
+    type: str | None = None
+    code: str | None = None
+    exception: BaseException | None = field(default=None, compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}" if self.type else self.message
+
+    @classmethod
+    def of(cls, error: str | BaseException, code: str | None = None) -> ErrorInfo:
+        """Describe an exception, or a failure that a stage put into words."""
+        if isinstance(error, str):
+            return cls(error, code=code)
+        kind = type(error)
+        name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+        own = getattr(error, "code", None)
+        return cls(str(error), name, code or (own if isinstance(own, str) else None), error)
+
+
+class StageOutput(Generic[T]):
+    """What a stage returns and a run records: frozen, built by `ok`, `skip`, `cancel` and `fail`.
+
+    Attributes:
+        status: How the stage ended.
+        data: A frozen mapping; for a contract value (dataclass, pydantic, msgspec) its shallow field mapping.
+        value: The contract value, or `data` where the stage returned a mapping.
+        artifacts: See `StageArtifact`.
+        events: See `StageEvent`.
+        error: Why it failed, or None.
+        reason: Why it was skipped or cancelled, or None.
+        version: The version of the contract that the value has, as the stage gave it.
+    """
+
+    __slots__ = ("data",)
+
+    data: Mapping[str, Any]
+    status: StageStatus = StageStatus.OK
+    artifacts: tuple[StageArtifact, ...] = ()
+    events: tuple[StageEvent, ...] = ()
+    error: ErrorInfo | None = None
+    reason: str | None = None
+    version: str | None = None
+
+    def __init__(self) -> None:
+        raise TypeError("A StageOutput is built by StageOutput.ok(), .skip(), .cancel() or .fail().")
+
+    @property
+    def value(self) -> T:
+        return cast("T", self.data)
+
+    @overload
+    @staticmethod
+    def ok(
+        data: Mapping[str, Any] | None = None, /, *, version: str | None = None, **fields: Any
+    ) -> StageOutput[Mapping[str, Any]]: ...
+    @overload
+    @staticmethod
+    def ok(data: V, /, *, version: str | None = None) -> StageOutput[V]: ...
+    @staticmethod
+    def ok(data: Any = None, /, *, version: str | None = None, **fields: Any) -> StageOutput[Any]:
+        """The stage did what it is for.
+
+        Args:
+            data: A mapping or a contract value.
+            version: Version of the contract.
+            fields: More data. `data={...}` means the mapping itself, so that nothing is ever nested by accident.
+
+        Raises:
+            TypeError: A key is given twice, or the data is neither a mapping nor a contract value.
+        """
+        if "data" in fields:
+            fields = _merged(_mapping(fields["data"]), {k: v for k, v in fields.items() if k != "data"})
+        if data is None or isinstance(data, Mapping):
+            frozen = freeze_mapping(_merged(cast("Mapping[str, Any]", data), fields) if data and fields else data or fields)
+            return plain(frozen) if version is None else _make(data=frozen, version=version)
+        if fields:
+            raise TypeError(f"ok() takes a {type(data).__qualname__} or fields, not both: {', '.join(fields)}")
+        if contract_fields(data) is None:
+            raise TypeError(f"ok() takes a mapping or a contract value, not {_described(data)}; say ok(value=...).")
+        return _make(value=freeze(data), version=version)
+
+    @staticmethod
+    def skip(reason: str) -> StageOutput[Any]:
+        """The stage has nothing to do; what requires it is skipped too, and the run goes on."""
+        return _make(StageStatus.SKIP, reason=reason)
+
+    @staticmethod
+    def cancel(reason: str) -> StageOutput[Any]:
+        """The run should end here, in good order: it raises PipelineCancelled with this reason."""
+        return _make(StageStatus.CANCEL, reason=reason)
+
+    @staticmethod
+    def fail(
+        error: str | BaseException, *, data: Mapping[str, Any] | None = None, code: str | None = None
+    ) -> StageOutput[Any]:
+        """The stage could not do it, and trying again would not help: the run fails."""
+        return _make(StageStatus.FAIL, data=freeze_mapping(data or EMPTY), error=ErrorInfo.of(error, code))
+
+    def publishing(self, *items: StageArtifact | StageEvent) -> StageOutput[T]:
+        """Return this output with artifacts and events to publish when the stage ends."""
+        fields = _fields(self)
+        fields["artifacts"] += tuple(item for item in items if isinstance(item, StageArtifact))
+        fields["events"] += tuple(item for item in items if isinstance(item, StageEvent))
+        if len(fields["artifacts"]) + len(fields["events"]) != len(self.artifacts) + len(self.events) + len(items):
+            raise TypeError("publishing() takes StageArtifact and StageEvent objects.")
+        return _make(**fields)
+
+    def to_dict(self, path: str = "$") -> dict[str, Any]:
+        """Return the output as JSON-ready data.
+
+        Raises:
+            SerializationError: Something in it is not JSON; `path` says what.
+        """
+        error = self.error
+        return {
+            "status": self.status.value,
+            "data": check_json(_jsonable(self.data), f"{path}.data"),
+            "artifacts": [
+                {"type": item.type, "payload": check_json(item.payload, f"{path}.artifacts[{i}]")}
+                for i, item in enumerate(self.artifacts)
+            ],
+            "events": [
+                {"type": item.type, "data": check_json(item.data, f"{path}.events[{i}]")}
+                for i, item in enumerate(self.events)
+            ],
+            "error": {"message": error.message, "type": error.type, "code": error.code} if error else None,
+            "reason": self.reason,
+            "version": self.version,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], path: str = "$") -> StageOutput[Any]:
+        """Read what `to_dict` wrote. A contract value comes back as its mapping.
+
+        Raises:
+            SerializationError: It is malformed; `path` says where.
+        """
+        fields = as_object(data, path)
+        text = expect(fields.get("status"), str, f"{path}.status")
+        try:
+            status = StageStatus(text)
+        except ValueError:
+            raise SerializationError(f"{path}.status", f"'{text}' is not a status") from None
+        error = fields.get("error")
+        return _make(
+            status,
+            data=freeze_mapping(as_object(fields.get("data"), f"{path}.data")),
+            artifacts=tuple(
+                StageArtifact(item["type"], item["payload"])
+                for item in _objects(fields, "artifacts", ("type", "payload"), path)
+            ),
+            events=tuple(
+                StageEvent(item["type"], item["data"]) for item in _objects(fields, "events", ("type", "data"), path)
+            ),
+            error=None if error is None else _error_info(error, f"{path}.error"),
+            reason=_text(fields, "reason", path),
+            version=_text(fields, "version", path),
+        )
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"A StageOutput is frozen: '{name}' cannot be set.")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"A StageOutput is frozen: '{name}' cannot be deleted.")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, StageOutput):
+            return NotImplemented
+        return _fields(self) == _fields(cast("StageOutput[Any]", other))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        shown = self.error or self.reason if self.status is not StageStatus.OK else self.value
+        return f"StageOutput.{self.status.value}({shown!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (_fields(self),)
+
+
+class _FullOutput(StageOutput[Any]):
+    """A StageOutput with something beyond `data`."""
+
+    __slots__ = ("_data", "_value", "artifacts", "error", "events", "reason", "status", "version")
+
+    # Shadows the slot of the base: the fields of a contract value are only listed when somebody asks.
+    @property
+    def data(self) -> Mapping[str, Any]:  # type: ignore[override]
+        if self._data is None:
+            object.__setattr__(self, "_data", freeze_mapping(contract_fields(self._value) or EMPTY))
+        return cast("Mapping[str, Any]", self._data)
+
+    @property
+    def value(self) -> Any:
+        return self.data if self._value is None else self._value
+
+
+_put_data = StageOutput.data.__set__  # type: ignore[attr-defined]
+
+
+def plain(data: FrozenDict[str, Any]) -> StageOutput[Any]:
+    """Return the output of a stage that ended OK with this frozen mapping."""
+    output: StageOutput[Any] = object.__new__(StageOutput)
+    _put_data(output, data)
+    return output
+
+
+def _make(
+    status: StageStatus = StageStatus.OK,
+    *,
+    data: FrozenDict[str, Any] | None = None,
+    value: Any = None,
+    artifacts: tuple[StageArtifact, ...] = (),
+    events: tuple[StageEvent, ...] = (),
+    error: ErrorInfo | None = None,
+    reason: str | None = None,
+    version: str | None = None,
+) -> StageOutput[Any]:
+    output = object.__new__(_FullOutput)
+    put = object.__setattr__
+    put(output, "status", status)
+    put(output, "_data", EMPTY if data is None and value is None else data)
+    put(output, "_value", value)
+    put(output, "artifacts", artifacts)
+    put(output, "events", events)
+    put(output, "error", error)
+    put(output, "reason", reason)
+    put(output, "version", version)
+    return output
+
+
+def _fields(output: StageOutput[Any]) -> dict[str, Any]:
+    contract = getattr(output, "_value", None)
+    return {
+        "status": output.status,
+        "data": output.data if contract is None else None,
+        "value": contract,
+        "artifacts": output.artifacts,
+        "events": output.events,
+        "error": output.error,
+        "reason": output.reason,
+        "version": output.version,
+    }
+
+
+def _restore(fields: dict[str, Any]) -> StageOutput[Any]:
+    return _make(**fields)
+
+
+def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    twice = first.keys() & second.keys()
+    if twice:
+        raise TypeError(f"ok() was given {', '.join(sorted(map(repr, twice)))} twice.")
+    return {**first, **second}
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    if isinstance(value, Mapping):
+        return cast("Mapping[str, Any]", value)
+    raise TypeError(f"ok(data=...) takes a mapping, not {_described(value)}.")
+
+
+def _described(value: object) -> str:
+    kind = type(value)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
+def _jsonable(value: Any) -> Any:
+    fields = contract_fields(value)
+    if fields is not None:
+        value = fields
+    if isinstance(value, Mapping):
+        return {key: _jsonable(item) for key, item in cast("Mapping[Any, Any]", value).items()}
+    if isinstance(value, list):
+        return [_jsonable(item) for item in cast("list[Any]", value)]
+    return value
+
+
+def _objects(fields: dict[str, Any], name: str, keys: tuple[str, str], path: str) -> list[dict[str, Any]]:
+    items: list[Any] = expect(fields.get(name, []), list, f"{path}.{name}")
+    objects = [as_object(item, f"{path}.{name}[{i}]") for i, item in enumerate(items)]
+    for i, item in enumerate(objects):
+        expect(item.get(keys[0]), str, f"{path}.{name}[{i}].{keys[0]}")
+        as_object(item.get(keys[1]), f"{path}.{name}[{i}].{keys[1]}")
+    return objects
+
+
+def _text(fields: Mapping[str, Any], name: str, path: str) -> str | None:
+    value = fields.get(name)
+    return None if value is None else expect(value, str, f"{path}.{name}")
+
+
+def _error_info(value: Any, path: str) -> ErrorInfo:
+    fields = as_object(value, path)
+    message = expect(fields.get("message"), str, f"{path}.message")
+    return ErrorInfo(message, _text(fields, "type", path), _text(fields, "code", path))
+
+
+def returned(stage: str, result: Any) -> FrozenDict[str, Any] | StageOutput[Any]:
+    """Make what a stage returned into what a run stores: a frozen mapping, or an output that says more.
+
+    A mapping without anything mutable in it is stored as it is; its StageOutput is made when somebody asks for one.
+
+    Raises:
+        StageReturnTypeError: It is none of the things that a stage may return, or cannot be frozen or copied.
+    """
+    try:
+        output = _output_of(result)
+    except NotCopyableError as error:
+        path = error.path.replace("value", "its result", 1)
+        raise StageReturnTypeError(
+            stage,
+            f"something that cannot be shared: {path} is {_described(error.value)}",
+            hint="What later stages read is copied or frozen for them; live objects (clients, locks, connections) "
+            "belong in ports.",
+        ) from error
+    if output is None:
+        raise StageReturnTypeError(stage, f"{_described(result)}, which is not a stage's result")
+    return output.data if type(output) is StageOutput and type(output.data) is FrozenDict else output
+
+
+def _output_of(result: Any) -> StageOutput[Any] | None:
+    if isinstance(result, StageOutput):
+        return cast("StageOutput[Any]", result)
+    if result is None:
+        return plain(EMPTY)
+    if isinstance(result, Mapping):
+        return plain(freeze_mapping(cast("Mapping[str, Any]", result)))
+    return None if contract_fields(result) is None else _make(value=freeze(result))
+
+
+def reader_view(output: StageOutput[Any]) -> StageOutput[Any]:
+    """Return the output for one reader: itself if nothing in it can be changed, else with copies."""
+    if is_shareable(output.value):
+        return output
+    fields = _fields(output)
+    fields["data"], fields["value"] = for_reader(fields["data"]), for_reader(fields["value"])
+    return _make(**fields)

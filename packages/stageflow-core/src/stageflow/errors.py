@@ -1,0 +1,423 @@
+"""Every error that Stageflow raises for a reason of its own.
+
+    StageflowError
+    ├── PipelineValidationError        the graph is wrong: raised before anything runs
+    │   ├── CycleDetectedError
+    │   ├── DuplicateStageError        (by the builder call that repeats the name)
+    │   ├── EmptyPipelineError
+    │   ├── InvalidStageError          the runner is not a stage, or its parameters cannot be read
+    │   ├── InvalidStageNameError
+    │   ├── OverlappingDependencyError
+    │   ├── SelfDependencyError
+    │   └── UnknownDependencyError
+    ├── StageError                     one stage of a run did something wrong
+    │   ├── AmbiguousInputError
+    │   ├── MissingInputError          (also a KeyError)
+    │   ├── StageExecutionError        what a run raises when a stage failed
+    │   ├── StageReturnTypeError       (also a TypeError)
+    │   ├── StageOutcomeError          a value was asked of a stage that has none
+    │   └── UndeclaredDependencyError
+    ├── PipelineCancelled              a run ended by a stage's `cancel()` or by `PipelineRun.cancel`
+    ├── TooLateError                   something was asked of a run that has begun (also a RuntimeError)
+    └── SerializationError             data cannot go to or come from JSON (also a ValueError)
+        └── SchemaVersionError
+
+Each class has a `code`, which is also the heading of its section in docs/reference/errors.md. Each instance has its data
+as attributes and survives pickling.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, ClassVar, Protocol
+
+
+class RunResults(Protocol):
+    """What an error tells of the run that it ended; `PipelineResults` is it.
+
+    Declared here because results raise these errors, so that errors cannot import results.
+    """
+
+    @property
+    def status(self) -> str: ...
+    @property
+    def duration_ms(self) -> float: ...
+    def failed(self) -> tuple[str, ...]: ...
+    def skipped(self) -> tuple[str, ...]: ...
+    def data(self, name: str, /) -> Mapping[str, Any]: ...
+    def record(self, name: str, /) -> Any: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __getitem__(self, name: str, /) -> Any: ...
+    def __iter__(self) -> Any: ...
+    def __len__(self) -> int: ...
+
+
+class UnpicklableCause(Exception):
+    """Stands in a pickled error for a cause that could not be pickled: its type and its text."""
+
+
+class StageflowError(Exception):
+    """Base of every error of Stageflow.
+
+    Args:
+        message: What happened and where.
+        hint: What to do about it; shown after the message.
+    """
+
+    code: ClassVar[str] = "stageflow"
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(f"{message} {hint}" if hint else message)
+        self.message = message
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__.copy(), _picklable(self.__cause__))
+
+
+def _picklable(cause: BaseException | None) -> BaseException | None:
+    try:
+        pickle.loads(pickle.dumps(cause))  # an exception with a custom __init__ fails only on the way back
+    except Exception:  # noqa: BLE001 - any class may raise anything here, and the error itself must still travel
+        return UnpicklableCause(f"{type(cause).__qualname__}: {cause}")
+    return cause
+
+
+def _rebuild(
+    cls: type[StageflowError], args: tuple[Any, ...], state: dict[str, Any], cause: BaseException | None
+) -> StageflowError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    error.__cause__ = cause
+    return error
+
+
+def nearest(name: str, choices: Sequence[str]) -> str:
+    """Return "Did you mean 'x'? " for the closest of the choices, or nothing."""
+    found = get_close_matches(name, choices, n=1, cutoff=0.6)
+    return f"Did you mean '{found[0]}'? " if found else ""
+
+
+def listed(names: Sequence[str], most: int = 12) -> str:
+    """Return the names as one line, cut after `most` of them."""
+    if not names:
+        return "none"
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+# --- the graph ---------------------------------------------------------------------------------------------------
+
+
+class PipelineValidationError(StageflowError):
+    """A pipeline cannot be built. `faults` holds every fault found, one typed error each.
+
+    A single fault is raised as its own type; its `faults` is then a tuple of itself.
+    """
+
+    code = "invalid-pipeline"
+
+    def __init__(self, message: str, *, stage: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.stage = stage
+        self._several: tuple[PipelineValidationError, ...] = ()
+
+    @property
+    def faults(self) -> tuple[PipelineValidationError, ...]:
+        return self._several or (self,)
+
+    @classmethod
+    def of(cls, pipeline: str, faults: Sequence[PipelineValidationError]) -> PipelineValidationError:
+        """Return the one fault itself, or an error that lists them all."""
+        if len(faults) == 1:
+            return faults[0]
+        lines = "".join(f"\n  {number}. {fault}" for number, fault in enumerate(faults, 1))
+        error = PipelineValidationError(f"Pipeline '{pipeline}' has {len(faults)} faults:{lines}")
+        error._several = tuple(faults)
+        return error
+
+
+class CycleDetectedError(PipelineValidationError):
+    """Stages depend on each other in a circle. `path` starts and ends with the same stage."""
+
+    code = "cycle"
+
+    def __init__(self, path: Sequence[str], *, pipeline: str) -> None:
+        super().__init__(
+            f"Pipeline '{pipeline}' has a cycle: {' -> '.join(path)}.",
+            stage=path[0],
+            hint="Remove one of these dependencies.",
+        )
+        self.path = tuple(path)
+
+
+class DuplicateStageError(PipelineValidationError):
+    """Two different stages have the same name."""
+
+    code = "duplicate-stage"
+
+    def __init__(self, stage: str, *, pipeline: str, differing: Sequence[str] = ()) -> None:
+        what = f" with another {listed(differing)}" if differing else ""
+        super().__init__(
+            f"Pipeline '{pipeline}' already has a stage '{stage}'{what}.",
+            stage=stage,
+            hint=f"Give one of them another name: .named('{stage}_2') or with_stage('{stage}_2', ...).",
+        )
+        self.differing = tuple(differing)
+
+
+class EmptyPipelineError(PipelineValidationError):
+    """The pipeline has no stages."""
+
+    code = "empty-pipeline"
+
+    def __init__(self, *, pipeline: str) -> None:
+        super().__init__(
+            f"Pipeline '{pipeline}' has no stages.",
+            hint="Add one with .with_stage(name, runner), or keep what it returned: a builder call returns a new "
+            "Pipeline and leaves the old one as it is.",
+        )
+
+
+class InvalidStageError(PipelineValidationError):
+    """A runner is not a stage, or one of its parameters cannot be understood."""
+
+    code = "invalid-stage"
+
+
+class InvalidStageNameError(PipelineValidationError):
+    """A stage's name is not of the form `[A-Za-z_][A-Za-z0-9_-]*`."""
+
+    code = "invalid-name"
+
+    def __init__(self, stage: str, *, pipeline: str) -> None:
+        super().__init__(
+            f"Pipeline '{pipeline}' has a stage named {stage!r}.",
+            stage=stage,
+            hint="A name is a letter or underscore, then letters, digits, underscores and hyphens.",
+        )
+
+
+class OverlappingDependencyError(PipelineValidationError):
+    """A stage names the same dependency as required and as optional."""
+
+    code = "overlapping-dependency"
+
+    def __init__(self, stage: str, dependency: str, *, pipeline: str) -> None:
+        super().__init__(
+            f"Stage '{stage}' of pipeline '{pipeline}' declares '{dependency}' both as required and as optional.",
+            stage=stage,
+            hint="Keep one of the two.",
+        )
+        self.dependency = dependency
+
+
+class SelfDependencyError(PipelineValidationError):
+    """A stage depends on itself."""
+
+    code = "self-dependency"
+
+    def __init__(self, stage: str, *, pipeline: str) -> None:
+        super().__init__(
+            f"Stage '{stage}' of pipeline '{pipeline}' depends on itself.",
+            stage=stage,
+            hint="Remove the dependency; what a stage knew earlier in the conversation belongs in the snapshot.",
+        )
+
+
+class UnknownDependencyError(PipelineValidationError):
+    """A stage depends on a name that no stage of the pipeline has."""
+
+    code = "unknown-dependency"
+
+    def __init__(
+        self, stage: str, dependency: str, *, pipeline: str, stages: Sequence[str], note: str | None = None
+    ) -> None:
+        hint = f"{nearest(dependency, stages)}{note + ' ' if note else ''}Stages: {listed(stages)}."
+        super().__init__(
+            f"Stage '{stage}' depends on '{dependency}', which is not in pipeline '{pipeline}'.", stage=stage, hint=hint
+        )
+        self.dependency = dependency
+
+
+# --- a stage -----------------------------------------------------------------------------------------------------
+
+
+class StageError(StageflowError):
+    """Base of what goes wrong in one stage of a run."""
+
+    code = "stage"
+
+    def __init__(self, message: str, *, stage: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.stage = stage
+
+
+class UndeclaredDependencyError(StageError):
+    """A stage read another stage that it did not declare as a dependency."""
+
+    code = "undeclared-dependency"
+
+    def __init__(self, stage: str, dependency: str, *, declared: Sequence[str]) -> None:
+        wanted = ", ".join(f'"{name}"' for name in (*declared, dependency))
+        super().__init__(
+            f"Stage '{stage}' read '{dependency}' without declaring it (declared: {listed(declared)}).",
+            stage=stage,
+            hint=f"{nearest(dependency, declared)}Add it to the stage: dependencies=({wanted},)",
+        )
+        self.dependency = dependency
+        self.declared = tuple(declared)
+
+
+class AmbiguousInputError(StageError):
+    """`inputs.get(key)` found the key in more than one dependency."""
+
+    code = "ambiguous-input"
+
+    def __init__(self, stage: str, key: str, *, candidates: Sequence[str]) -> None:
+        super().__init__(
+            f"Stage '{stage}' asked for the key '{key}', which {len(candidates)} of its dependencies hold: "
+            f"{listed(candidates)}.",
+            stage=stage,
+            hint=f"Say which: inputs.get_from('{candidates[0]}', '{key}').",
+        )
+        self.key = key
+        self.candidates = tuple(candidates)
+
+
+class MissingInputError(StageError, KeyError):
+    """`inputs.require_from` or `inputs.value` asked for what a dependency does not have."""
+
+    code = "missing-input"
+
+    def __init__(self, stage: str, dependency: str, key: str | None, *, found: Sequence[str], absent: str | None) -> None:
+        what = "a value" if key is None else f"the key '{key}'"
+        why = f"which ended {absent}" if absent else f"whose data has the keys {listed(found)}"
+        hint = (
+            "An optional dependency may be absent: ask inputs.has_output first, or use get_from with a default."
+            if absent
+            else f"{nearest(key or '', found)}Use get_from with a default if the key may be missing."
+        )
+        super().__init__(f"Stage '{stage}' requires {what} from '{dependency}', {why}.", stage=stage, hint=hint)
+        self.dependency = dependency
+        self.key = key
+
+    __str__ = StageflowError.__str__  # KeyError's would show the repr of the message
+
+
+class StageReturnTypeError(StageError, TypeError):
+    """A stage returned something that is not a StageReturn."""
+
+    code = "return-type"
+
+    def __init__(self, stage: str, returned: str, *, hint: str | None = None) -> None:
+        super().__init__(
+            f"Stage '{stage}' returned {returned}.",
+            stage=stage,
+            hint=hint
+            or "Return a mapping, a dataclass, pydantic or msgspec value, a StageOutput, or None: "
+            "for a single value, return {'value': it}.",
+        )
+        self.returned = returned
+
+
+class StageExecutionError(StageError):
+    """A run ended because a stage failed; raised after every other stage has stopped.
+
+    `__cause__` is the exception that the stage raised or gave to `StageOutput.fail`, if there was one.
+
+    Attributes:
+        attempts: How often the stage was tried.
+        results: What every stage of the run ended as.
+        failures: One StageExecutionError for each stage that failed of its own accord, in plan order.
+    """
+
+    code = "stage-failed"
+
+    def __init__(
+        self, stage: str, detail: str, *, pipeline: str, attempts: int, stage_code: str | None, results: RunResults
+    ) -> None:
+        tries = "" if attempts == 1 else f" after {attempts} attempts"
+        super().__init__(f"Stage '{stage}' of pipeline '{pipeline}' failed{tries}: {detail}", stage=stage)
+        self.pipeline = pipeline
+        self.attempts = attempts
+        self.stage_code = stage_code
+        self.results = results
+        self._failures: tuple[StageExecutionError, ...] = ()
+
+    @property
+    def failures(self) -> tuple[StageExecutionError, ...]:
+        return self._failures or (self,)
+
+    @failures.setter
+    def failures(self, failures: tuple[StageExecutionError, ...]) -> None:
+        self._failures = failures if len(failures) > 1 else ()  # never a circle of one: it would not pickle
+
+
+class StageOutcomeError(StageError):
+    """A value was asked of a stage that did not end OK, or of no stage of this run."""
+
+    code = "no-value"
+
+    def __init__(self, stage: str, *, status: str, why: str | None, origin: str | None) -> None:
+        because = f": {why}" if why else ""
+        first = f" (it began with '{origin}')" if origin and origin != stage else ""
+        super().__init__(
+            f"Stage '{stage}' has no value: it ended {status}{because}{first}.",
+            stage=stage,
+            hint=f"Ask results['{stage}'].status first.",
+        )
+        self.status = status
+        self.origin = origin
+
+
+# --- a run -------------------------------------------------------------------------------------------------------
+
+
+class PipelineCancelled(StageflowError):
+    """A run was ended on purpose, by a stage or by `PipelineRun.cancel`. `stage` is None for the latter."""
+
+    code = "cancelled"
+
+    def __init__(self, *, pipeline: str, stage: str | None, reason: str, results: RunResults) -> None:
+        by = f"by stage '{stage}'" if stage else "from outside"
+        super().__init__(f"Pipeline '{pipeline}' was cancelled {by}: {reason}")
+        self.pipeline = pipeline
+        self.stage = stage
+        self.reason = reason
+        self.results = results
+
+
+class TooLateError(StageflowError, RuntimeError):
+    """Something was asked of a run that has already begun, and that only works before."""
+
+    code = "too-late"
+
+
+class SerializationError(StageflowError, ValueError):
+    """Data cannot be written as JSON, or what was read is malformed. `path` leads to the place, as in `$.metadata.user`."""
+
+    code = "serialization"
+
+    def __init__(self, path: str, problem: str, *, hint: str | None = None) -> None:
+        super().__init__(f"{path}: {problem}", hint=hint)
+        self.path = path
+        self.problem = problem
+
+
+class SchemaVersionError(SerializationError):
+    """The data was written by a newer Stageflow than this one."""
+
+    code = "schema-version"
+
+    def __init__(self, found: int, known: int) -> None:
+        super().__init__(
+            "$.schema_version",
+            f"this data has version {found}, and this Stageflow reads up to version {known}.",
+            hint="Upgrade stageflow-core here.",
+        )
+        self.found = found
+        self.known = known

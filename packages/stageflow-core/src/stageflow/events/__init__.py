@@ -1,0 +1,1 @@
+"""What a run tells the outside: the event schema, sinks and the emitter."""

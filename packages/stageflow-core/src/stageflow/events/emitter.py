@@ -1,0 +1,167 @@
+"""How a run's events reach its sink and its readers.
+
+One emitter belongs to one run and lives as long. It numbers the events and fills each from a template of the run's ids, so
+that an event costs a copy of a dict. A sink is trusted with nothing: what it raises is counted and logged once, what it
+holds up at the end of the run is cut off by a time limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from stageflow.context.identity import RunIdentity
+from stageflow.events.event import PipelineEvent
+from stageflow.frozen import freeze_mapping
+from stageflow.protocols import EventSink
+
+logger = logging.getLogger(__name__)
+
+TERMINAL_EMIT_TIMEOUT = 5.0
+"""Seconds that a sink may take over the last event of a run."""
+
+
+class Emitter:
+    """Numbers and delivers the events of one run.
+
+    Attributes:
+        sink: Where events go, or None if only readers listen.
+        lost: How many events the sink dropped, refused or did not finish.
+        log: Every event so far, kept only while there are readers.
+    """
+
+    __slots__ = ("_changed", "_finished", "_start", "_template", "log", "lost", "sequence", "sink")
+
+    def __init__(self, identity: RunIdentity, sink: EventSink | None) -> None:
+        self.sink = sink
+        self.sequence = 0
+        self.lost = 0
+        self.log: list[PipelineEvent] | None = None
+        self._changed: list[asyncio.Future[None]] = []
+        self._finished = False
+        self._start = time.time() - time.perf_counter()
+        self._template: dict[str, Any] = {
+            "event_id": None,
+            "event_type": None,
+            "timestamp": None,
+            "sequence": None,
+            "pipeline_run_id": identity.pipeline_run_id,
+            "parent_run_id": None,
+            "request_id": identity.request_id,
+            "session_id": identity.session_id,
+            "user_id": identity.user_id,
+            "org_id": identity.org_id,
+            "stage": None,
+            "status": None,
+            "attempt": None,
+            "duration_ms": None,
+            "data": None,
+        }
+
+    def emit(
+        self,
+        event_type: str,
+        *,
+        stage: str | None = None,
+        status: str | None = None,
+        attempt: int | None = None,
+        duration_ms: float | None = None,
+        data: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Deliver an event at once; nothing that the sink does reaches the caller."""
+        event = self._event(event_type, stage, status, attempt, duration_ms, data)
+        if self.sink is not None:
+            try:
+                if self.sink.try_emit(type=event_type, data=event) is False:
+                    self.lost += 1
+            except Exception as error:  # noqa: BLE001 - a sink may raise anything and must not change the run
+                self._lose(event_type, error)
+
+    async def finish(self, event_type: str, *, status: str, duration_ms: float, data: Mapping[str, Any]) -> None:
+        """Deliver the last event through `emit`, and wait for the sink, but not for ever."""
+        event = self._event(event_type, None, status, None, duration_ms, data)
+        self.end_reading()
+        if self.sink is None:
+            return
+        try:
+            delivery = asyncio.ensure_future(self.sink.emit(type=event_type, data=event))
+        except Exception as error:  # noqa: BLE001 - as above: an `emit` that is not async fails here
+            return self._lose(event_type, error)
+        try:
+            done, _ = await asyncio.wait({delivery}, timeout=TERMINAL_EMIT_TIMEOUT)
+            if not done:
+                delivery.cancel()
+                await asyncio.wait({delivery}, timeout=TERMINAL_EMIT_TIMEOUT)
+        except asyncio.CancelledError:
+            delivery.cancel()
+            self.lost += 1
+            raise
+        if not delivery.done():
+            self._lose(event_type, "the sink did not stop when it was cancelled")
+        elif delivery.cancelled():
+            self._lose(event_type, f"the sink took longer than {TERMINAL_EMIT_TIMEOUT} s")
+        elif (error := delivery.exception()) is not None:
+            self._lose(event_type, error)
+
+    async def read(self) -> AsyncIterator[PipelineEvent]:
+        """Yield every event of the run, from the first to the last."""
+        position = 0
+        while True:
+            log = self.log or []
+            while position < len(log):
+                position += 1
+                yield log[position - 1]
+            if self._finished:
+                return
+            change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._changed.append(change)
+            await change
+
+    def end_reading(self) -> None:
+        """Let the readers end once they have read what there is."""
+        self._finished = True
+        self._wake_readers()
+
+    def _event(
+        self,
+        event_type: str,
+        stage: str | None,
+        status: str | None,
+        attempt: int | None,
+        duration_ms: float | None,
+        data: Mapping[str, Any] | None,
+    ) -> dict[str, Any]:
+        event = self._template.copy()
+        self.sequence = sequence = self.sequence + 1
+        event["event_id"] = f"{event['pipeline_run_id']}-{sequence}"
+        event["event_type"] = event_type
+        event["timestamp"] = self._start + time.perf_counter()
+        event["sequence"] = sequence
+        event["stage"] = stage
+        event["status"] = status
+        event["attempt"] = attempt
+        event["duration_ms"] = duration_ms
+        event["data"] = {} if data is None else dict(data)
+        if self.log is not None:
+            self.log.append(PipelineEvent(**{**event, "data": freeze_mapping(event["data"])}))
+            self._wake_readers()
+        return event
+
+    def _wake_readers(self) -> None:
+        for change in self._changed:
+            if not change.done():
+                change.set_result(None)
+        self._changed.clear()
+
+    def _lose(self, event_type: str, why: object) -> None:
+        self.lost += 1
+        if self.lost == 1:
+            logger.warning(
+                "Event sink %s lost '%s': %s. Further losses of this run are only counted, in results.events_lost.",
+                type(self.sink).__qualname__,
+                event_type,
+                f"{type(why).__qualname__}: {why}" if isinstance(why, BaseException) else why,
+            )

@@ -1,0 +1,76 @@
+"""Sinks that come with core, and the current sink."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from contextvars import ContextVar, Token
+from typing import Any
+
+from stageflow.protocols import EventSink
+
+logger = logging.getLogger("stageflow.events")
+
+
+class NoOpEventSink:
+    """Takes every event and does nothing; a run that has it emits nothing at all."""
+
+    async def emit(self, *, type: str, data: dict[str, Any] | None) -> None:
+        return None
+
+    def try_emit(self, *, type: str, data: dict[str, Any] | None) -> None:
+        return None
+
+
+class LoggingEventSink:
+    """Writes every event to a logger, its fields as `extra` under `stageflow`.
+
+    Args:
+        logger: Where to; `stageflow.events` unless given.
+        level: At what level, as in `logging`.
+    """
+
+    def __init__(self, logger: logging.Logger = logger, *, level: int = logging.INFO) -> None:
+        self._logger = logger
+        self._level = level
+
+    async def emit(self, *, type: str, data: dict[str, Any] | None) -> None:
+        self.try_emit(type=type, data=data)
+
+    def try_emit(self, *, type: str, data: dict[str, Any] | None) -> None:
+        fields = data or {}
+        run, duration = fields.get("pipeline_run_id"), fields.get("duration_ms")
+        took = "" if duration is None else f" in {duration:.1f} ms"
+        self._logger.log(self._level, "%s%s (run %s)", type, took, run, extra={"stageflow": fields})
+
+
+NO_SINK: EventSink = NoOpEventSink()
+
+_current: ContextVar[EventSink | None] = ContextVar("stageflow_event_sink", default=None)
+
+
+def check_sink(sink: Any) -> EventSink:
+    """Return the sink, or raise a TypeError that shows the two methods that it must have."""
+    emit, try_emit = getattr(sink, "emit", None), getattr(sink, "try_emit", None)
+    plain_emit = inspect.isroutine(emit) and not inspect.iscoroutinefunction(emit)
+    if callable(emit) and callable(try_emit) and not plain_emit and not inspect.iscoroutinefunction(try_emit):
+        return sink
+    raise TypeError(
+        f"{type(sink).__qualname__} is not an EventSink, which has `async def emit(self, *, type: str, data: dict | None)` "
+        f"and `def try_emit(self, *, type: str, data: dict | None)`."
+    )
+
+
+def set_event_sink(sink: EventSink) -> Token[EventSink | None]:
+    """Make this the sink of the runs started from here on in this context (a task and the tasks it makes)."""
+    return _current.set(check_sink(sink))
+
+
+def get_event_sink() -> EventSink:
+    """Return the current sink; one that does nothing if none was set."""
+    return _current.get() or NO_SINK
+
+
+def clear_event_sink() -> None:
+    """Let the runs started from here on in this context have no sink, unless they are given one."""
+    _current.set(None)

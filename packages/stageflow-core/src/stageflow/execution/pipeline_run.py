@@ -1,0 +1,87 @@
+"""A run that goes on while its caller does something else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Generator
+from typing import Any
+
+from stageflow.errors import TooLateError
+from stageflow.events.emitter import Emitter
+from stageflow.events.event import PipelineEvent
+from stageflow.execution.results import PipelineResults
+from stageflow.execution.run import Run
+
+
+class PipelineRun:
+    """A run in the background: await it for its results, or watch it, or cancel it.
+
+    `await run` returns the results or raises what the run raised. As with a task, cancelling whoever awaits it cancels the
+    run. `outcome()` and `events()` only watch: to cancel those leaves the run alone. A run that fails and that nobody awaits
+    is reported by asyncio as an exception that was never retrieved.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._task = asyncio.get_running_loop().create_task(self._drive(), name=f"stageflow run {run.plan.name}")
+        self._task.add_done_callback(self._ended)
+
+    async def _drive(self) -> PipelineResults:
+        results = await self._run.execute()
+        if results.error is not None:
+            raise results.error
+        return results
+
+    def _ended(self, task: asyncio.Task[PipelineResults]) -> None:
+        if task.cancelled():
+            self._run.abandon()
+        if self._run.scope.emitter is not None:
+            self._run.scope.emitter.end_reading()
+
+    @property
+    def id(self) -> str:
+        """The `pipeline_run_id`."""
+        return self._run.scope.context.snapshot.run_id.pipeline_run_id
+
+    @property
+    def done(self) -> bool:
+        """Whether the run has ended."""
+        return self._task.done()
+
+    def __await__(self) -> Generator[Any, None, PipelineResults]:
+        return self._task.__await__()
+
+    def cancel(self, reason: str = "cancelled by its owner") -> None:
+        """End the run in good order: it raises PipelineCancelled with this reason. Once it has ended this does nothing."""
+        if not self._task.done():
+            self._run.request_cancel(reason)
+
+    async def outcome(self) -> PipelineResults:
+        """Wait for the end and return the results, with `status` and `error`; never raises for what the stages did."""
+        await asyncio.wait({self._task})
+        error = None if self._task.cancelled() else self._task.exception()
+        if self._run.results is None:  # a defect of the executor: there is nothing else to return
+            assert error is not None
+            raise error
+        return self._run.results
+
+    def events(self) -> AsyncIterator[PipelineEvent]:
+        """Yield every event of the run from the first to the last, however late the reader is.
+
+        The first call must come before the run's first step, that is before anything is awaited after `start()`: a run
+        without a reader keeps no events.
+
+        Raises:
+            TooLateError: The run has begun, and has kept no events.
+        """
+        scope = self._run.scope
+        if scope.emitter is None or scope.emitter.log is None:
+            if self._run.begun:
+                raise TooLateError(
+                    f"Run {self.id} has begun without a reader, so its first events are gone.",
+                    hint="Call run.events() right after start(), before the first await.",
+                )
+            if scope.emitter is None:
+                scope.emitter = Emitter(scope.context.snapshot.run_id, None)
+            scope.emitter.log = []
+        return scope.emitter.read()

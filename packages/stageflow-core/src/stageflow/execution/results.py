@@ -1,0 +1,305 @@
+"""What a run leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar, cast, get_args, overload
+
+from stageflow.core.handle import StageHandle, StageRef
+from stageflow.core.inputs import Stored
+from stageflow.core.kinds import StageStatus
+from stageflow.core.output import StageOutput, plain
+from stageflow.errors import SchemaVersionError, SerializationError, StageflowError, StageOutcomeError, listed, nearest
+from stageflow.frozen import FrozenDict
+from stageflow.serialization import as_object, expect
+
+SCHEMA_VERSION = 1
+
+U = TypeVar("U")
+
+RunStatus = Literal["completed", "failed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class StageResult:
+    """The run's record of one stage.
+
+    Attributes:
+        name: Name of the stage.
+        output: How it ended and what it returned.
+        attempts: How often it was started; 0 if it never was.
+        started_at: Start of the first attempt in seconds since the epoch, or None.
+        duration_ms: From its start to its end, 0.0 if it never started.
+        origin: The stage or the reason that kept it from running or stopped it, or None.
+    """
+
+    name: str
+    output: StageOutput[Any]
+    attempts: int
+    started_at: float | None
+    duration_ms: float
+    origin: str | None = None
+
+    @property
+    def status(self) -> StageStatus:
+        return self.output.status
+
+
+@dataclass(frozen=True, slots=True)
+class RunLog:
+    """The columns that a run writes while it goes, one entry a stage; records are made of them when asked for.
+
+    `times` gives the attempts, the start and the duration of a stage, as in `StageResult`.
+    """
+
+    names: Sequence[str]
+    index: Mapping[str, int]
+    outputs: Sequence[Stored]
+    origins: Mapping[int, str]
+    times: Callable[[int], tuple[int, float | None, float]]
+
+    @classmethod
+    def of(cls, records: Sequence[StageResult]) -> RunLog:
+        """Lay finished records out as columns again."""
+        return cls(
+            names=tuple(record.name for record in records),
+            index={record.name: index for index, record in enumerate(records)},
+            outputs=[record.output for record in records],
+            origins={index: record.origin for index, record in enumerate(records) if record.origin is not None},
+            times=lambda index: (records[index].attempts, records[index].started_at, records[index].duration_ms),
+        )
+
+
+class PipelineResults(Mapping[str, StageOutput[Any]]):
+    """The outcome of every stage of a run, by name or handle, in plan order.
+
+    Attributes:
+        pipeline: Name of the pipeline.
+        pipeline_run_id: Id of the run.
+        status: "completed", "failed" or "cancelled".
+        duration_ms: Of the whole run.
+        error: What the run raised, or None. It is not part of `to_dict`.
+        stragglers: Stages that did not stop when they were cancelled, and were left behind.
+        events_lost: How many events the sink dropped or failed to take.
+    """
+
+    __slots__ = ("_log", "duration_ms", "error", "events_lost", "pipeline", "pipeline_run_id", "status", "stragglers")
+
+    def __init__(
+        self,
+        log: RunLog,
+        *,
+        pipeline: str,
+        pipeline_run_id: str,
+        status: RunStatus,
+        duration_ms: float,
+        stragglers: tuple[str, ...] = (),
+        events_lost: int = 0,
+    ) -> None:
+        self._log = log
+        self.pipeline = pipeline
+        self.pipeline_run_id = pipeline_run_id
+        self.status: RunStatus = status
+        self.duration_ms = duration_ms
+        self.stragglers = stragglers
+        self.events_lost = events_lost
+        self.error: StageflowError | None = None
+
+    @overload
+    def __getitem__(self, stage: StageHandle[U], /) -> StageOutput[U]: ...
+    @overload
+    def __getitem__(self, stage: str, /) -> StageOutput[Any]: ...
+    def __getitem__(self, stage: Any, /) -> StageOutput[Any]:
+        return self._output(self._position(stage))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._log.names)
+
+    def __len__(self) -> int:
+        return len(self._log.names)
+
+    def __contains__(self, stage: object) -> bool:
+        return getattr(stage, "name", stage) in self._log.index
+
+    def failed(self) -> tuple[str, ...]:
+        """Return the names of the stages that failed, in plan order."""
+        return self._with(StageStatus.FAIL)
+
+    def skipped(self) -> tuple[str, ...]:
+        """Return the names of the stages that were skipped, in plan order."""
+        return self._with(StageStatus.SKIP)
+
+    def data(self, stage: StageRef) -> Mapping[str, Any]:
+        """Return the data of a stage.
+
+        Raises:
+            KeyError: The plan has no such stage.
+            StageOutcomeError: It did not end OK.
+        """
+        return self._ok(stage).data
+
+    @overload
+    def value(self, stage: StageHandle[U], /) -> U: ...
+    @overload
+    def value(self, stage: str, /) -> Any: ...
+    def value(self, stage: Any, /) -> Any:
+        """Return the value of a stage, typed by its handle.
+
+        Raises:
+            KeyError: The plan has no such stage.
+            StageOutcomeError: It did not end OK; the error names its status and where that began.
+        """
+        return self._ok(stage).value
+
+    def record(self, stage: StageRef) -> StageResult:
+        """Return the run's record of a stage: times, attempts, origin."""
+        index, log = self._position(stage), self._log
+        attempts, started_at, duration_ms = log.times(index)
+        return StageResult(
+            log.names[index], self._output(index), attempts, started_at, duration_ms, log.origins.get(index)
+        )
+
+    def records(self) -> tuple[StageResult, ...]:
+        """Return the records of all stages, in plan order."""
+        return tuple(self.record(name) for name in self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the results as JSON-ready data.
+
+        Raises:
+            SerializationError: A stage returned something that is not JSON; `path` leads to it.
+        """
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "pipeline": self.pipeline,
+            "pipeline_run_id": self.pipeline_run_id,
+            "status": self.status,
+            "duration_ms": self.duration_ms,
+            "stragglers": list(self.stragglers),
+            "events_lost": self.events_lost,
+            "stages": {record.name: _record_to_dict(record) for record in self.records()},
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> PipelineResults:
+        """Read what `to_dict` wrote; contract values come back as their mappings.
+
+        Raises:
+            SchemaVersionError: A newer Stageflow wrote it.
+            SerializationError: It is malformed; `path` says where.
+        """
+        fields = as_object(data, "$")
+        version = expect(fields.get("schema_version"), int, "$.schema_version")
+        if version > SCHEMA_VERSION:
+            raise SchemaVersionError(version, SCHEMA_VERSION)
+        status = expect(fields.get("status"), str, "$.status")
+        if status not in get_args(RunStatus):
+            raise SerializationError("$.status", f"'{status}' is not the status of a run")
+        stages = as_object(fields.get("stages"), "$.stages")
+        stragglers: list[Any] = expect(fields.get("stragglers"), list, "$.stragglers")
+        return cls(
+            RunLog.of([_read_record(name, value) for name, value in stages.items()]),
+            pipeline=expect(fields.get("pipeline"), str, "$.pipeline"),
+            pipeline_run_id=expect(fields.get("pipeline_run_id"), str, "$.pipeline_run_id"),
+            status=cast("RunStatus", status),
+            duration_ms=expect(fields.get("duration_ms"), (int, float), "$.duration_ms"),
+            stragglers=tuple(expect(name, str, f"$.stragglers[{i}]") for i, name in enumerate(stragglers)),
+            events_lost=expect(fields.get("events_lost"), int, "$.events_lost"),
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, PipelineResults):
+            return NotImplemented
+        return self._summary() == other._summary() and self.records() == other.records()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        stages = ", ".join(f"{name}={self[name].status.name}" for name in list(self)[:20])
+        more = ", ..." if len(self) > 20 else ""
+        return f"<PipelineResults of '{self.pipeline}': {self.status} in {self.duration_ms:.1f} ms, {stages}{more}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Without `error`, which holds these results itself: pickle cannot close that circle.
+        return _restore, (self.records(), self._summary())
+
+    def _summary(self) -> tuple[Any, ...]:
+        return (
+            self.pipeline,
+            self.pipeline_run_id,
+            self.status,
+            self.duration_ms,
+            self.stragglers,
+            self.events_lost,
+        )
+
+    def _position(self, stage: Any) -> int:
+        name: Any = stage if isinstance(stage, str) else getattr(stage, "name", stage)
+        try:
+            return self._log.index[name]
+        except (KeyError, TypeError):
+            near = nearest(name, self._log.names) if isinstance(name, str) else ""
+            raise KeyError(
+                f"Pipeline '{self.pipeline}' has no stage {name!r}. {near}Stages: {listed(self._log.names)}."
+            ) from None
+
+    def _output(self, index: int) -> StageOutput[Any]:
+        stored = self._log.outputs[index]
+        return plain(stored) if isinstance(stored, FrozenDict) else cast("StageOutput[Any]", stored)
+
+    def _ok(self, stage: StageRef) -> StageOutput[Any]:
+        index = self._position(stage)
+        output = self._output(index)
+        if output.status is StageStatus.OK:
+            return output
+        raise StageOutcomeError(
+            self._log.names[index],
+            status=output.status.name,
+            why=str(output.error) if output.error else output.reason,
+            origin=self._log.origins.get(index),
+        )
+
+    def _with(self, status: StageStatus) -> tuple[str, ...]:
+        return tuple(
+            name
+            for name, stored in zip(self._log.names, self._log.outputs, strict=True)
+            if not isinstance(stored, FrozenDict) and stored is not None and stored.status is status
+        )
+
+
+def _record_to_dict(record: StageResult) -> dict[str, Any]:
+    return {
+        "output": record.output.to_dict(f"$.stages.{record.name}.output"),
+        "attempts": record.attempts,
+        "started_at": record.started_at,
+        "duration_ms": record.duration_ms,
+        "origin": record.origin,
+    }
+
+
+def _read_record(name: str, value: Any) -> StageResult:
+    path = f"$.stages.{name}"
+    fields = as_object(value, path)
+    started, origin = fields.get("started_at"), fields.get("origin")
+    return StageResult(
+        name=name,
+        output=StageOutput.from_dict(as_object(fields.get("output"), f"{path}.output"), f"{path}.output"),
+        attempts=expect(fields.get("attempts"), int, f"{path}.attempts"),
+        started_at=None if started is None else expect(started, (int, float), f"{path}.started_at"),
+        duration_ms=expect(fields.get("duration_ms"), (int, float), f"{path}.duration_ms"),
+        origin=None if origin is None else expect(origin, str, f"{path}.origin"),
+    )
+
+
+def _restore(records: tuple[StageResult, ...], summary: tuple[Any, ...]) -> PipelineResults:
+    pipeline, pipeline_run_id, status, duration_ms, stragglers, events_lost = summary
+    return PipelineResults(
+        RunLog.of(records),
+        pipeline=pipeline,
+        pipeline_run_id=pipeline_run_id,
+        status=status,
+        duration_ms=duration_ms,
+        stragglers=stragglers,
+        events_lost=events_lost,
+    )

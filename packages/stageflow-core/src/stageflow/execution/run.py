@@ -1,0 +1,201 @@
+"""One run of a plan: it starts the workers, ends them, and makes the results.
+
+The coordinator is the coroutine that the caller awaits. It sleeps until a worker wakes it: every stage has an outcome, or
+the run must stop (a stage failed or cancelled, `PipelineRun.cancel`, or the caller was cancelled). Stages that the event
+loop had already woken finish before it gets its turn. Then it cancels what still runs, waits for the tasks themselves
+(a task that is cancelled before its first step runs no `finally`), gives every stage without an outcome its CANCEL, and
+emits the run's last event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from time import perf_counter_ns as clock
+from typing import Any
+
+from stageflow.context.pipeline_context import PipelineContext
+from stageflow.core.context import RunScope
+from stageflow.core.output import StageOutput
+from stageflow.errors import PipelineCancelled, StageExecutionError, StageflowError
+from stageflow.events.emitter import Emitter
+from stageflow.events.sinks import NoOpEventSink, check_sink, get_event_sink
+from stageflow.execution.plan import ExecutionPlan
+from stageflow.execution.results import PipelineResults, RunLog, RunStatus
+from stageflow.execution.state import RunState
+from stageflow.execution.worker import spawn
+
+logger = logging.getLogger(__name__)
+
+
+class Run:
+    """One run of a plan, from its start to its results."""
+
+    __slots__ = ("_cancel_requested", "_interrupted", "begun", "plan", "results", "scope", "state")
+
+    def __init__(self, plan: ExecutionPlan, context: PipelineContext) -> None:
+        sink = get_event_sink() if context.event_sink is None else check_sink(context.event_sink)
+        listening = not isinstance(sink, NoOpEventSink)
+        self.plan = plan
+        self.scope = RunScope(context, Emitter(context.snapshot.run_id, sink) if listening else None)
+        self.state = RunState(plan, self.scope)
+        self.results: PipelineResults | None = None
+        self.begun = False
+        self._cancel_requested: str | None = None
+        self._interrupted: asyncio.CancelledError | None = None
+
+    async def execute(self) -> PipelineResults:
+        """Run every stage and return the results; `results.error` is what went wrong, if anything did.
+
+        Raises:
+            asyncio.CancelledError: The caller was cancelled; every stage has stopped.
+        """
+        state, emitter = self.state, self.scope.emitter
+        self.begun = True
+        state.begin()
+        if emitter is not None:
+            emitter.emit("pipeline.created", data={"pipeline": self.plan.name, "stages": len(self.plan.nodes)})
+            emitter.emit("pipeline.started")
+        if self._cancel_requested is None:
+            spawn(state)
+        else:
+            state.stop(self._cancel_requested)
+        try:
+            await state.wake
+        except asyncio.CancelledError as error:
+            self._interrupt(error)
+        if state.workers:
+            await self._wind_down()
+        if state.broken is not None:
+            raise state.broken
+        results = await self._finish(state.close())
+        if self._interrupted is not None:
+            raise self._interrupted
+        return results
+
+    def request_cancel(self, reason: str) -> None:
+        """End the run in good order; PipelineCancelled will give this reason."""
+        if self.begun:
+            self.state.stop(reason)
+        else:
+            self._cancel_requested = reason
+
+    def abandon(self) -> None:
+        """Give a run that was cancelled before its first step its results."""
+        if self.results is None:
+            self.state.scope.stopping = reason = "the run was cancelled before it began"
+            self.state.cancel_output = StageOutput.cancel(reason)
+            emitter, self.scope.emitter = self.scope.emitter, None  # nothing began, so there is nothing to tell
+            self.state.close()
+            self._conclude((), 0.0)
+            self.scope.emitter = emitter
+
+    def _interrupt(self, error: asyncio.CancelledError) -> None:
+        if self._interrupted is None:
+            self._interrupted = error
+        self.state.stop("the caller was cancelled")
+
+    async def _wind_down(self) -> None:
+        """Wait until every worker has ended, cancelling them if the run is stopping, for `cancel_grace` at most."""
+        state = self.state
+        deadline: float | None = None
+        while state.workers:
+            if self.scope.stopping is not None and deadline is None:
+                state.cancelling = True
+                deadline = state.loop.time() + self.plan.cancel_grace
+                for worker in state.workers:
+                    worker.cancel(self.scope.stopping)
+            timeout = None if deadline is None else deadline - state.loop.time()
+            if timeout is not None and timeout <= 0:
+                return
+            try:
+                ended, _ = await asyncio.wait(state.workers.copy(), timeout=timeout)
+            except asyncio.CancelledError as error:
+                self._interrupt(error)
+            else:
+                state.workers -= ended  # one that was cancelled before its first step could not do so itself
+
+    async def _finish(self, stragglers: tuple[str, ...]) -> PipelineResults:
+        state, emitter = self.state, self.scope.emitter
+        started_ns = self.scope.timer.started_ns
+        for name in stragglers:
+            logger.warning(
+                "Stage '%s' of pipeline '%s' did not stop within %g s of its cancellation, and was left behind.",
+                name,
+                self.plan.name,
+                self.plan.cancel_grace,
+            )
+            if emitter is not None:
+                emitter.emit(f"stage.{name}.straggling", stage=name, data={"cancel_grace_s": self.plan.cancel_grace})
+        duration_ms = (clock() - started_ns) / 1e6
+        if emitter is not None:
+            status = self._status()
+            try:
+                await emitter.finish(
+                    f"pipeline.{status}", status=status, duration_ms=duration_ms, data=self._terminal_data()
+                )
+            except asyncio.CancelledError as error:
+                self._interrupted = self._interrupted or error
+        return self._conclude(stragglers, duration_ms)
+
+    def _conclude(self, stragglers: tuple[str, ...], duration_ms: float) -> PipelineResults:
+        state, plan, emitter = self.state, self.plan, self.scope.emitter
+        self.results = results = PipelineResults(
+            RunLog(plan.names, plan.index, state.outputs, state.origins, self._times),
+            pipeline=plan.name,
+            pipeline_run_id=self.scope.context.snapshot.run_id.pipeline_run_id,
+            status=self._status(),
+            duration_ms=duration_ms,
+            stragglers=stragglers,
+            events_lost=0 if emitter is None else emitter.lost,
+        )
+        results.error = self._error(results)
+        return results
+
+    def _status(self) -> RunStatus:
+        if self.state.failures:
+            return "failed"
+        return "completed" if self.scope.stopping is None else "cancelled"
+
+    def _terminal_data(self) -> Mapping[str, Any]:
+        state = self.state
+        data: dict[str, Any] = {"pipeline": self.plan.name}
+        if state.failures:
+            data["failed"] = [self.plan.names[index] for index in sorted(state.failures)]
+        if self.scope.stopping is not None:
+            data["reason"] = self.scope.stopping
+        return data
+
+    def _times(self, index: int) -> tuple[int, float | None, float]:
+        started, ended = self.state.started[index], self.state.ended[index]
+        if not started:
+            return 0, None, 0.0
+        return 1, self.scope.timer.moment(started), (ended - started) / 1e6
+
+    def _error(self, results: PipelineResults) -> StageflowError | None:
+        state = self.state
+        if state.failures:
+            failures = tuple(self._failure(index, results) for index in sorted(state.failures))
+            failures[0].failures = failures
+            return failures[0]
+        if self.scope.stopping is None:
+            return None
+        index = state.cancelled_by
+        stage = None if index is None else self.plan.names[index]
+        reason = self.scope.stopping if stage is None else str(results[stage].reason)
+        return PipelineCancelled(pipeline=self.plan.name, stage=stage, reason=reason, results=results)
+
+    def _failure(self, index: int, results: PipelineResults) -> StageExecutionError:
+        name = self.plan.names[index]
+        info = results[name].error
+        error = StageExecutionError(
+            name,
+            str(info),
+            pipeline=self.plan.name,
+            attempts=results.record(name).attempts,
+            stage_code=None if info is None else info.code,
+            results=results,
+        )
+        error.__cause__ = None if info is None else info.exception
+        return error

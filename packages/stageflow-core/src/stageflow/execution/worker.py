@@ -1,0 +1,181 @@
+"""The hot loop: workers that run ready stages.
+
+A worker is a task that runs stages inline, one after the other: the first stage that a completion releases runs next in
+the same worker, the others join the ready queue. A stage that suspends takes its worker with it. So while stages are
+ready, one spare worker is queued behind the working one: if the worker suspends, the spare takes over in the next turn of
+the loop, and a spare that finds work left brings on twice as many. Work that never suspends thus costs two tasks a run,
+work that blocks one task for each blocked stage, and what could run at once does.
+
+Three things end a worker's run of stages early, so that sharing a task stays invisible:
+
+- A stage that leaves the worker's context changed (a ContextVar set), or its task marked as cancelled, retires the worker:
+  the next stage would see it. Every worker starts from a copy of the context that the run was started in.
+- After HOLD_NS without a suspension the worker yields once to the event loop. Meanwhile the others retire or stand back,
+  so that together they hold the loop no longer than that.
+- When the run is stopping nothing new starts.
+
+Tasks are made by `asyncio.Task` itself: an eager task factory would start a spare in the midst of its maker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import copy_context
+from time import perf_counter_ns as clock
+from typing import Any
+
+from stageflow.core.inputs import Stored
+from stageflow.core.kinds import StageStatus
+from stageflow.core.output import StageOutput, returned
+from stageflow.errors import StageReturnTypeError
+from stageflow.execution.state import RunState
+from stageflow.frozen import SHAREABLE_TYPES, FrozenDict
+
+HOLD_NS = 1_000_000
+"""How long a run may keep the event loop to itself, in nanoseconds."""
+
+
+def spawn(run: RunState, count: int = 1) -> None:
+    """Queue spare workers; each starts in a later turn of the event loop."""
+    run.spares += count
+    for _ in range(count):
+        task = asyncio.Task(work(run), loop=run.loop, name="stageflow worker", context=run.base.copy())
+        run.workers.add(task)
+
+
+async def work(run: RunState) -> None:
+    """Run ready stages until there are none, or until the worker must retire."""
+    task = asyncio.current_task()
+    assert task is not None
+    try:
+        if _takes_over(run):
+            await _run_stages(run, task)
+    except asyncio.CancelledError:
+        # Between two stages, where nothing is lost: by the coordinator, or by somebody who cancels every task there is.
+        return
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # noqa: BLE001 - a defect of ours: the run must end, and show it
+        run.broken = error
+        run.stop("the executor failed")
+    finally:
+        run.workers.discard(task)
+        if not run.remaining:
+            run.wake_coordinator()
+        elif run.ready and not run.spares and not run.paused and run.scope.stopping is None:
+            spawn(run)
+
+
+def _takes_over(run: RunState) -> bool:
+    run.spares -= 1
+    waiting = len(run.ready)
+    if not waiting or run.paused:
+        run.growth = 1
+        return False
+    # There is work left, so the worker that queued this spare is suspended.
+    count = min(run.growth, waiting - 1 - run.spares)
+    if count > 0:
+        run.growth *= 2
+        spawn(run, count)
+    return True
+
+
+async def _run_stages(run: RunState, task: asyncio.Task[None]) -> None:
+    # One long function on purpose: a call for each step would cost as much as the steps do.
+    plan, scope, ready, outputs, waiting = run.plan, run.scope, run.ready, run.outputs, run.waiting
+    nodes, started, ended, base = plan.nodes, run.started, run.ended, run.base
+    emitter, cancelling = scope.emitter, task.cancelling
+    retire = False
+    now = clock()
+    if now > run.hold_until:
+        run.hold_until = now + HOLD_NS
+    while ready and not retire and scope.stopping is None:
+        index = ready.popleft()
+        while index >= 0:
+            if ready and not run.spares:
+                spawn(run)
+            node = nodes[index]
+            run.current = index
+            started[index] = now
+            if emitter is not None:
+                emitter.emit(f"stage.{node.name}.started", stage=node.name, attempt=1)
+            try:
+                result = await node.invoke(scope, outputs, node)
+            except (KeyboardInterrupt, SystemExit) as error:
+                ended[index] = clock()
+                run.settle(index, run.raised(error))
+                raise
+            except GeneratorExit:  # the event loop was closed under the run
+                raise
+            except BaseException as error:  # noqa: BLE001 - whatever a stage raises is the outcome of that stage
+                result = run.raised(error)
+            ended[index] = now = clock()
+            try:
+                retire = copy_context() != base or cancelling() > 0
+            except Exception:  # noqa: BLE001 - the value of some ContextVar cannot be compared: take it as changed
+                retire = True
+
+            if type(result) is dict:
+                stored: Stored = FrozenDict(result)
+                for value in stored.values():
+                    if type(value) not in SHAREABLE_TYPES:
+                        stored = _stored(node.name, result)
+                        break
+            else:
+                stored = _stored(node.name, result)
+
+            if scope.stopping is not None or (
+                type(stored) is not FrozenDict and stored.status is not StageStatus.OK
+            ):
+                run.settle(index, stored)
+                break
+
+            outputs[index] = stored
+            run.remaining -= 1
+            if emitter is not None:
+                run.emit_ended(index, stored)
+            finished, index = index, -1
+            for successor in node.successors:
+                left = waiting[successor] - 1
+                waiting[successor] = left
+                if not left and outputs[successor] is None:
+                    if index < 0:
+                        index = successor
+                    else:
+                        ready.append(successor)
+
+            if retire:
+                if index >= 0:
+                    ready.appendleft(index)
+                return
+            if now > run.hold_until:
+                if run.paused:
+                    if index >= 0:
+                        ready.append(index)
+                    return
+                if run.current != finished:  # others ran meanwhile, so the stage was suspended
+                    run.hold_until = now + HOLD_NS
+                elif index >= 0 or ready:
+                    now = await _yield_to_loop(run, index)
+                    break
+
+
+async def _yield_to_loop(run: RunState, index: int) -> int:
+    """Queue the stage behind the others that are ready, and give the event loop one turn."""
+    if index >= 0:
+        run.ready.append(index)
+    run.paused = True
+    try:
+        await asyncio.sleep(0)
+    finally:
+        run.paused = False
+    now = clock()
+    run.hold_until = now + HOLD_NS
+    return now
+
+
+def _stored(stage: str, result: Any) -> Stored:
+    try:
+        return returned(stage, result)
+    except StageReturnTypeError as error:
+        return StageOutput.fail(error)

@@ -1,0 +1,236 @@
+"""Values that nobody can change for anybody else.
+
+What a stage returns is read by many stages, so it is frozen once, when it arrives: mappings, lists and sets at any
+depth become `FrozenDict`, `FrozenList` and `frozenset`, which read like the real thing (`json.dumps` takes the first
+two) and refuse to be changed. What cannot be frozen in place, a mutable dataclass in a list say, is copied when it
+arrives, and copied again for each reader. The container then is a `GuardedDict` or `GuardedList`: whoever hands it out
+asks `is_shareable` and copies it if the answer is no.
+
+Sharing is decided by the value, not by its declared type: a frozen dataclass is shared if all its fields are.
+"""
+
+from __future__ import annotations
+
+import copy
+import enum
+from collections.abc import Callable, Iterable, Mapping, Set
+from types import BuiltinFunctionType, FunctionType, NoneType
+from typing import Any, NoReturn, TypeVar, cast
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def _refuse(self: object, *_args: object, **_kwargs: object) -> NoReturn:
+    base = "dict" if isinstance(self, dict) else "list"
+    raise TypeError(
+        f"This {base} is frozen, because other stages read it too. Change a copy: copy.deepcopy of it is as frozen as "
+        f"it is, {base}(value) is not."
+    )
+
+
+class FrozenDict(dict[K, V]):
+    """A dict that refuses to be changed, with nothing in it that can be changed either."""
+
+    # Neither __new__ nor __init__ is defined: either would more than double what making one costs.
+    __slots__ = ()
+
+    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]
+    update = pop = popitem = setdefault = clear = _refuse  # type: ignore[assignment]
+
+    def __copy__(self) -> FrozenDict[K, V]:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FrozenDict[K, V]:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (dict(self),)
+
+
+class FrozenList(list[V]):
+    """A list that refuses to be changed, with nothing in it that can be changed either."""
+
+    __slots__ = ()
+
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse  # type: ignore[assignment]
+    append = extend = insert = remove = pop = clear = sort = reverse = _refuse  # type: ignore[assignment]
+
+    def __copy__(self) -> FrozenList[V]:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FrozenList[V]:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (list(self),)
+
+
+class GuardedDict(FrozenDict[K, V]):
+    """A frozen dict that holds something mutable: every reader gets a deep copy."""
+
+    __slots__ = ()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> GuardedDict[K, V]:
+        return GuardedDict({key: copy.deepcopy(value, memo) for key, value in self.items()})
+
+
+class GuardedList(FrozenList[V]):
+    """A frozen list that holds something mutable: every reader gets a deep copy."""
+
+    __slots__ = ()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> GuardedList[V]:
+        return GuardedList(copy.deepcopy(value, memo) for value in self)
+
+
+EMPTY: FrozenDict[str, Any] = FrozenDict()
+
+SHAREABLE_TYPES: frozenset[type] = frozenset(
+    {NoneType, bool, int, float, complex, str, bytes, range, FrozenDict, FrozenList, FunctionType, BuiltinFunctionType}
+)
+"""Exact types whose values are shared without a second look."""
+
+# By name, so that sharing a Decimal does not cost every program the import of decimal.
+_SHAREABLE_NAMES = frozenset(
+    {
+        "datetime.date",
+        "datetime.datetime",
+        "datetime.time",
+        "datetime.timedelta",
+        "datetime.timezone",
+        "decimal.Decimal",
+        "fractions.Fraction",
+        "ipaddress.IPv4Address",
+        "ipaddress.IPv6Address",
+        "pathlib.PosixPath",
+        "pathlib.PurePosixPath",
+        "pathlib.PureWindowsPath",
+        "pathlib.WindowsPath",
+        "pathlib._local.PosixPath",
+        "pathlib._local.PurePosixPath",
+        "pathlib._local.PureWindowsPath",
+        "pathlib._local.WindowsPath",
+        "re.Pattern",
+        "uuid.UUID",
+        "zoneinfo.ZoneInfo",
+    }
+)
+
+
+class NotCopyableError(TypeError):
+    """A value can be neither frozen nor copied; `path` leads to it from the value that was to be frozen."""
+
+    def __init__(self, path: str, value: object) -> None:
+        super().__init__(f"{path} is a {type(value).__module__}.{type(value).__qualname__}, which cannot be copied")
+        self.path = path
+        self.value = value
+
+
+def contract_fields(value: object) -> Mapping[str, Any] | None:
+    """Return the shallow field mapping of a dataclass, pydantic or msgspec value, or None if it is none of these.
+
+    The latter two are known by their shape alone (`model_fields` with `model_validate`, `__struct_fields__`): core
+    imports neither.
+    """
+    kind = cast("Any", type(value))
+    if isinstance(value, type):
+        return None
+    names: Iterable[str] | None = getattr(kind, "__dataclass_fields__", None) or getattr(kind, "__struct_fields__", None)
+    if names is None and hasattr(kind, "model_validate"):
+        names = getattr(kind, "model_fields", None)
+    if names is None:
+        return None
+    fields = {name: getattr(value, name) for name in names if hasattr(value, name)}
+    extra: Mapping[str, Any] | None = getattr(value, "model_extra", None)
+    return {**fields, **extra} if extra else fields
+
+
+def _is_frozen_contract(kind: Any) -> bool:
+    parameters = getattr(kind, "__dataclass_params__", None) or getattr(kind, "__struct_config__", None)
+    if parameters is not None:
+        return bool(parameters.frozen)
+    config = getattr(kind, "model_config", None)
+    return isinstance(config, Mapping) and bool(cast("Mapping[str, Any]", config).get("frozen"))
+
+
+def is_shareable(value: object) -> bool:
+    """Return whether the value cannot be changed by whoever reads it, all the way down."""
+    kind = type(value)
+    if kind in SHAREABLE_TYPES:
+        return True
+    if kind is tuple or kind is frozenset or isinstance(value, tuple):
+        return all(is_shareable(item) for item in cast("Iterable[object]", value))
+    if isinstance(value, (enum.Enum, type)) or f"{kind.__module__}.{kind.__qualname__}" in _SHAREABLE_NAMES:
+        return True
+    if _is_frozen_contract(kind):
+        fields = contract_fields(value)
+        return fields is not None and all(is_shareable(item) for item in fields.values())
+    return False
+
+
+def freeze(value: Any) -> Any:
+    """Return the value with every mapping, list and set in it frozen, and what else is mutable copied.
+
+    Raises:
+        NotCopyableError: Something in it can be neither frozen nor copied, or it contains itself.
+    """
+    try:
+        return _freeze(value)
+    except NotCopyableError:
+        raise
+    except Exception as error:
+        path, culprit = _find_culprit(value)
+        raise NotCopyableError(path, culprit) from error
+
+
+def _freeze(value: Any) -> Any:
+    kind = type(value)
+    if kind in SHAREABLE_TYPES:
+        return value
+    if isinstance(value, Mapping):
+        return freeze_mapping(cast("Mapping[Any, Any]", value))
+    if isinstance(value, list):
+        items = [_freeze(item) for item in cast("list[Any]", value)]
+        return FrozenList(items) if all(map(is_shareable, items)) else GuardedList(items)
+    if isinstance(value, tuple):
+        items = [_freeze(item) for item in cast("tuple[Any, ...]", value)]
+        make: Callable[[Iterable[Any]], Any] = getattr(kind, "_make", tuple)
+        return make(items)
+    if isinstance(value, Set) and isinstance(value, (set, frozenset)):
+        return frozenset(_freeze(item) for item in cast("Set[Any]", value))
+    return value if is_shareable(value) else copy.deepcopy(value)
+
+
+def freeze_mapping(value: Mapping[K, Any]) -> FrozenDict[K, Any]:
+    """Freeze a mapping; a `GuardedDict` is returned if each reader needs a copy. See `freeze` for what it raises."""
+    items = {key: _freeze(item) for key, item in value.items()}
+    return FrozenDict(items) if all(map(is_shareable, items.values())) else GuardedDict(items)
+
+
+def _find_culprit(value: Any) -> tuple[str, Any]:
+    """Walk down to the first thing that cannot be frozen; only asked once freezing has failed."""
+    path = "value"
+    for _ in range(200):
+        for step, item in _children(value):
+            try:
+                _freeze(item)
+            except Exception:  # noqa: BLE001 - __deepcopy__ of the user's class may raise anything
+                path, value = f"{path}[{step!r}]", item
+                break
+        else:
+            return path, value
+    return f"{path[:60]}...", value  # as deep as that: nested too deep, or it contains itself
+
+
+def _children(value: Any) -> Iterable[tuple[Any, Any]]:
+    if isinstance(value, Mapping):
+        return cast("Mapping[Any, Any]", value).items()
+    if isinstance(value, (list, tuple)):
+        return enumerate(cast("list[Any]", value))
+    return ()
+
+
+def for_reader(value: V) -> V:
+    """Return the value itself if it can be shared, else a deep copy of it."""
+    return value if is_shareable(value) else copy.deepcopy(value)

@@ -1,0 +1,1 @@
+"""From stages to a graph that can run: specs, the builder, validation and compilation."""

@@ -1,0 +1,153 @@
+"""The immutable builder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from typing_extensions import Unpack
+
+from stageflow.context.pipeline_context import PipelineContext
+from stageflow.context.snapshot import ContextSnapshot
+from stageflow.core.kinds import StageKind
+from stageflow.errors import DuplicateStageError
+from stageflow.execution.pipeline_run import PipelineRun
+from stageflow.execution.results import PipelineResults
+from stageflow.pipeline.compilation import compile_plan
+from stageflow.pipeline.graph import StageGraph
+from stageflow.pipeline.invocation import RunFields
+from stageflow.pipeline.spec import Dependencies, Runner, StageSpec, make_spec
+
+
+class Pipeline:
+    """A named list of stages. It never changes: each builder call returns a new one.
+
+    Args:
+        name: Shown in errors, events and results.
+        stages: Stages made by `stage`; in this order they stand in the results, and start if they become ready together.
+        cancel_grace: Seconds that a stage may take to stop once it is cancelled, before the run leaves it behind.
+
+    Raises:
+        DuplicateStageError: Two stages have the same name.
+    """
+
+    __slots__ = ("_cancel_grace", "_graph", "_name", "_specs")
+
+    def __init__(
+        self, name: str = "pipeline", stages: Iterable[StageSpec[Any]] = (), *, cancel_grace: float = 5.0
+    ) -> None:
+        if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"The name of a pipeline is a non-empty string, not {name!r}.")
+        if not math.isfinite(cancel_grace) or cancel_grace < 0:
+            raise ValueError(f"cancel_grace is a number of seconds, 0 or more, not {cancel_grace!r}.")
+        self._name = name
+        self._cancel_grace = cancel_grace
+        self._graph: StageGraph | None = None
+        self._specs: dict[str, StageSpec[Any]] = {}
+        for spec in stages:
+            if not isinstance(spec, StageSpec):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise TypeError(
+                    f"Pipeline '{name}' was given {spec!r} as a stage; decorate it with @stage, or use "
+                    "stage('name', runner) or .with_stage('name', runner)."
+                )
+            if spec.name in self._specs:
+                raise DuplicateStageError(spec.name, pipeline=name)
+            self._specs[spec.name] = spec
+
+    @classmethod
+    def from_stages(cls, *stages: StageSpec[Any], name: str = "pipeline") -> Pipeline:
+        """Return a pipeline of these stages."""
+        return cls(name, stages)
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def stages(self) -> tuple[StageSpec[Any], ...]:
+        """The stages, in the order in which they were declared."""
+        return tuple(self._specs.values())
+
+    def with_stage(
+        self,
+        name: str,
+        runner: Runner,
+        kind: StageKind | None = None,
+        *,
+        dependencies: Dependencies = (),
+        optional: Dependencies = (),
+    ) -> Pipeline:
+        """Return a pipeline with one stage more.
+
+        Args:
+            name: Name of the stage; it wins over the runner's own.
+            runner: An object with `async execute(ctx)`, a class of such objects, or an async function.
+            kind: The runner's own unless given, else TRANSFORM.
+            dependencies: Stages that must end OK before this one starts: a name, a handle, or several.
+            optional: Stages that must have ended before it starts, however they ended.
+
+        Raises:
+            DuplicateStageError: The pipeline has a stage of that name.
+            InvalidStageError: The runner is not a stage.
+        """
+        return self._with(make_spec(name, runner, kind, dependencies=dependencies, optional=optional))
+
+    def compose(self, other: Pipeline) -> Pipeline:
+        """Return a pipeline with the stages of both; this one's name and options stay.
+
+        A stage that both have is merged if it is equal in both.
+
+        Raises:
+            DuplicateStageError: Both have a stage of the same name that differs; `differing` says in what.
+        """
+        added: list[StageSpec[Any]] = []
+        for spec in other.stages:
+            mine = self._specs.get(spec.name)
+            if mine is None:
+                added.append(spec)
+            elif mine != spec:
+                fields = ("runner", "kind", "dependencies", "optional")
+                differing = [field for field in fields if getattr(mine, field) != getattr(spec, field)]
+                raise DuplicateStageError(spec.name, pipeline=self._name, differing=differing)
+        return self._with(*added)
+
+    def build(self) -> StageGraph:
+        """Check the pipeline and compile it.
+
+        Raises:
+            PipelineValidationError: The pipeline is wrong; a single fault raises its own type, several are in `faults`.
+        """
+        if self._graph is None:
+            self._graph = StageGraph(compile_plan(self._name, self.stages, cancel_grace=self._cancel_grace))
+        return self._graph
+
+    async def run(
+        self, context: PipelineContext | ContextSnapshot | None = None, /, **fields: Unpack[RunFields]
+    ) -> PipelineResults:
+        """Build the pipeline and run it once; see `StageGraph.run`."""
+        return await self.build().run(context, **fields)
+
+    def start(
+        self, context: PipelineContext | ContextSnapshot | None = None, /, **fields: Unpack[RunFields]
+    ) -> PipelineRun:
+        """Build the pipeline and start a run in the background; see `StageGraph.start`."""
+        return self.build().start(context, **fields)
+
+    def run_sync(
+        self, context: PipelineContext | ContextSnapshot | None = None, /, **fields: Unpack[RunFields]
+    ) -> PipelineResults:
+        """Run it from code that is not async; see `StageGraph.run_sync`."""
+        return self.build().run_sync(context, **fields)
+
+    def _with(self, *specs: StageSpec[Any]) -> Pipeline:
+        return Pipeline(self._name, (*self._specs.values(), *specs), cancel_grace=self._cancel_grace)
+
+    def __len__(self) -> int:
+        return len(self._specs)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._specs
+
+    def __repr__(self) -> str:
+        return f"<Pipeline '{self._name}': {', '.join(self._specs) or 'no stages'}>"

@@ -1,0 +1,194 @@
+"""From specs to a plan: a list of passes, each of which adds the faults that it finds.
+
+Nothing here recurses, and each pass is linear in stages and dependencies, so that 10,000 stages in a row or side by side
+build like ten do.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from types import MappingProxyType
+from typing import Any
+
+from stageflow.errors import (
+    CycleDetectedError,
+    EmptyPipelineError,
+    InvalidStageError,
+    InvalidStageNameError,
+    OverlappingDependencyError,
+    PipelineValidationError,
+    SelfDependencyError,
+    UnknownDependencyError,
+)
+from stageflow.execution.plan import (
+    Argument,
+    ExecutionPlan,
+    PlanNode,
+    invoke_class,
+    invoke_execute,
+    invoke_function,
+)
+from stageflow.pipeline.signature import ParameterRead, UnreadableSignature, read_signature
+from stageflow.pipeline.spec import StageSpec
+
+STAGE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A stage on its way into the plan. `required` and `optional` are all its dependencies, from either form."""
+
+    spec: StageSpec[Any]
+    parameters: tuple[ParameterRead, ...]
+    required: dict[str, None]
+    optional: dict[str, None]
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+
+def compile_plan(pipeline: str, specs: Sequence[StageSpec[Any]], *, cancel_grace: float) -> ExecutionPlan:
+    """Check the stages of a pipeline and compile them.
+
+    Raises:
+        PipelineValidationError: With every fault there is; a single one is raised as its own type.
+    """
+    faults: list[PipelineValidationError] = []
+    drafts = [_draft(spec, faults) for spec in specs]
+    index = {draft.name: position for position, draft in enumerate(drafts)}
+    if not drafts:
+        faults.append(EmptyPipelineError(pipeline=pipeline))
+    _check_names(pipeline, drafts, faults)
+    _check_dependencies(pipeline, drafts, index, faults)
+    _check_cycles(pipeline, drafts, index, faults)
+    if faults:
+        raise PipelineValidationError.of(pipeline, faults)
+    return _assemble(pipeline, drafts, index, cancel_grace)
+
+
+def _draft(spec: StageSpec[Any], faults: list[PipelineValidationError]) -> _Draft:
+    parameters: tuple[ParameterRead, ...] = ()
+    if inspect.isroutine(spec.runner):
+        try:
+            parameters = read_signature(spec.runner)
+        except UnreadableSignature as error:
+            faults.append(InvalidStageError(f"Stage '{spec.name}' cannot be read: {error}", stage=spec.name))
+    reads = [parameter for parameter in parameters if parameter.stage]
+    return _Draft(
+        spec,
+        parameters,
+        required=dict.fromkeys([*spec.dependencies, *(read.stage for read in reads if not read.optional)]),
+        optional=dict.fromkeys([*spec.optional, *(read.stage for read in reads if read.optional)]),
+    )
+
+
+def _check_names(pipeline: str, drafts: list[_Draft], faults: list[PipelineValidationError]) -> None:
+    faults.extend(
+        InvalidStageNameError(draft.name, pipeline=pipeline)
+        for draft in drafts
+        if not isinstance(draft.name, str) or not STAGE_NAME.fullmatch(draft.name)
+    )
+
+
+def _check_dependencies(
+    pipeline: str, drafts: list[_Draft], index: Mapping[str, int], faults: list[PipelineValidationError]
+) -> None:
+    names = tuple(index)
+    for draft in drafts:
+        for dependency in {**draft.required, **draft.optional}:
+            if dependency == draft.name:
+                faults.append(SelfDependencyError(draft.name, pipeline=pipeline))
+            elif dependency not in index:
+                note = _parameter_note(draft, dependency)
+                faults.append(
+                    UnknownDependencyError(draft.name, dependency, pipeline=pipeline, stages=names, note=note)
+                )
+            if dependency in draft.required and dependency in draft.optional:
+                faults.append(OverlappingDependencyError(draft.name, dependency, pipeline=pipeline))
+
+
+def _parameter_note(draft: _Draft, dependency: str) -> str | None:
+    read = next((read for read in draft.parameters if read.stage == dependency), None)
+    if read is None:
+        return None
+    what = f"It is the parameter '{read.parameter}' of {draft.spec.runner.__qualname__}"
+    return f"{what}: a parameter names a stage, is annotated StageContext, or is called `input`."
+
+
+def _check_cycles(
+    pipeline: str, drafts: list[_Draft], index: Mapping[str, int], faults: list[PipelineValidationError]
+) -> None:
+    """Report one cycle for each knot of stages: the stages of a cycle that was found are left out of the next look."""
+    edges = {
+        draft.name: {name for name in (*draft.required, *draft.optional) if name in index and name != draft.name}
+        for draft in drafts
+    }
+    while True:
+        try:
+            TopologicalSorter(edges).prepare()
+        except CycleError as error:
+            # Each stage of it is a dependency of the next, and the last is the first again.
+            cycle: list[str] = error.args[1][:-1]
+            first = cycle.index(min(cycle, key=index.__getitem__))
+            path = [*cycle[first:], *cycle[:first], cycle[first]]
+            faults.append(CycleDetectedError(path, pipeline=pipeline))
+            knot = set(cycle)
+            edges = {name: needs - knot for name, needs in edges.items() if name not in knot}
+        else:
+            return
+
+
+_NOTHING_DECLARED: Mapping[str, int] = MappingProxyType({})
+
+
+def _assemble(pipeline: str, drafts: list[_Draft], index: dict[str, int], cancel_grace: float) -> ExecutionPlan:
+    successors: list[list[int]] = [[] for _ in drafts]
+    for position, draft in enumerate(drafts):
+        for dependency in (*draft.required, *draft.optional):
+            successors[index[dependency]].append(position)
+    nodes = tuple(_node(draft, index, tuple(after)) for draft, after in zip(drafts, successors, strict=True))
+    in_degrees = tuple(len(node.declared) for node in nodes)
+    return ExecutionPlan(
+        name=pipeline,
+        nodes=nodes,
+        names=tuple(index),
+        index=index,
+        in_degrees=in_degrees,
+        roots=tuple(position for position, degree in enumerate(in_degrees) if not degree),
+        cancel_grace=cancel_grace,
+    )
+
+
+def _node(draft: _Draft, index: Mapping[str, int], successors: tuple[int, ...]) -> PlanNode:
+    runner = draft.spec.runner
+    if inspect.isroutine(runner):
+        invoke, target = invoke_function, runner
+    elif isinstance(runner, type):
+        invoke, target = invoke_class, runner
+    else:
+        invoke, target = invoke_execute, runner.execute
+    declared = {name: index[name] for name in (*draft.required, *draft.optional)}
+    return PlanNode(
+        name=draft.name,
+        kind=draft.spec.kind,
+        invoke=invoke,
+        target=target,
+        arguments=tuple(_argument(read, index) for read in draft.parameters),
+        declared=declared or _NOTHING_DECLARED,
+        optional=frozenset(index[name] for name in draft.optional),
+        successors=successors,
+    )
+
+
+def _argument(read: ParameterRead, index: Mapping[str, int]) -> Argument:
+    return Argument(
+        reads=read.reads,
+        index=index[read.stage] if read.stage else -1,
+        default=read.default,
+        keyword=read.parameter if read.keyword_only else None,
+    )

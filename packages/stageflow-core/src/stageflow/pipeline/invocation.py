@@ -1,0 +1,77 @@
+"""From the arguments of `run` and `start` to a PipelineContext."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, cast
+
+from typing_extensions import TypedDict
+
+from stageflow.context.conversation import Conversation
+from stageflow.context.identity import RunIdentity
+from stageflow.context.pipeline_context import PipelineContext
+from stageflow.context.snapshot import ContextSnapshot
+from stageflow.errors import nearest
+from stageflow.protocols import EventSink
+
+
+class RunFields(TypedDict, total=False):
+    """The keywords of `run` and `start`: the fields of a snapshot, and what a run is given beside it."""
+
+    run_id: RunIdentity
+    input_text: str | None
+    input: Any
+    input_audio_duration_ms: float | None
+    topology: str | None
+    execution_mode: str | None
+    transport: str | None
+    conversation: Conversation | None
+    enrichments: Mapping[str, Any]
+    extensions: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+    created_at: datetime
+    event_sink: EventSink | None
+    ports: Any
+
+
+_SNAPSHOT_FIELDS = frozenset(inspect.signature(ContextSnapshot).parameters)
+_CONTEXT_FIELDS = frozenset(PipelineContext.__slots__) - {"snapshot"}
+
+
+def make_context(context: Any, fields: RunFields) -> PipelineContext:
+    """Return the context of a run.
+
+    Raises:
+        TypeError: The positional argument is of another type, a keyword is unknown, or both say the same thing.
+    """
+    given = cast("dict[str, Any]", fields)
+    if context is None:
+        return PipelineContext(
+            snapshot=ContextSnapshot(**_only(given, _SNAPSHOT_FIELDS)), **_only(given, _CONTEXT_FIELDS)
+        ) if _known(given, _SNAPSHOT_FIELDS | _CONTEXT_FIELDS, "run()") else PipelineContext()
+    if isinstance(context, ContextSnapshot):
+        _known(given, _CONTEXT_FIELDS, "run() beside a ContextSnapshot", "use snapshot.replace(...) for its fields")
+        return PipelineContext(snapshot=context, **given)
+    if isinstance(context, PipelineContext):
+        _known(given, frozenset(), "run() beside a PipelineContext", "put everything into the context")
+        return context
+    raise TypeError(
+        f"run() takes a PipelineContext or a ContextSnapshot, not a {type(context).__qualname__}. "
+        "Give fields as keywords: run(input_text=..., input=...)."
+    )
+
+
+def _only(given: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if name in names}
+
+
+def _known(given: dict[str, Any], names: frozenset[str], where: str, hint: str = "") -> bool:
+    """Return whether there are keywords at all; raise TypeError if one of them is not among the names."""
+    for name in given:
+        if name not in names:
+            choices = sorted(names)
+            advice = nearest(name, choices) or (f"They are: {', '.join(choices)}." if choices else "")
+            raise TypeError(f"{where} takes no keyword '{name}'. {advice}{hint}".rstrip())
+    return bool(given)

@@ -1,0 +1,112 @@
+"""What the parameters of a function stage ask for."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Union, cast, get_args, get_origin, get_type_hints
+
+from stageflow.core.context import StageContext
+from stageflow.core.output import StageOutput
+from stageflow.execution.plan import Reads
+from stageflow.pipeline.spec import From
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterRead:
+    """What one parameter asks for. `stage` is empty for the context and the run's input."""
+
+    parameter: str
+    reads: Reads
+    stage: str = ""
+    optional: bool = False
+    default: Any = None
+    keyword_only: bool = False
+
+
+class UnreadableSignature(Exception):
+    """The parameters of a function cannot be understood; the message says why and what to do."""
+
+
+def read_signature(function: Callable[..., Any]) -> tuple[ParameterRead, ...]:
+    """Return what each parameter of a function stage asks for, in order.
+
+    Raises:
+        UnreadableSignature: A parameter is `*args` or `**kwargs`, or an annotation cannot be resolved.
+    """
+    hints = _hints(function)
+    return tuple(
+        _read(parameter, hints.get(parameter.name, inspect.Parameter.empty))
+        for parameter in inspect.signature(function).parameters.values()
+    )
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(function, localns=_closure(function), include_extras=True)
+    except Exception as error:
+        raise UnreadableSignature(
+            f"the annotations of {function.__qualname__} cannot be resolved ({type(error).__name__}: {error}). "
+            "Import the types at the top of the module, outside `if TYPE_CHECKING:`."
+        ) from error
+
+
+def _closure(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the enclosing names that a function uses: annotations may be strings that name a local class."""
+    inner = cast("Any", inspect.unwrap(getattr(function, "__func__", function)))
+    cells = zip(inner.__code__.co_freevars, inner.__closure__ or (), strict=True)
+    return {name: cell.cell_contents for name, cell in cells if _is_filled(cell)}
+
+
+def _is_filled(cell: Any) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018
+    except ValueError:
+        return False
+    return True
+
+
+def _read(parameter: inspect.Parameter, hint: Any) -> ParameterRead:
+    name, kind = parameter.name, parameter.kind
+    if kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
+        raise UnreadableSignature(f"its parameter '{parameter}' names no stage: write one parameter for each dependency.")
+    keyword_only = kind is inspect.Parameter.KEYWORD_ONLY
+    source, plain = _source(hint)
+    if _is(plain, StageContext):
+        return ParameterRead(name, Reads.CONTEXT, keyword_only=keyword_only)
+    if hint is inspect.Parameter.empty and name in ("ctx", "context"):
+        raise UnreadableSignature(f"its parameter '{name}' has no annotation: write `{name}: StageContext`.")
+    if source is None and name == "input":
+        return ParameterRead(name, Reads.INPUT, keyword_only=keyword_only)
+    optional = parameter.default is not inspect.Parameter.empty
+    return ParameterRead(
+        parameter=name,
+        reads=_mode(plain),
+        stage=source or name,
+        optional=optional,
+        default=parameter.default if optional else None,
+        keyword_only=keyword_only,
+    )
+
+
+def _source(hint: Any) -> tuple[str | None, Any]:
+    if get_origin(hint) is not Annotated:
+        return None, hint
+    plain, *extras = get_args(hint)
+    return next((extra.stage for extra in extras if isinstance(extra, From)), None), plain
+
+
+def _mode(hint: Any) -> Reads:
+    if _is(hint, StageOutput):
+        return Reads.OUTPUT
+    return Reads.DATA if _is(hint, dict) or _is(hint, Mapping) else Reads.VALUE
+
+
+def _is(hint: Any, wanted: Any) -> bool:
+    """Return whether the annotation is the type, bare, subscripted, or in a union with None."""
+    origin = get_origin(hint)
+    if origin is Union or str(origin) == "<class 'types.UnionType'>":
+        parts = [part for part in get_args(hint) if part is not type(None)]
+        return len(parts) == 1 and _is(parts[0], wanted)
+    return hint is wanted or origin is wanted

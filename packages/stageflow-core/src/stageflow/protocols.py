@@ -1,0 +1,20 @@
+"""What an application may plug into a run."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+
+@runtime_checkable
+class EventSink(Protocol):
+    """Takes the events of runs.
+
+    While stages run, events come through `try_emit`, which must not block; it may return False to say that it dropped
+    the event, which the run then counts in `results.events_lost`. The last event of a run comes through `emit`, which may
+    take its time within a limit. `data` is the whole event as JSON-ready data, see `PipelineEvent.to_dict`; it belongs to
+    the sink.
+    """
+
+    async def emit(self, *, type: str, data: dict[str, Any] | None) -> None: ...
+
+    def try_emit(self, *, type: str, data: dict[str, Any] | None) -> bool | None: ...
