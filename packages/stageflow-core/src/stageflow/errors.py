@@ -74,7 +74,13 @@ class StageflowError(Exception):
         self.hint = hint
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.args, self.__dict__.copy(), _picklable(self.__cause__))
+        # The state comes last, after the object itself is known to pickle: `failures` of an error holds the error.
+        return _rebuild, (type(self), self.args), {**self.__dict__, "__cause__": _picklable(self.__cause__)}
+
+    def __setstate__(self, state: dict[str, Any] | None) -> None:
+        fields = dict(state or {})
+        self.__cause__ = fields.pop("__cause__", None)
+        self.__dict__.update(fields)
 
 
 def _picklable(cause: BaseException | None) -> BaseException | None:
@@ -85,13 +91,9 @@ def _picklable(cause: BaseException | None) -> BaseException | None:
     return cause
 
 
-def _rebuild(
-    cls: type[StageflowError], args: tuple[Any, ...], state: dict[str, Any], cause: BaseException | None
-) -> StageflowError:
+def _rebuild(cls: type[StageflowError], args: tuple[Any, ...]) -> StageflowError:
     error = cls.__new__(cls, *args)
     error.args = args
-    error.__dict__.update(state)
-    error.__cause__ = cause
     return error
 
 
