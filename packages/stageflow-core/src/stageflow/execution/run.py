@@ -76,10 +76,10 @@ class Run:
 
     def request_cancel(self, reason: str) -> None:
         """End the run in good order; PipelineCancelled will give this reason."""
-        if self.begun:
-            self.state.stop(reason)
-        else:
+        if not self.begun:
             self._cancel_requested = reason
+        elif not self.state.closed:  # else it has its results, and only tells its sink
+            self.state.stop(reason)
 
     def abandon(self) -> None:
         """Give a run that was cancelled before its first step its results."""

@@ -62,14 +62,14 @@ async def work(run: RunState) -> None:
         run.workers.discard(task)
         if not run.remaining:
             run.wake_coordinator()
-        elif run.ready and not run.spares and not run.paused and run.scope.stopping is None:
+        elif run.ready and not (run.spares or run.paused or run.scope.stopping or run.loop.is_closed()):
             spawn(run)
 
 
 def _takes_over(run: RunState) -> bool:
     run.spares -= 1
     waiting = len(run.ready)
-    if not waiting or run.paused:
+    if not waiting or run.paused or run.scope.stopping is not None:
         run.growth = 1
         return False
     # There is work left, so the worker that queued this spare is suspended.

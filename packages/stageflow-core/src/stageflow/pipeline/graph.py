@@ -60,8 +60,16 @@ class StageGraph:
     def run_sync(
         self, context: PipelineContext | ContextSnapshot | None = None, /, **fields: Unpack[RunFields]
     ) -> PipelineResults:
-        """Run once from code that is not async, in an event loop of its own."""
-        return asyncio.run(self.run(context, **fields))
+        """Run once from code that is not async, in an event loop of its own.
+
+        Raises:
+            RuntimeError: It was called from async code, where it is `await graph.run(...)`.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(self.run(context, **fields))
+        raise RuntimeError("run_sync() cannot be called from async code: use `await pipeline.run(...)` there.")
 
     def __len__(self) -> int:
         return len(self._plan.nodes)
