@@ -13,12 +13,12 @@ TESTS := $(wildcard packages/*/tests) tests $(wildcard examples benchmarks)
 PAGES := $(wildcard *.md packages/*/README.md) docs
 PACKAGES := $(notdir $(wildcard packages/*))
 
-.PHONY: help demo test check format bench coverage build clean
+.PHONY: help demo test check format bench bench-peers coverage build clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
 	@while IFS= read -r line; do case "$$line" in \
-	    [a-z]*:*'## '*) printf '  make %-10s %s\n' "$${line%%:*}" "$${line##*## }";; \
+	    [a-z]*:*'## '*) printf '  make %-12s %s\n' "$${line%%:*}" "$${line##*## }";; \
 	esac; done < Makefile
 
 demo: $(READY) ## Chat with a model on the terminal (Groq with GROQ_API_KEY set, a local server without)
@@ -32,7 +32,8 @@ check: $(READY)-check ## Lint, check types, imports, dependencies and changelog,
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/basedpyright
 	@$(BIN)/lint-imports --no-logo
-	@for package in $(PACKAGES); do $(BIN)/deptry --config packages/$$package/pyproject.toml packages/$$package/src || exit 1; done
+	@for package in $(PACKAGES); do \
+	    $(BIN)/deptry --no-ansi --config packages/$$package/pyproject.toml packages/$$package/src || exit 1; done
 	@$(BIN)/towncrier build --draft --version next > /dev/null
 	@$(BIN)/python -m pytest -q $(PAGES)
 
@@ -42,6 +43,9 @@ format: $(READY)-check ## Lay out the code, and mend what the linter can mend
 
 bench: $(READY) ## Measure the executor against hand-written asyncio
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-peers: $(READY) ## Measure other frameworks, each in an environment of its own, made when first needed
+	@$(BIN)/python -m benchmarks.peers $(ARGS)
 
 coverage: $(READY) ## Run the tests, and show which branches they miss; core must reach 90 %
 	@$(BIN)/python -m pytest -q --cov --cov-report= $(TESTS) $(ARGS)
@@ -53,7 +57,7 @@ build: $(READY) ## Build the four distributions into dist/
 	@ls dist
 
 clean: ## Remove all that the other targets made
-	@rm -rf .venv .tools dist uv.lock .coverage .coverage.* htmlcov .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .tools benchmarks/.envs dist uv.lock .coverage .coverage.* htmlcov .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(READY): $(SETTINGS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -1,6 +1,7 @@
 """What each package may import, where import-linter cannot tell: it forbids the names that it is given."""
 
 import ast
+import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -32,24 +33,31 @@ class Import:
         return self.module.split(".")[0] in PACKAGES
 
 
-def imports_in(source: str, place: str) -> Iterator[Import]:
-    """Yield every import of `source`, in functions and conditions too."""
-    yield from _imports_below(ast.parse(source), place, at_top=True)
+def imports_in(source: str, place: str, package: str) -> Iterator[Import]:
+    """Yield every import of `source`, a module of `package`, in functions and conditions too."""
+    yield from _imports_below(ast.parse(source), place, package, at_top=True)
 
 
-def _imports_below(node: ast.AST, place: str, *, at_top: bool) -> Iterator[Import]:
+def _imports_below(node: ast.AST, place: str, package: str, *, at_top: bool) -> Iterator[Import]:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import):
             yield from (Import(f"{place}:{child.lineno}", alias.name, at_top) for alias in child.names)
         elif isinstance(child, ast.ImportFrom):
-            yield Import(f"{place}:{child.lineno}", "." * child.level + (child.module or ""), at_top)
+            module = importlib.util.resolve_name("." * child.level + (child.module or ""), package)
+            yield Import(f"{place}:{child.lineno}", module, at_top)
         else:
             hides = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) or _is_for_type_checkers(child)
-            yield from _imports_below(child, place, at_top=at_top and not hides)
+            yield from _imports_below(child, place, package, at_top=at_top and not hides)
 
 
 def _is_for_type_checkers(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def imports_of(file: Path, source_root: Path) -> Iterator[Import]:
+    """Yield every import of the module in `file`."""
+    package = ".".join(file.relative_to(source_root).parent.parts)
+    yield from imports_in(file.read_text(encoding="utf-8"), str(file.relative_to(ROOT)), package)
 
 
 def offences(package: str, is_offence: Callable[[Import], bool]) -> list[str]:
@@ -59,7 +67,7 @@ def offences(package: str, is_offence: Callable[[Import], bool]) -> list[str]:
     return [
         f"{found.place} imports {found.module}"
         for file in files
-        for found in imports_in(file.read_text(encoding="utf-8"), str(file.relative_to(ROOT)))
+        for found in imports_of(file, PACKAGES[package])
         if is_offence(found)
     ]
 
@@ -77,6 +85,11 @@ def is_private_to_a_package(found: Import, package: str) -> bool:
     return found.is_ours and found.module != "stageflow" and found.module.split(".")[0] != package
 
 
+def is_lazy_export(found: Import, package: str) -> bool:
+    """Tell whether this declares, to type checkers, a name that a sibling's root loads only when an extra is there."""
+    return package in SIBLINGS and f"/src/{package}/__init__.py:" in found.place
+
+
 def test_core_imports_the_standard_library_and_typing_extensions_only() -> None:
     """Core runs wherever Python runs, and none of its modules needs the whole of it."""
     assert [] == offences("stageflow", is_foreign_to_core)
@@ -91,7 +104,7 @@ def test_siblings_import_the_public_root_of_core_and_no_other_sibling(package: s
 @pytest.mark.parametrize("package", PACKAGES)
 def test_no_cycle_is_hidden_in_a_function_or_behind_type_checking(package: str) -> None:
     """An import of ours stands where everybody sees it: at the top of its module."""
-    assert [] == offences(package, lambda found: found.is_ours and not found.at_top)
+    assert [] == offences(package, lambda found: found.is_ours and not (found.at_top or is_lazy_export(found, package)))
 
 
 @pytest.mark.parametrize(
@@ -104,22 +117,23 @@ def test_no_cycle_is_hidden_in_a_function_or_behind_type_checking(package: str) 
         ("from stageflow import Pipeline", ["stageflow"]),
         ("def run():\n    from pydantic import BaseModel", ["pydantic"]),
         ("try:\n    import rich\nexcept ImportError:\n    rich = None", ["rich"]),
-        ("from .errors import StageError", [".errors"]),
+        ("from .errors import StageError", []),
+        ("from . import Pipeline", ["stageflow"]),
     ],
 )
 def test_the_rule_for_core_sees_each_way_to_import(source: str, expected: list[str]) -> None:
     """The rule that holds core small is not blind to a form of the import statement."""
-    assert expected == [found.module for found in imports_in(source, "here") if is_foreign_to_core(found)]
+    assert expected == [found.module for found in imports_in(source, "here", "stageflow") if is_foreign_to_core(found)]
 
 
 @pytest.mark.parametrize(
     "source",
     [
         "async def run():\n    from stageflow.core import Stage",
-        "if TYPE_CHECKING:\n    from stageflow.core import Stage",
+        "if TYPE_CHECKING:\n    from .core import Stage",
         "class A:\n    def run(self):\n        import stageflow.core",
     ],
 )
 def test_a_hidden_import_is_seen(source: str) -> None:
     """Functions and type-checking blocks are where a cycle is usually hidden."""
-    assert [False] == [found.at_top for found in imports_in(source, "here")]
+    assert [False] == [found.at_top for found in imports_in(source, "here", "stageflow")]

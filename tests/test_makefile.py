@@ -11,7 +11,7 @@ MAKE = shutil.which("make") or "make"
 
 
 def run_make(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    # The make that runs these tests hands its own options down, and its level, at which make tells each folder it enters.
+    # The make that runs these tests hands its own options down and its level, at which it names each folder.
     environment = {
         name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
     }

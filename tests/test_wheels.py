@@ -102,7 +102,6 @@ def test_extras_name_what_they_are_for(wheels: dict[str, Wheel]) -> None:
     }
     assert {
         ("stageflow-plus", "groq"): {"groq", "httpx"},
-        ("stageflow-mocks", "pytest"): {"pytest"},
         ("stageflow-mocks", "server"): {"starlette", "uvicorn"},
     } == brought
 
