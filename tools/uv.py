@@ -85,8 +85,12 @@ def system_certificates() -> dict[str, str]:
 
 def uv_environment() -> dict[str, str]:
     """Return the environment for uv: this Python, and the workspace's own `.venv`, whichever one is active."""
-    environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
-    return environment | {"UV_PYTHON": sys.executable, "UV_PROJECT_ENVIRONMENT": str(ROOT / ".venv")}
+    environment = {name: value for name, value in os.environ.items() if name not in ("UV_PYTHON", "VIRTUAL_ENV")}
+    environment["UV_PROJECT_ENVIRONMENT"] = str(ROOT / ".venv")
+    # To `uv pip` it would name the environment to change, which is .venv, and not the Python to make one from.
+    if sys.argv[1:2] != ["pip"]:
+        environment["UV_PYTHON"] = sys.executable
+    return environment
 
 
 def say(message: str) -> None:
