@@ -10,7 +10,7 @@ UV := $(PYTHON) tools/uv.py
 READY := .venv/.ready-$(subst /,_,$(PYTHON))
 SETTINGS := pyproject.toml tools/uv.py $(wildcard packages/*/pyproject.toml)
 TESTS := $(wildcard packages/*/tests) tests $(wildcard examples benchmarks)
-PAGES := $(wildcard *.md packages/*/README.md) docs
+PAGES := $(filter-out CHANGELOG.md,$(wildcard *.md packages/*/README.md)) docs
 PACKAGES := $(notdir $(wildcard packages/*))
 
 .PHONY: help demo test check format bench bench-peers coverage build clean
@@ -34,7 +34,7 @@ check: $(READY)-check ## Lint, check types, imports, dependencies and changelog,
 	@$(BIN)/lint-imports --no-logo
 	@for package in $(PACKAGES); do \
 	    $(BIN)/deptry --no-ansi --config packages/$$package/pyproject.toml packages/$$package/src || exit 1; done
-	@$(BIN)/towncrier build --draft --version next > /dev/null
+	@told=$$($(BIN)/towncrier build --draft --version next 2>&1) || { echo "$$told" >&2; exit 1; }
 	@$(BIN)/python -m pytest -q $(PAGES)
 
 format: $(READY)-check ## Lay out the code, and mend what the linter can mend
