@@ -60,7 +60,7 @@ clean: ## Remove all that the other targets made
 	@rm -rf .venv .tools benchmarks/.envs dist uv.lock .coverage .coverage.* htmlcov .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(READY): $(SETTINGS)
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || { \
 	    echo "Stageflow needs Python 3.11 or newer, but $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
 	        "Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@echo "Preparing .venv ..." >&2
