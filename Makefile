@@ -50,14 +50,16 @@ bench-peers: $(READY) ## Measure other frameworks, each in an environment of its
 coverage: $(READY) ## Run the tests, and show which branches they miss; core must reach 90 %
 	@$(BIN)/python -m pytest -q --cov --cov-report= $(TESTS) $(ARGS)
 	@$(BIN)/coverage report
-	@$(BIN)/coverage report --include='packages/stageflow-core/*' --fail-under=90 > /dev/null
+	@printf 'core, in percent: '
+	@$(BIN)/coverage report --include='packages/stageflow-core/*' --fail-under=90 --format=total
 
 build: $(READY) ## Build the four distributions into dist/
 	@$(UV) build --quiet --clear --all-packages --out-dir dist
 	@ls dist
 
-clean: ## Remove all that the other targets made
+clean: ## Remove the environments, the tools, the builds and the caches
 	@rm -rf .venv .tools benchmarks/.envs dist uv.lock .coverage .coverage.* htmlcov .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@$(PYTHON) -c 'import pathlib, shutil; [*map(shutil.rmtree, pathlib.Path().rglob("__pycache__"))]'
 
 $(READY): $(SETTINGS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || { \
