@@ -16,9 +16,10 @@ ROOT = Path(__file__).resolve().parent.parent
 def test_every_installed_version_is_pinned() -> None:
     """What the tests run with is what `constraint-dependencies` says, so that they run with the same elsewhere."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["uv"]
+    folders = [str(path) for path in (ROOT / ".venv").glob("lib/python*/site-packages")]
     installed = {
         f"{canonicalize_name(distribution.name)}=={distribution.version}"
-        for distribution in distributions(path=[str(path) for path in (ROOT / ".venv").glob("lib/python*/site-packages")])
+        for distribution in distributions(path=folders)
         if not distribution.name.startswith("stageflow-")
     }
     assert installed
