@@ -25,7 +25,7 @@ demo: $(READY) ## Chat with a model on the terminal (Groq with GROQ_API_KEY set,
 	@exec $(BIN)/python -m examples.chat $(ARGS)
 
 test: $(READY) ## Run the tests
-	@$(BIN)/python -m pytest -q $(TESTS) $(ARGS)
+	@$(BIN)/python -m pytest $(TESTS) $(ARGS)
 
 check: $(READY)-check ## Lint, check types, imports, dependencies and changelog, and run the snippets in the docs
 	@$(BIN)/ruff check --quiet
