@@ -1,0 +1,50 @@
+"""What holds for every test of the workspace, and for the Python blocks in its pages."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from blockbuster import blockbuster_ctx
+from sybil import Sybil
+from sybil.integration.pytest import SybilItem
+from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+
+OURS = ["stageflow", "stageflow_plus", "stageflow_mocks", "stageflow_observability"]
+
+
+@pytest.fixture(autouse=True)
+def _no_blocking_calls() -> Iterator[None]:
+    """Fail a test in which our code blocks the event loop: a sleep, a file, a socket, a lock."""
+    with blockbuster_ctx(scanned_modules=OURS):
+        yield
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put a page's blocks back in order, since one builds on another, after the plugin that shuffles has run."""
+    items.sort(key=lambda item: (str(item.path), item.example.line) if isinstance(item, SybilItem) else ("", 0))
+
+
+def enter_empty_folder(namespace: dict[str, Any]) -> None:
+    """Let a page's blocks write files where they do not stay."""
+    folder = tempfile.TemporaryDirectory()
+    namespace["__page__"] = (folder, Path.cwd())
+    os.chdir(folder.name)
+
+
+def leave_folder(namespace: dict[str, Any]) -> None:
+    """Return to where the page's blocks began."""
+    folder, origin = namespace["__page__"]
+    os.chdir(origin)
+    folder.cleanup()
+
+
+pytest_collect_file = Sybil(
+    parsers=[PythonCodeBlockParser(), SkipParser()],
+    patterns=["*.md"],
+    excludes=["CHANGELOG.md", "changes/*"],
+    setup=enter_empty_folder,
+    teardown=leave_folder,
+).pytest()

@@ -1,0 +1,1 @@
+"""Fakes, loopback provider servers and a harness for testing Stageflow pipelines."""

@@ -1,0 +1,1 @@
+"""Sinks, stores and exporters that show what Stageflow pipelines did."""

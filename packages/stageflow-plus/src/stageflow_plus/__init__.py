@@ -1,0 +1,1 @@
+"""Stages, tools and providers to build Stageflow pipelines from."""
