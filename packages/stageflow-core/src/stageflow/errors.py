@@ -22,8 +22,8 @@
     └── SerializationError             data cannot go to or come from JSON (also a ValueError)
         └── SchemaVersionError
 
-Each class has a `code`, which is also the heading of its section in docs/reference/errors.md. Each instance has its data
-as attributes and survives pickling.
+Each class has a `code`, which is also the heading of its section in docs/reference/errors.md. Each instance has its
+data as attributes and survives pickling.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class StageflowError(Exception):
 
 def _picklable(cause: BaseException | None) -> BaseException | None:
     try:
-        pickle.loads(pickle.dumps(cause))  # an exception with a custom __init__ fails only on the way back
+        pickle.loads(pickle.dumps(cause))  # noqa: S301 - our own bytes; an exception with a custom __init__ fails only on the way back
     except Exception:  # noqa: BLE001 - any class may raise anything here, and the error itself must still travel
         return UnpicklableCause(f"{type(cause).__qualname__}: {cause}")
     return cause
@@ -295,7 +295,9 @@ class MissingInputError(StageError, KeyError):
 
     code = "missing-input"
 
-    def __init__(self, stage: str, dependency: str, key: str | None, *, found: Sequence[str], absent: str | None) -> None:
+    def __init__(
+        self, stage: str, dependency: str, key: str | None, *, found: Sequence[str], absent: str | None
+    ) -> None:
         what = "a value" if key is None else f"the key '{key}'"
         why = f"which ended {absent}" if absent else f"whose data has the keys {listed(found)}"
         hint = (
@@ -400,7 +402,10 @@ class TooLateError(StageflowError, RuntimeError):
 
 
 class SerializationError(StageflowError, ValueError):
-    """Data cannot be written as JSON, or what was read is malformed. `path` leads to the place, as in `$.metadata.user`."""
+    """Data cannot be written as JSON, or what was read is malformed.
+
+    `path` leads to the place, as in `$.metadata.user`.
+    """
 
     code = "serialization"
 

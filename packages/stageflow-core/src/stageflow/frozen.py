@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 import enum
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping
 from types import BuiltinFunctionType, FunctionType, NoneType
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -136,7 +136,7 @@ def contract_fields(value: object) -> Mapping[str, Any] | None:
     kind = cast("Any", type(value))
     if isinstance(value, type):
         return None
-    names: Iterable[str] | None = getattr(kind, "__dataclass_fields__", None) or getattr(kind, "__struct_fields__", None)
+    names: Iterable[str] | None = getattr(kind, "__dataclass_fields__", getattr(kind, "__struct_fields__", None))
     if names is None and hasattr(kind, "model_validate"):
         names = getattr(kind, "model_fields", None)
     if names is None:
@@ -197,8 +197,8 @@ def _freeze(value: Any) -> Any:
         items = [_freeze(item) for item in cast("tuple[Any, ...]", value)]
         make: Callable[[Iterable[Any]], Any] = getattr(kind, "_make", tuple)
         return make(items)
-    if isinstance(value, Set) and isinstance(value, (set, frozenset)):
-        return frozenset(_freeze(item) for item in cast("Set[Any]", value))
+    if isinstance(value, (set, frozenset)):
+        return frozenset(_freeze(item) for item in cast("set[Any]", value))
     return value if is_shareable(value) else copy.deepcopy(value)
 
 

@@ -10,9 +10,9 @@ class EventSink(Protocol):
     """Takes the events of runs.
 
     While stages run, events come through `try_emit`, which must not block; it may return False to say that it dropped
-    the event, which the run then counts in `results.events_lost`. The last event of a run comes through `emit`, which may
-    take its time within a limit. `data` is the whole event as JSON-ready data, see `PipelineEvent.to_dict`; it belongs to
-    the sink.
+    the event, which the run then counts in `results.events_lost`. The last event of a run comes through `emit`, which
+    may take its time within a limit. `data` is the whole event as JSON-ready data, see `PipelineEvent.to_dict`; it
+    belongs to the sink.
     """
 
     async def emit(self, *, type: str, data: dict[str, Any] | None) -> None: ...

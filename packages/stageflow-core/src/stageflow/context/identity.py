@@ -22,8 +22,8 @@ def uuid7() -> str:
 class RunIdentity:
     """The ids that every event of a run carries.
 
-    `pipeline_run_id` is new for each run unless given: a UUIDv7, so that ids sort by the time they were made. The others
-    are the caller's own.
+    `pipeline_run_id` is new for each run unless given: a UUIDv7, so that ids sort by the time they were made. The
+    others are the caller's own.
     """
 
     pipeline_run_id: str = field(default_factory=uuid7)

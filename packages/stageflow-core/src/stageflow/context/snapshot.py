@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from stageflow.context.conversation import Conversation, Message
@@ -86,7 +86,7 @@ class ContextSnapshot:
         put(self, "_enrichments", freeze(enrichments))
         put(self, "_extensions", freeze(extensions))
         put(self, "_metadata", freeze(metadata))
-        put(self, "created_at", datetime.now(timezone.utc) if created_at is None else created_at)
+        put(self, "created_at", datetime.now(UTC) if created_at is None else created_at)
 
     @property
     def input(self) -> Any:
@@ -156,7 +156,9 @@ class ContextSnapshot:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        shown = (f"{name}={value!r}" for name, value in self._fields().items() if value not in (None, {}, _NO_CONVERSATION))
+        shown = (
+            f"{name}={value!r}" for name, value in self._fields().items() if value not in (None, {}, _NO_CONVERSATION)
+        )
         return f"ContextSnapshot({', '.join(shown)})"
 
     def __reduce__(self) -> tuple[Any, ...]:

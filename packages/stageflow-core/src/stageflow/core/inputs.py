@@ -14,7 +14,7 @@ from stageflow.frozen import FrozenDict
 T = TypeVar("T")
 
 Stored = FrozenDict[str, Any] | StageOutput[Any] | None
-"""How a run keeps the outcome of a stage: the data alone where there is nothing else to say, None while there is none."""
+"""How a run keeps the outcome of a stage: the data alone where that says it all, None while there is none."""
 
 
 class StageInputs:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 
-class StageKind(str, Enum):
+class StageKind(StrEnum):
     """What a stage is for. The executor treats all alike; tools and readers do not."""
 
     TRANSFORM = "transform"
@@ -22,7 +22,7 @@ class StageKind(str, Enum):
     """Lets a model decide or write."""
 
 
-class StageStatus(str, Enum):
+class StageStatus(StrEnum):
     """How a stage ended. RETRY is what a stage may return, never what is recorded."""
 
     OK = "ok"

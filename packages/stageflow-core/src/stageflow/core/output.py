@@ -1,8 +1,8 @@
 """What a stage returns, and how it becomes a `StageOutput`.
 
-Most stages return a mapping that ends OK, so a `StageOutput` itself holds nothing but `data`: everything else is a class
-attribute with the value that it has then. The private subclass has the slots for the rest. (PERFORMANCE: an object of one
-slot costs a quarter of a frozen dataclass.)
+Most stages return a mapping that ends OK, so a `StageOutput` itself holds nothing but `data`: everything else is a
+class attribute with the value that it has then. The private subclass has the slots for the rest. (PERFORMANCE: an
+object of one slot costs a quarter of a frozen dataclass.)
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class StageEvent:
 class ErrorInfo:
     """Why a stage failed, in a form that survives JSON.
 
-    `type` is the qualified name of the exception's class, if there was one; `exception` is the exception itself, which is
-    not compared and not there after a round trip through JSON.
+    `type` is the qualified name of the exception's class, if there was one; `exception` is the exception itself, which
+    is not compared and not there after a round trip through JSON.
     """
 
     message: str
@@ -132,7 +132,9 @@ class StageOutput(Generic[T]):
         if "data" in fields:
             fields = _merged(_mapping(fields["data"]), {k: v for k, v in fields.items() if k != "data"})
         if data is None or isinstance(data, Mapping):
-            frozen = freeze_mapping(_merged(cast("Mapping[str, Any]", data), fields) if data and fields else data or fields)
+            frozen = freeze_mapping(
+                _merged(cast("Mapping[str, Any]", data), fields) if data and fields else data or fields
+            )
             return plain(frozen) if version is None else _make(data=frozen, version=version)
         if fields:
             raise TypeError(f"ok() takes a {type(data).__qualname__} or fields, not both: {', '.join(fields)}")

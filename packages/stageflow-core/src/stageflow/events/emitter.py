@@ -1,8 +1,8 @@
 """How a run's events reach its sink and its readers.
 
-One emitter belongs to one run and lives as long. It numbers the events and fills each from a template of the run's ids, so
-that an event costs a copy of a dict. A sink is trusted with nothing: what it raises is counted and logged once, what it
-holds up at the end of the run is cut off by a time limit.
+One emitter belongs to one run and lives as long. It numbers the events and fills each from a template of the run's ids,
+so that an event costs a copy of a dict. A sink is trusted with nothing: what it raises is counted and logged once, what
+it holds up at the end of the run is cut off by a time limit.
 """
 
 from __future__ import annotations
@@ -89,7 +89,8 @@ class Emitter:
         try:
             delivery = asyncio.ensure_future(self.sink.emit(type=event_type, data=event))
         except Exception as error:  # noqa: BLE001 - as above: an `emit` that is not async fails here
-            return self._lose(event_type, error)
+            self._lose(event_type, error)
+            return
         try:
             done, _ = await asyncio.wait({delivery}, timeout=TERMINAL_EMIT_TIMEOUT)
             if not done:

@@ -56,8 +56,8 @@ def check_sink(sink: Any) -> EventSink:
     if callable(emit) and callable(try_emit) and not plain_emit and not inspect.iscoroutinefunction(try_emit):
         return sink
     raise TypeError(
-        f"{type(sink).__qualname__} is not an EventSink, which has `async def emit(self, *, type: str, data: dict | None)` "
-        f"and `def try_emit(self, *, type: str, data: dict | None)`."
+        f"{type(sink).__qualname__} is not an EventSink, which has `async def emit(self, *, type: str, data: dict | "
+        "None)` and `def try_emit(self, *, type: str, data: dict | None)`."
     )
 
 

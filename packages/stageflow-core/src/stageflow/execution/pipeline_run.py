@@ -16,9 +16,9 @@ from stageflow.execution.run import Run
 class PipelineRun:
     """A run in the background: await it for its results, or watch it, or cancel it.
 
-    `await run` returns the results or raises what the run raised. As with a task, cancelling whoever awaits it cancels the
-    run. `outcome()` and `events()` only watch: to cancel those leaves the run alone. A run that fails and that nobody awaits
-    is reported by asyncio as an exception that was never retrieved.
+    `await run` returns the results or raises what the run raised. As with a task, cancelling whoever awaits it cancels
+    the run. `outcome()` and `events()` only watch: to cancel those leaves the run alone. A run that fails and that
+    nobody awaits is reported by asyncio as an exception that was never retrieved.
     """
 
     def __init__(self, run: Run) -> None:
@@ -52,7 +52,10 @@ class PipelineRun:
         return self._task.__await__()
 
     def cancel(self, reason: str = "cancelled by its owner") -> None:
-        """End the run in good order: it raises PipelineCancelled with this reason. Once it has ended this does nothing."""
+        """End the run in good order: it raises PipelineCancelled with this reason.
+
+        Once the run has ended this does nothing.
+        """
         if not self._task.done():
             self._run.request_cancel(reason)
 

@@ -1,7 +1,7 @@
 """The compiled form of a pipeline: what a run executes.
 
-A plan is made once, by `stageflow.pipeline.compilation`, and never changes: any number of runs share it. Stages are known
-by their index in plan order, which is the order in which they were declared.
+A plan is made once, by `stageflow.pipeline.compilation`, and never changes: any number of runs share it. Stages are
+known by their index in plan order, which is the order in which they were declared.
 """
 
 from __future__ import annotations

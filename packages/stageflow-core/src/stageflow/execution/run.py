@@ -1,10 +1,10 @@
 """One run of a plan: it starts the workers, ends them, and makes the results.
 
-The coordinator is the coroutine that the caller awaits. It sleeps until a worker wakes it: every stage has an outcome, or
-the run must stop (a stage failed or cancelled, `PipelineRun.cancel`, or the caller was cancelled). Stages that the event
-loop had already woken finish before it gets its turn. Then it cancels what still runs, waits for the tasks themselves
-(a task that is cancelled before its first step runs no `finally`), gives every stage without an outcome its CANCEL, and
-emits the run's last event.
+The coordinator is the coroutine that the caller awaits. It sleeps until a worker wakes it: every stage has an outcome,
+or the run must stop (a stage failed or cancelled, `PipelineRun.cancel`, or the caller was cancelled). Stages that the
+event loop had already woken finish before it gets its turn. Then it cancels what still runs, waits for the tasks
+themselves (a task that is cancelled before its first step runs no `finally`), gives every stage without an outcome its
+CANCEL, and emits the run's last event.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class Run:
                 state.workers -= ended  # one that was cancelled before its first step could not do so itself
 
     async def _finish(self, stragglers: tuple[str, ...]) -> PipelineResults:
-        state, emitter = self.state, self.scope.emitter
+        emitter = self.scope.emitter
         started_ns = self.scope.timer.started_ns
         for name in stragglers:
             logger.warning(

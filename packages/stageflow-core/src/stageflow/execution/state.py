@@ -1,8 +1,8 @@
 """Everything that changes while a run goes on, and how an outcome other than a plain OK is settled.
 
-A run owns one `RunState`; it dies with the run. Its workers read and write it without locks, since all of them live on one
-event loop and none awaits between reading and writing. Only the worker that ran a stage records its outcome; only the
-coordinator (`stageflow.execution.run`) cancels, and records what never ran.
+A run owns one `RunState`; it dies with the run. Its workers read and write it without locks, since all of them live on
+one event loop and none awaits between reading and writing. Only the worker that ran a stage records its outcome; only
+the coordinator (`stageflow.execution.run`) cancels, and records what never ran.
 """
 
 from __future__ import annotations

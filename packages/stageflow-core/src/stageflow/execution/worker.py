@@ -2,16 +2,16 @@
 
 A worker is a task that runs stages inline, one after the other: the first stage that a completion releases runs next in
 the same worker, the others join the ready queue. A stage that suspends takes its worker with it. So while stages are
-ready, one spare worker is queued behind the working one: if the worker suspends, the spare takes over in the next turn of
-the loop, and a spare that finds work left brings on twice as many. Work that never suspends thus costs two tasks a run,
-work that blocks one task for each blocked stage, and what could run at once does.
+ready, one spare worker is queued behind the working one: if the worker suspends, the spare takes over in the next turn
+of the loop, and a spare that finds work left brings on twice as many. Work that never suspends thus costs two tasks a
+run, work that blocks one task for each blocked stage, and what could run at once does.
 
 Three things end a worker's run of stages early, so that sharing a task stays invisible:
 
-- A stage that leaves the worker's context changed (a ContextVar set), or its task marked as cancelled, retires the worker:
+- A stage that leaves its worker's context changed (a ContextVar set), or its task marked as cancelled, retires it:
   the next stage would see it. Every worker starts from a copy of the context that the run was started in.
-- After HOLD_NS without a suspension the worker yields once to the event loop. Meanwhile the others retire or stand back,
-  so that together they hold the loop no longer than that.
+- After HOLD_NS without a suspension the worker yields once to the event loop. Meanwhile the others retire or stand
+  back, so that together they hold the loop no longer than that.
 - When the run is stopping nothing new starts.
 
 Tasks are made by `asyncio.Task` itself: an eager task factory would start a spare in the midst of its maker.
@@ -80,8 +80,8 @@ def _takes_over(run: RunState) -> bool:
     return True
 
 
-async def _run_stages(run: RunState, task: asyncio.Task[None]) -> None:
-    # One long function on purpose: a call for each step would cost as much as the steps do.
+# One long function on purpose: a call for each step would cost as much as the steps do.
+async def _run_stages(run: RunState, task: asyncio.Task[None]) -> None:  # noqa: C901, PLR0912, PLR0915 - see above
     plan, scope, ready, outputs, waiting = run.plan, run.scope, run.ready, run.outputs, run.waiting
     nodes, started, ended, base = plan.nodes, run.started, run.ended, run.base
     emitter, cancelling = scope.emitter, task.cancelling
@@ -124,9 +124,7 @@ async def _run_stages(run: RunState, task: asyncio.Task[None]) -> None:
             else:
                 stored = _stored(node.name, result)
 
-            if scope.stopping is not None or (
-                type(stored) is not FrozenDict and stored.status is not StageStatus.OK
-            ):
+            if scope.stopping is not None or (type(stored) is not FrozenDict and stored.status is not StageStatus.OK):
                 run.settle(index, stored)
                 break
 

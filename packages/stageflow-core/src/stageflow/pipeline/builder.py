@@ -25,7 +25,8 @@ class Pipeline:
 
     Args:
         name: Shown in errors, events and results.
-        stages: Stages made by `stage`; in this order they stand in the results, and start if they become ready together.
+        stages: Stages made by `stage`; in this order they stand in the results, and start if they become ready
+            together.
         cancel_grace: Seconds that a stage may take to stop once it is cancelled, before the run leaves it behind.
 
     Raises:

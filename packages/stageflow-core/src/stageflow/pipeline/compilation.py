@@ -1,7 +1,7 @@
 """From specs to a plan: a list of passes, each of which adds the faults that it finds.
 
-Nothing here recurses, and each pass is linear in stages and dependencies, so that 10,000 stages in a row or side by side
-build like ten do.
+Nothing here recurses, and each pass is linear in stages and dependencies, so that 10,000 stages in a row or side by
+side build like ten do.
 """
 
 from __future__ import annotations

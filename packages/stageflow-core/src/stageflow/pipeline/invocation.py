@@ -48,9 +48,11 @@ def make_context(context: Any, fields: RunFields) -> PipelineContext:
     """
     given = cast("dict[str, Any]", fields)
     if context is None:
-        return PipelineContext(
-            snapshot=ContextSnapshot(**_only(given, _SNAPSHOT_FIELDS)), **_only(given, _CONTEXT_FIELDS)
-        ) if _known(given, _SNAPSHOT_FIELDS | _CONTEXT_FIELDS, "run()") else PipelineContext()
+        return (
+            PipelineContext(snapshot=ContextSnapshot(**_only(given, _SNAPSHOT_FIELDS)), **_only(given, _CONTEXT_FIELDS))
+            if _known(given, _SNAPSHOT_FIELDS | _CONTEXT_FIELDS, "run()")
+            else PipelineContext()
+        )
     if isinstance(context, ContextSnapshot):
         _known(given, _CONTEXT_FIELDS, "run() beside a ContextSnapshot", "use snapshot.replace(...) for its fields")
         return PipelineContext(snapshot=context, **given)

@@ -70,7 +70,9 @@ def _is_filled(cell: Any) -> bool:
 def _read(parameter: inspect.Parameter, hint: Any) -> ParameterRead:
     name, kind = parameter.name, parameter.kind
     if kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
-        raise UnreadableSignature(f"its parameter '{parameter}' names no stage: write one parameter for each dependency.")
+        raise UnreadableSignature(
+            f"its parameter '{parameter}' names no stage: write one parameter for each dependency."
+        )
     keyword_only = kind is inspect.Parameter.KEYWORD_ONLY
     source, plain = _source(hint)
     if _is(plain, StageContext):

@@ -21,7 +21,10 @@ Runner = Any
 
 @dataclass(frozen=True)
 class From:
-    """Names the stage that a parameter reads, where the parameter cannot bear that name: `Annotated[T, From("x-y")]`."""
+    """Names the stage that a parameter reads, where the parameter cannot bear that name.
+
+    It stands in the annotation: `Annotated[T, From("x-y")]`.
+    """
 
     stage: str
 
@@ -67,7 +70,11 @@ def make_spec(
     if not isinstance(kind, StageKind):
         raise TypeError(f"The kind of stage '{name}' is a StageKind, not {kind!r}.")
     return StageSpec(
-        name, runner, kind, _names(dependencies, f"dependencies of stage '{name}'"), _names(optional, f"optional of stage '{name}'")
+        name,
+        runner,
+        kind,
+        _names(dependencies, f"dependencies of stage '{name}'"),
+        _names(optional, f"optional of stage '{name}'"),
     )
 
 
@@ -132,10 +139,10 @@ def stage(
 def stage(*positional: Any, name: str | None = None, **options: Any) -> Any:
     """Make a stage: of the function below it, or of a name and a runner.
 
-    As a decorator, bare or with options, it takes the parameters of an async function as its dependencies, the way pytest
-    takes fixtures: a parameter is the name of a stage, one with a default is an optional dependency, one annotated
-    StageContext is the context, one named `input` is the run's typed input. One annotated StageOutput gets the whole output,
-    Mapping or dict its data, anything else its value.
+    As a decorator, bare or with options, it takes the parameters of an async function as its dependencies, the way
+    pytest takes fixtures: a parameter is the name of a stage, one with a default is an optional dependency, one
+    annotated StageContext is the context, one named `input` is the run's typed input. One annotated StageOutput gets
+    the whole output, Mapping or dict its data, anything else its value.
 
     As `stage("reply", ReplyStage, dependencies=("profile",))` it makes a stage of an object or class with `execute`.
 
