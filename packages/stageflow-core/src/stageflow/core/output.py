@@ -244,7 +244,7 @@ class StageOutput(Generic[T]):
 class _FullOutput(StageOutput[Any]):
     """A StageOutput with something beyond `data`."""
 
-    __slots__ = ("_data", "_value", "artifacts", "error", "events", "reason", "status", "version")
+    __slots__ = ("_data", "_shareable", "_value", "artifacts", "error", "events", "reason", "status", "version")
 
     # Shadows the slot of the base: the fields of a contract value are only listed when somebody asks.
     @property
@@ -256,6 +256,14 @@ class _FullOutput(StageOutput[Any]):
     @property
     def value(self) -> Any:
         return self.data if self._value is None else self._value
+
+    @property
+    def shareable(self) -> bool:
+        """Whether every reader may have this very object; found out once, for the first reader."""
+        if self._shareable is None:
+            shareable = is_shareable(self._data if self._value is None else self._value)
+            object.__setattr__(self, "_shareable", shareable)
+        return cast("bool", self._shareable)
 
 
 _put_data = StageOutput.data.__set__  # type: ignore[attr-defined]
@@ -284,6 +292,7 @@ def _make(
     put(output, "status", status)
     put(output, "_data", EMPTY if data is None and value is None else data)
     put(output, "_value", value)
+    put(output, "_shareable", None)
     put(output, "artifacts", artifacts)
     put(output, "events", events)
     put(output, "error", error)
@@ -395,7 +404,7 @@ def _output_of(result: Any) -> StageOutput[Any] | None:
 
 def reader_view(output: StageOutput[Any]) -> StageOutput[Any]:
     """Return the output for one reader: itself if nothing in it can be changed, else with copies."""
-    if is_shareable(output.value):
+    if output.shareable if isinstance(output, _FullOutput) else is_shareable(output.data):
         return output
     fields = _fields(output)
     fields["data"], fields["value"] = for_reader(fields["data"]), for_reader(fields["value"])

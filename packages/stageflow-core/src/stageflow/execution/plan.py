@@ -97,7 +97,10 @@ def invoke_function(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) 
     positional: list[Any] = []
     named: dict[str, Any] = {}
     for argument in node.arguments:
-        value = _argument(scope, outputs, node, argument)
+        stored = outputs[argument.index] if argument.index >= 0 else None
+        # Nearly every argument is the mapping that a stage returned.
+        plainly = type(stored) is FrozenDict and argument.reads is not Reads.OUTPUT
+        value = stored if plainly else _argument(scope, outputs, node, argument)
         if argument.keyword is None:
             positional.append(value)
         else:
