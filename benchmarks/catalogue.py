@@ -1,0 +1,28 @@
+"""Which benchmarks there are, in the order of the table."""
+
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from typing import Any
+
+from benchmarks.effort import Effort
+from benchmarks.executing import sink_rows, workload_rows
+from benchmarks.footprint import import_rows, memory_rows
+from benchmarks.growing import build_rows, run_growth_rows
+from benchmarks.holding import hold_rows
+from benchmarks.report import Row
+from benchmarks.workloads import workloads
+
+Benchmark = Callable[[Effort], Coroutine[Any, Any, list[Row]]]
+
+
+def benchmarks() -> Mapping[str, Benchmark]:
+    """Map the name that `--only` takes to what measures it."""
+    return {
+        **{workload.key: partial(workload_rows, key=workload.key) for workload in workloads()},
+        "sink": sink_rows,
+        "growth": run_growth_rows,
+        "memory": memory_rows,
+        "import": import_rows,
+        "hold": hold_rows,
+        "build": build_rows,
+    }

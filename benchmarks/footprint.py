@@ -1,0 +1,93 @@
+"""Rows of size: the memory that a run takes at its peak, and the time that the import takes."""
+
+import gc
+import os
+import statistics
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+from benchmarks import framework, graphs, handwritten
+from benchmarks.effort import Effort
+from benchmarks.graphs import Graph
+from benchmarks.measuring import Contender, Estimate
+from benchmarks.report import BYTES, MULTIPLE, Row, duration
+
+
+async def peak_bytes(contender: Contender, graph: Graph) -> int:
+    """Trace one run and gives how far memory rose above what was there before it, its results included."""
+    graph.check(contender.read(await contender.run(0)), 0)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        outcome = await contender.run(1)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    graph.check(contender.read(outcome), 1)
+    return peak - before
+
+
+async def memory_rows(effort: Effort) -> list[Row]:
+    """Divide the peak of a large run by its stages, beside that of the leanest hand-written executor."""
+    rows: list[Row] = []
+    for key, graph in (("chain", graphs.chain(effort.stages(10_000))), ("fan", graphs.fan(effort.stages(10_000)))):
+        ours = await peak_bytes(framework.contender(graph), graph) / len(graph)
+        others = {
+            name: await peak_bytes(Contender(name, make(graph, handwritten.add), list), graph) / len(graph)
+            for name, make in handwritten.LIMIT.items()
+        }
+        leanest = min(others, key=others.__getitem__)
+        rows.append(
+            Row(
+                key=f"memory-{key}",
+                title=f"peak memory of a run, {key} of {effort.stages(10_000)}",
+                against=leanest,
+                figure=Estimate.of([ours]),
+                unit=BYTES,
+                must=600,
+                aim=400,
+                ours=f"{ours:.0f} B/stage",
+                other=f"{others[leanest]:.0f} B/stage",
+            )
+        )
+    return rows
+
+
+def import_cost(module: str) -> int:
+    """Time one import statement in a fresh interpreter, from which the interpreter's own start is left out.
+
+    It runs without `site`, whose .pth files may have imported half of asyncio before, and with our own path instead.
+    """
+    statement = f"import time; now = time.process_time_ns; start = now(); import {module}; print(now() - start)"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONPATH"] = os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path)
+    command = [sys.executable, "-S", "-P", "-c", statement]
+    return int(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
+
+
+async def import_rows(effort: Effort) -> list[Row]:
+    """Compare the import statements alone, in turn; the first of each writes the bytecode and is not counted."""
+    ours: list[int] = []
+    others: list[int] = []
+    for number in range(effort.rounds + 1):
+        mine, theirs = import_cost("stageflow"), import_cost("asyncio")
+        if number:
+            ours.append(mine)
+            others.append(theirs)
+    return [
+        Row(
+            key="import",
+            title="import stageflow",
+            against="import asyncio",
+            figure=Estimate.of([mine / theirs for mine, theirs in zip(ours, others, strict=True)]),
+            unit=MULTIPLE,
+            must=1.8,
+            aim=1.3,
+            ours=duration(statistics.median(ours)),
+            other=duration(statistics.median(others)),
+            note="CPU time of the statement alone: with the interpreter's start in both, the multiple would be lower",
+        )
+    ]
