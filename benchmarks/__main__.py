@@ -8,8 +8,8 @@ from pathlib import Path
 
 from benchmarks.catalogue import benchmarks
 from benchmarks.effort import FULL, QUICK, Effort
-from benchmarks.peers.results import peer_results, peer_table
-from benchmarks.report import RESULTS, Row, document, machine, table, write
+from benchmarks.peers.results import peer_multiples, peer_notes, peer_results
+from benchmarks.report import RESULTS, Row, document, machine, multiples_of, multiples_table, table, write
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("QUICK: small graphs and few rounds, so the verdicts mean nothing")
     print(table(rows))
     print()
-    print(peer_table(peers))
+    print(multiples_table({**multiples_of(rows), **peer_multiples(peers)}), *peer_notes(peers), sep="\n")
     path = options.json or RESULTS / f"{options.name}.json"
     write(path, document(rows, peers, effort.rounds))
     print(f"\nwritten to {path}")

@@ -23,7 +23,6 @@ async def workload_row(workload: Workload, rounds: int) -> Row:
     samples = await interleave(contenders, workload.graph, workload.load, rounds)
     limit = cheapest(samples, tuple(LIMIT))
     other = INLINE if workload.against_inline else limit
-    multiples = [f"{name} {ratio(samples, name, limit).median:.2f}" for name in (OURS, INLINE, *LIMIT)]
     return Row(
         key=workload.key,
         title=workload.title,
@@ -33,7 +32,7 @@ async def workload_row(workload: Workload, rounds: int) -> Row:
         aim=workload.aim,
         ours=one_run(samples, OURS, workload.load),
         other=one_run(samples, other, workload.load),
-        note="multiples of LIMIT: " + ", ".join(multiples),
+        multiples={name: ratio(samples, name, limit).median for name in (OURS, INLINE, *LIMIT)},
     )
 
 

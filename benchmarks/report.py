@@ -4,7 +4,7 @@ import json
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,10 @@ _DIGITS = {MULTIPLE: 2, EXPONENT: 3, BYTES: 0, MILLISECONDS: 2, MICROSECONDS: 2}
 
 @dataclass(frozen=True)
 class Row:
-    """One judged figure; lower is better, and without `must` and `aim` it only informs."""
+    """One judged figure; lower is better, and without `must` and `aim` it only informs.
+
+    `multiples` are those of LIMIT, by contender, where the row has a LIMIT.
+    """
 
     key: str
     title: str
@@ -31,6 +34,7 @@ class Row:
     ours: str = ""
     other: str = ""
     note: str = ""
+    multiples: Mapping[str, float] = field(default_factory=dict[str, float])
 
     @property
     def verdict(self) -> str:
@@ -93,6 +97,24 @@ def table(rows: Sequence[Row]) -> str:
         )
     notes = [f"{row.title}: {row.note}" for row in rows if row.note]
     return "\n".join([*columns(cells, left=2), *([""] if notes else []), *notes])
+
+
+def multiples_table(multiples: Mapping[str, Mapping[str, float]]) -> str:
+    """Write how many times LIMIT each contender costs: a line a contender, a column a workload."""
+    keys = list(dict.fromkeys(key for figures in multiples.values() for key in figures))
+    cells = [["multiple of LIMIT", *keys]]
+    for name, figures in multiples.items():
+        cells.append([name, *[f"{figures[key]:.3g}" if key in figures else "-" for key in keys]])
+    return "\n".join(columns(cells, left=1))
+
+
+def multiples_of(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """Turn the rows' multiples into a line for each contender."""
+    lines: dict[str, dict[str, float]] = {}
+    for row in rows:
+        for name, figure in row.multiples.items():
+            lines.setdefault(name, {})[row.key] = figure
+    return lines
 
 
 def document(rows: Sequence[Row], peers: Mapping[str, Any], rounds: int) -> dict[str, Any]:

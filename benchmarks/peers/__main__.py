@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.peers.environments import PEERS, Peer, UnavailableError, prepare, run
-from benchmarks.peers.results import keep, peer_table
-from benchmarks.report import machine
+from benchmarks.peers.results import keep, peer_multiples, peer_notes
+from benchmarks.report import machine, multiples_table
 
 TIMEOUT_S = 600
 
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         results[peer.name] = measure(peer, 0.1 if options.quick else 1.0)
         if not options.quick:
             keep(peer, results[peer.name])
-    print(peer_table(results))
+    print(multiples_table(peer_multiples(results)), *peer_notes(results), sep="\n")
     return 0
 
 

@@ -1,11 +1,11 @@
-"""Where the peers' multiples are kept between `make bench-peers` and the next table, and how they are shown."""
+"""Where the peers' multiples are kept between `make bench-peers` and the next table."""
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.peers.environments import PEERS, Peer
-from benchmarks.report import RESULTS, columns
+from benchmarks.report import RESULTS
 
 FOLDER = RESULTS / "peers"
 
@@ -26,18 +26,22 @@ def keep(peer: Peer, result: Mapping[str, Any]) -> None:
     (FOLDER / f"{peer.name}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
-def peer_table(results: Mapping[str, Any]) -> str:
-    """Write a table of multiples, a line for each peer, and below it why some are missing."""
-    measured = {name: result["multiples"] for name, result in results.items() if "multiples" in result}
+def peer_multiples(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Give the multiples of the peers that were measured, of the graphs that they have a form for."""
+    return {
+        name: {key: figure["multiple"] for key, figure in result["multiples"].items() if "multiple" in figure}
+        for name, result in results.items()
+        if "multiples" in result
+    }
+
+
+def peer_notes(results: Mapping[str, Any]) -> list[str]:
+    """Say what was skipped, and why."""
     notes = [f"{name}: skipped, {result['skipped']}" for name, result in results.items() if "skipped" in result]
-    keys = list(dict.fromkeys(key for multiples in measured.values() for key in multiples))
-    cells = [["peers, multiples of LIMIT", *keys]]
-    for name, multiples in measured.items():
-        cells.append([name, *[_cell(multiples[key]) for key in keys]])
-        reasons = {key: multiples[key]["skipped"] for key in keys if "skipped" in multiples[key]}
-        notes += [f"{name}, {key}: {reason}" for key, reason in reasons.items()]
-    return "\n".join([*(columns(cells, left=1) if measured else ()), *notes])
-
-
-def _cell(figure: Mapping[str, Any]) -> str:
-    return "-" if "skipped" in figure else f"{figure['multiple']:.3g}"
+    for name, result in results.items():
+        reasons: dict[str, list[str]] = {}
+        for key, figure in result.get("multiples", {}).items():
+            if "skipped" in figure:
+                reasons.setdefault(figure["skipped"], []).append(key)
+        notes += [f"{name}, {' and '.join(keys)}: {reason}" for reason, keys in reasons.items()]
+    return notes

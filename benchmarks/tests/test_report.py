@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.measuring import Estimate
-from benchmarks.report import MILLISECONDS, Row, document, duration, table, write
+from benchmarks.report import MILLISECONDS, Row, document, duration, multiples_of, multiples_table, table, write
 
 
 def row(figure: float, *, must: float | None = 2.0, aim: float | None = 1.0) -> Row:
@@ -34,6 +34,13 @@ def test_table_shows_figure_spread_limits_and_notes() -> None:
     assert lines[1].split() == ["a", "workload", "LIMIT", "1.50", "x", "1.25..1.75", "2", "1", "meets", "must"]
     assert lines[2].split() == ["held", "3.12", "ms", "3.12..3.12", "-"]
     assert lines[-1] == "held: why"
+
+
+def test_multiples_are_shown_by_contender() -> None:
+    """Contenders that did not run a workload have a dash there."""
+    rows = [Row(key, key, "", Estimate.of([1]), multiples={"ours": 1.234}) for key in ("chain1000", "pipe10")]
+    lines = multiples_table({**multiples_of(rows), "peer": {"pipe10": 821.4}}).splitlines()
+    assert [line.split()[-2:] for line in lines] == [["chain1000", "pipe10"], ["1.23", "1.23"], ["-", "821"]]
 
 
 def test_document_is_written_as_json(tmp_path: Path) -> None:
