@@ -10,6 +10,7 @@ from stageflow.core.handle import StageHandle, StageRef
 from stageflow.core.inputs import Stored
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import StageOutput, plain
+from stageflow.core.timer import PipelineTimer
 from stageflow.errors import SchemaVersionError, SerializationError, StageflowError, StageOutcomeError, listed, nearest
 from stageflow.frozen import FrozenDict
 from stageflow.serialization import as_object, expect
@@ -44,6 +45,26 @@ class StageResult:
     @property
     def status(self) -> StageStatus:
         return self.output.status
+
+
+class StageTimes:
+    """When each stage of a run started and ended, as the run noted it, for `RunLog.times`.
+
+    It holds no more of the run than that: the results would else keep all of it, and be part of a reference cycle.
+    """
+
+    __slots__ = ("_ended", "_started", "_timer")
+
+    def __init__(self, started: Sequence[int], ended: Sequence[int], timer: PipelineTimer) -> None:
+        self._started = started
+        self._ended = ended
+        self._timer = timer
+
+    def __call__(self, index: int) -> tuple[int, float | None, float]:
+        started = self._started[index]
+        if not started:
+            return 0, None, 0.0
+        return 1, self._timer.moment(started), (self._ended[index] - started) / 1e6
 
 
 @dataclass(frozen=True, slots=True)

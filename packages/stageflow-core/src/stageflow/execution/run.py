@@ -22,7 +22,7 @@ from stageflow.errors import PipelineCancelled, StageExecutionError, StageflowEr
 from stageflow.events.emitter import Emitter
 from stageflow.events.sinks import NoOpEventSink, check_sink, get_event_sink
 from stageflow.execution.plan import ExecutionPlan
-from stageflow.execution.results import PipelineResults, RunLog, RunStatus
+from stageflow.execution.results import PipelineResults, RunLog, RunStatus, StageTimes
 from stageflow.execution.state import RunState
 from stageflow.execution.worker import spawn
 
@@ -141,8 +141,9 @@ class Run:
 
     def _conclude(self, stragglers: tuple[str, ...], duration_ms: float) -> PipelineResults:
         state, plan, emitter = self.state, self.plan, self.scope.emitter
+        times = StageTimes(state.started, state.ended, self.scope.timer)
         self.results = results = PipelineResults(
-            RunLog(plan.names, plan.index, state.outputs, state.origins, self._times),
+            RunLog(plan.names, plan.index, state.outputs, state.origins, times),
             pipeline=plan.name,
             pipeline_run_id=self.scope.context.snapshot.run_id.pipeline_run_id,
             status=self._status(),
@@ -166,12 +167,6 @@ class Run:
         if self.scope.stopping is not None:
             data["reason"] = self.scope.stopping
         return data
-
-    def _times(self, index: int) -> tuple[int, float | None, float]:
-        started, ended = self.state.started[index], self.state.ended[index]
-        if not started:
-            return 0, None, 0.0
-        return 1, self.scope.timer.moment(started), (ended - started) / 1e6
 
     def _error(self, results: PipelineResults) -> StageflowError | None:
         state = self.state
