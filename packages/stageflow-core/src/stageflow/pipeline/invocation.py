@@ -38,26 +38,25 @@ class RunFields(TypedDict, total=False):
 
 _SNAPSHOT_FIELDS = frozenset(inspect.signature(ContextSnapshot).parameters)
 _CONTEXT_FIELDS = frozenset(PipelineContext.__slots__) - {"snapshot"}
+_ALL_FIELDS = _SNAPSHOT_FIELDS | _CONTEXT_FIELDS
 
 
 def make_context(context: Any, fields: RunFields) -> PipelineContext:
-    """Return the context of a run.
+    """Return the context of a run. The fields are those of one call, which has no other use for them.
 
     Raises:
         TypeError: The positional argument is of another type, a keyword is unknown, or both say the same thing.
     """
     given = cast("dict[str, Any]", fields)
     if context is None:
-        return (
-            PipelineContext(snapshot=ContextSnapshot(**_only(given, _SNAPSHOT_FIELDS)), **_only(given, _CONTEXT_FIELDS))
-            if _known(given, _SNAPSHOT_FIELDS | _CONTEXT_FIELDS, "run()")
-            else PipelineContext()
-        )
+        _check(given, _ALL_FIELDS, "run()")
+        beside = {name: given.pop(name) for name in _CONTEXT_FIELDS if name in given}
+        return PipelineContext(snapshot=ContextSnapshot(**given), **beside)
     if isinstance(context, ContextSnapshot):
-        _known(given, _CONTEXT_FIELDS, "run() beside a ContextSnapshot", "use snapshot.replace(...) for its fields")
+        _check(given, _CONTEXT_FIELDS, "run() beside a ContextSnapshot", "use snapshot.replace(...) for its fields")
         return PipelineContext(snapshot=context, **given)
     if isinstance(context, PipelineContext):
-        _known(given, frozenset(), "run() beside a PipelineContext", "put everything into the context")
+        _check(given, frozenset(), "run() beside a PipelineContext", "put everything into the context")
         return context
     raise TypeError(
         f"run() takes a PipelineContext or a ContextSnapshot, not a {type(context).__qualname__}. "
@@ -65,15 +64,9 @@ def make_context(context: Any, fields: RunFields) -> PipelineContext:
     )
 
 
-def _only(given: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
-    return {name: value for name, value in given.items() if name in names}
-
-
-def _known(given: dict[str, Any], names: frozenset[str], where: str, hint: str = "") -> bool:
-    """Return whether there are keywords at all; raise TypeError if one of them is not among the names."""
+def _check(given: dict[str, Any], names: frozenset[str], where: str, hint: str = "") -> None:
     for name in given:
         if name not in names:
             choices = sorted(names)
             advice = nearest(name, choices) or (f"They are: {', '.join(choices)}." if choices else "")
             raise TypeError(f"{where} takes no keyword '{name}'. {advice}{hint}".rstrip())
-    return bool(given)
