@@ -39,12 +39,9 @@ class StageInputs:
             UndeclaredDependencyError: The stage is not a declared dependency.
         """
         try:
-            stored = self._outputs[self._declared[stage]]  # type: ignore[index] - a handle takes the slow way
-        except KeyError:
-            stored = self._stored(stage)
-        if type(stored) is FrozenDict:
-            return stored.get(key, default)
-        output = self._output(stage, stored)
+            return self._outputs[self._declared[stage]][key]  # type: ignore[index] - anything else takes the slow way
+        except (KeyError, TypeError):
+            output = self.get_output(stage)
         return default if output is None else output.data.get(key, default)
 
     def require_from(self, stage: StageRef, key: str) -> Any:
