@@ -33,7 +33,7 @@ class Emitter:
         log: Every event so far, kept only while there are readers.
     """
 
-    __slots__ = ("_changed", "_finished", "_start", "_template", "log", "lost", "sequence", "sink")
+    __slots__ = ("_changed", "_finished", "_id_prefix", "_start", "_template", "log", "lost", "sequence", "sink")
 
     def __init__(self, identity: RunIdentity, sink: EventSink | None) -> None:
         self.sink = sink
@@ -42,6 +42,7 @@ class Emitter:
         self.log: list[PipelineEvent] | None = None
         self._changed: list[asyncio.Future[None]] = []
         self._finished = False
+        self._id_prefix = f"{identity.pipeline_run_id}-"
         self._start = time.time() - time.perf_counter()
         self._template: dict[str, Any] = {
             "event_id": None,
@@ -137,7 +138,7 @@ class Emitter:
     ) -> dict[str, Any]:
         event = self._template.copy()
         self.sequence = sequence = self.sequence + 1
-        event["event_id"] = f"{event['pipeline_run_id']}-{sequence}"
+        event["event_id"] = self._id_prefix + str(sequence)
         event["event_type"] = event_type
         event["timestamp"] = self._start + time.perf_counter()
         event["sequence"] = sequence

@@ -49,6 +49,7 @@ class PlanNode:
         declared: The dependencies, required and optional, by name.
         optional: Those of them that are optional.
         successors: The stages that depend on this one, in plan order.
+        started_event, completed_event: The types of the two events that nearly every run of it emits.
     """
 
     name: str
@@ -59,6 +60,8 @@ class PlanNode:
     declared: Mapping[str, int]
     optional: frozenset[int]
     successors: tuple[int, ...]
+    started_event: str
+    completed_event: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)

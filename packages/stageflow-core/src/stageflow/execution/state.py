@@ -159,26 +159,25 @@ class RunState:
         """Emit what a stage published, and its terminal event."""
         emitter = self.scope.emitter
         assert emitter is not None
-        name = self.plan.names[index]
-        started = self.started[index]
+        node = self.plan.nodes[index]
+        name, started = node.name, self.started[index]
         attempt = 1 if started else None
-        status, data = StageStatus.OK, None
-        if isinstance(stored, StageOutput):
-            status = stored.status
-            for artifact in stored.artifacts:
-                payload = {"type": artifact.type, "payload": artifact.payload}
-                emitter.emit(f"stage.{name}.artifact", stage=name, attempt=attempt, data=payload)
-            for event in stored.events:
-                emitter.emit(event.type, stage=name, attempt=attempt, data=event.data)
-            data = _terminal_data(stored, self.origins.get(index))
         duration_ms = (self.ended[index] - started) / 1e6 if started else None
+        if not isinstance(stored, StageOutput):
+            emitter.emit(node.completed_event, stage=name, status=_OK, attempt=attempt, duration_ms=duration_ms)
+            return
+        for artifact in stored.artifacts:
+            payload = {"type": artifact.type, "payload": artifact.payload}
+            emitter.emit(f"stage.{name}.artifact", stage=name, attempt=attempt, data=payload)
+        for event in stored.events:
+            emitter.emit(event.type, stage=name, attempt=attempt, data=event.data)
         emitter.emit(
-            f"stage.{name}.{EVENT_OF[status]}",
+            f"stage.{name}.{EVENT_OF[stored.status]}",
             stage=name,
-            status=status.value,
+            status=stored.status.value,
             attempt=attempt,
             duration_ms=duration_ms,
-            data=data,
+            data=_terminal_data(stored, self.origins.get(index)),
         )
 
     def _skip_dependents(self, index: int, output: StageOutput[Any]) -> None:
@@ -217,6 +216,8 @@ class RunState:
         self.closed = True
         return tuple(stragglers)
 
+
+_OK = StageStatus.OK.value
 
 EVENT_OF = {
     StageStatus.OK: "completed",

@@ -98,7 +98,7 @@ async def _run_stages(run: RunState, task: asyncio.Task[None]) -> None:  # noqa:
             run.current = index
             started[index] = now
             if emitter is not None:
-                emitter.emit(f"stage.{node.name}.started", stage=node.name, attempt=1)
+                emitter.emit(node.started_event, stage=node.name, attempt=1)
             try:
                 result = await node.invoke(scope, outputs, node)
             except (KeyboardInterrupt, SystemExit) as error:

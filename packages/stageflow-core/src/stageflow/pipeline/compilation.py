@@ -182,6 +182,8 @@ def _node(draft: _Draft, index: Mapping[str, int], successors: tuple[int, ...]) 
         declared=declared or _NOTHING_DECLARED,
         optional=frozenset(index[name] for name in draft.optional),
         successors=successors,
+        started_event=f"stage.{draft.name}.started",
+        completed_event=f"stage.{draft.name}.completed",
     )
 
 
