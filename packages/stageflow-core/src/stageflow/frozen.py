@@ -175,6 +175,8 @@ def freeze(value: Any) -> Any:
     Raises:
         NotCopyableError: Something in it can be neither frozen nor copied, or it contains itself.
     """
+    if type(value) in SHAREABLE_TYPES:
+        return value
     try:
         return _freeze(value)
     except NotCopyableError:

@@ -67,7 +67,7 @@ class StageTimes:
         return 1, self._timer.moment(started), (self._ended[index] - started) / 1e6
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RunLog:
     """The columns that a run writes while it goes, one entry a stage; records are made of them when asked for.
 

@@ -45,7 +45,7 @@ def spawn(run: RunState, count: int = 1) -> None:
 
 async def work(run: RunState) -> None:
     """Run ready stages until there are none, or until the worker must retire."""
-    task = asyncio.current_task()
+    task = asyncio.current_task(run.loop)
     assert task is not None
     try:
         if _takes_over(run):
