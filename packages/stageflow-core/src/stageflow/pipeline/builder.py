@@ -46,15 +46,7 @@ class Pipeline:
         self._cancel_grace = cancel_grace
         self._graph: StageGraph | None = None
         self._specs: dict[str, StageSpec[Any]] = {}
-        for spec in stages:
-            if not isinstance(spec, StageSpec):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise TypeError(
-                    f"Pipeline '{name}' was given {spec!r} as a stage; decorate it with @stage, or use "
-                    "stage('name', runner) or .with_stage('name', runner)."
-                )
-            if spec.name in self._specs:
-                raise DuplicateStageError(spec.name, pipeline=name)
-            self._specs[spec.name] = spec
+        self._add(stages)
 
     @classmethod
     def from_stages(cls, *stages: StageSpec[Any], name: str = "pipeline") -> Pipeline:
@@ -142,7 +134,21 @@ class Pipeline:
         return self.build().run_sync(context, **fields)
 
     def _with(self, *specs: StageSpec[Any]) -> Pipeline:
-        return Pipeline(self._name, (*self._specs.values(), *specs), cancel_grace=self._cancel_grace)
+        pipeline = Pipeline(self._name, cancel_grace=self._cancel_grace)
+        pipeline._specs = self._specs.copy()  # in one go: a stage more must not check all the others again
+        pipeline._add(specs)
+        return pipeline
+
+    def _add(self, specs: Iterable[StageSpec[Any]]) -> None:
+        for spec in specs:
+            if not isinstance(spec, StageSpec):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise TypeError(
+                    f"Pipeline '{self._name}' was given {spec!r} as a stage; decorate it with @stage, or use "
+                    "stage('name', runner) or .with_stage('name', runner)."
+                )
+            if spec.name in self._specs:
+                raise DuplicateStageError(spec.name, pipeline=self._name)
+            self._specs[spec.name] = spec
 
     def __len__(self) -> int:
         return len(self._specs)
