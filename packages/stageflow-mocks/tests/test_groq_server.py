@@ -1,6 +1,7 @@
 """GroqServer, seen through the official SDK."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -366,10 +367,9 @@ async def test_leaving_does_not_wait_for_hanging_requests() -> None:
 async def test_leaving_leaves_no_task_behind() -> None:
     """Idle and busy connections end with the server, and so do its tasks."""
     before = asyncio.all_tasks()
-    async with GroqServer() as server:
-        async with AsyncGroq(api_key="k", base_url=server.base_url, max_retries=0) as sdk:
-            await _ask(sdk)
-            await _stream(sdk)
+    async with GroqServer() as server, AsyncGroq(api_key="k", base_url=server.base_url, max_retries=0) as sdk:
+        await _ask(sdk)
+        await _stream(sdk)
     assert asyncio.all_tasks() == before
 
 
@@ -569,10 +569,8 @@ async def test_server_is_well_after_a_fault(
 ) -> None:
     """Whatever struck one request, the next one is answered, and no log complains."""
     server.fail_next(fault)
-    try:
+    with contextlib.suppress(groq.GroqError, httpx.HTTPError):
         await (_stream(client) if stream else _ask(client))
-    except (groq.GroqError, httpx.HTTPError):
-        pass
     assert _text(await _stream(client)) == "Your name is Ada."
     assert [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
 
