@@ -53,12 +53,9 @@ async def _ask(client: AsyncGroq, **options: Any) -> ChatCompletion:
 
 
 async def _stream(client: AsyncGroq, **options: Any) -> list[ChatCompletionChunk]:
-    chunks: list[ChatCompletionChunk] = []
     stream = await client.chat.completions.create(model="llama-3.1-8b-instant", messages=ADA, stream=True, **options)
     async with stream:
-        async for chunk in stream:
-            chunks.append(chunk)
-    return chunks
+        return [chunk async for chunk in stream]
 
 
 def _text(chunks: list[ChatCompletionChunk]) -> str:
@@ -93,8 +90,10 @@ async def test_stream_carries_the_same_answer(client: AsyncGroq) -> None:
     """The pieces of a stream join to the answer; id and usage stand where Groq puts them."""
     first, *middle, last = await _stream(client)
     assert _text([first, *middle, last]) == "Your name is Ada."
-    assert first.x_groq is not None and last.x_groq is not None
-    assert first.x_groq.id is not None and first.x_groq.id.startswith("req_")
+    assert first.x_groq is not None
+    assert last.x_groq is not None
+    assert first.x_groq.id is not None
+    assert first.x_groq.id.startswith("req_")
     assert first.x_groq.id == last.x_groq.id
     assert first.choices[0].delta.role == "assistant"
     assert all(chunk.x_groq is None and chunk.choices[0].finish_reason is None for chunk in middle)

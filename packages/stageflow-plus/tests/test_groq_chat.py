@@ -84,7 +84,8 @@ async def test_reply(ports: Ports) -> None:
     assert reply.text == "Nice to meet you, Ada."
     assert (reply.model, reply.finish_reason, reply.chunks) == ("llama-3.1-8b-instant", "stop", 5)
     assert (reply.completion_tokens, reply.first_text_ms > 0) == (5, True)
-    assert reply.request_id is not None and reply.request_id.startswith("req_")
+    assert reply.request_id is not None
+    assert reply.request_id.startswith("req_")
 
 
 async def test_prompt_holds_everything_in_order(ports: Ports, server: GroqServer) -> None:
@@ -152,7 +153,8 @@ async def test_progress_counts_and_never_quotes(ports: Ports) -> None:
     assert [data["chunks"] for data in progress] == [1, 2, 3, 4, 5]
     assert [data["characters"] for data in progress] == [4, 7, 12, 17, 22]
     assert len({data["first_text_ms"] for data in progress}) == 1
-    assert "Nice" not in repr(events) and "Ada" not in repr(events)
+    assert "Nice" not in repr(events)
+    assert "Ada" not in repr(events)
 
 
 @pytest.mark.parametrize(

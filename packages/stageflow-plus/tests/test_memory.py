@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,8 +151,9 @@ asyncio.run(main(*sys.argv[1:]))
 
 async def test_many_processes(path: Path) -> None:
     """Processes that make and fill one file at the same moment wait for each other."""
-    writers = [subprocess.Popen([sys.executable, "-c", _WRITER, str(path), name]) for name in "abcd"]
-    assert [await asyncio.to_thread(writer.wait) for writer in writers] == [0, 0, 0, 0]
+    start = asyncio.create_subprocess_exec
+    writers = [await start(sys.executable, "-c", _WRITER, str(path), name) for name in "abcd"]
+    assert [await writer.wait() for writer in writers] == [0, 0, 0, 0]
     async with SqliteMemory(path) as memory:
         assert len((await memory.recent("s", **LIMITS)).turns) == 80
 
@@ -208,11 +208,15 @@ async def test_cancelled_write_is_whole(path: Path) -> None:
 async def test_file_that_cannot_be_opened(path: Path, make: Any) -> None:
     """A file that is no memory of ours is left alone, and the error says which file."""
     make(path)
-    before = path.read_bytes() if path.is_file() else None
+    before = _content(path)
     with pytest.raises(MemoryStoreError, match="Cannot open the memory at") as caught:
         await SqliteMemory(path).__aenter__()
     assert caught.value.location == str(path)
-    assert before is None or path.read_bytes() == before
+    assert _content(path) == before
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
 
 
 async def test_missing_directory(tmp_path: Path) -> None:

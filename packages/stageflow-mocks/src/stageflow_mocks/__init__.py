@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .conversation import ChatMessage, Responder, answer_from_conversation
-from .groq_faults import (
+from stageflow_mocks.conversation import ChatMessage, Responder, answer_from_conversation
+from stageflow_mocks.groq_faults import (
     CutOff,
     Disconnect,
     ErrorFrame,
@@ -21,7 +21,7 @@ from .groq_faults import (
 )
 
 if TYPE_CHECKING:
-    from .groq_server import GroqServer, ReceivedRequest
+    from stageflow_mocks.groq_server import GroqServer, ReceivedRequest
 
 __all__ = [
     "ChatMessage",

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
 
-from . import groq_wire as wire
-from .groq_faults import (
+from stageflow_mocks import groq_wire as wire
+from stageflow_mocks.groq_faults import (
     CutOff,
     Disconnect,
     ErrorFrame,

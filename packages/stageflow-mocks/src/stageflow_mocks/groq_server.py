@@ -17,13 +17,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Literal, TypeAlias
+from typing import Literal, Self, TypeAlias
 
-from . import groq_wire as wire
-from .conversation import ChatMessage, Responder, answer_from_conversation
-from .groq_answers import Answer, Break, Response, instead_of_answer, refuse
-from .groq_faults import Fault, Pace
-from .loopback import LoopbackServer
+from stageflow_mocks import groq_wire as wire
+from stageflow_mocks.conversation import ChatMessage, Responder, answer_from_conversation
+from stageflow_mocks.groq_answers import Answer, Break, Response, instead_of_answer, refuse
+from stageflow_mocks.groq_faults import Fault, Pace
+from stageflow_mocks.loopback import LoopbackServer
 
 try:
     from starlette.applications import Starlette
@@ -127,7 +127,7 @@ class GroqServer:
             await self._arrived.wait()
         return self.requests
 
-    async def __aenter__(self) -> GroqServer:
+    async def __aenter__(self) -> Self:
         self._closing = False
         await self._loopback.__aenter__()
         return self
@@ -179,7 +179,7 @@ class GroqServer:
         begun = time.perf_counter()
         try:
             text = self._responder(chat.messages)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a responder is the test's own; it is raised where the server is left
             self._responder_errors.append(error)
             return refuse(wire.broken(chat.model, 500))
         pieces, finish_reason = wire.limit_answer(text, chat)

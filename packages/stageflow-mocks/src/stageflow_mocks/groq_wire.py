@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
-from .conversation import ChatMessage, message_text
+from stageflow_mocks.conversation import ChatMessage, message_text
 
 JsonObject: TypeAlias = dict[str, Any]
 

@@ -11,7 +11,7 @@ import contextlib
 import socket
 from collections.abc import Generator
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 try:
     import uvicorn
@@ -78,7 +78,7 @@ class LoopbackServer:
             if isinstance(connection, H11Protocol) and connection.client == client:
                 connection.transport.close()
 
-    async def __aenter__(self) -> LoopbackServer:
+    async def __aenter__(self) -> Self:
         if self._serving is not None:
             raise RuntimeError("The server is running already: one `async with` at a time.")
         listening = socket.create_server(("127.0.0.1", 0))

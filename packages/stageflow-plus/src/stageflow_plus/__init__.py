@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .errors import (
+from stageflow_plus.errors import (
     MemoryStoreError,
     MissingPortError,
     ProviderAuthError,
@@ -17,12 +17,12 @@ from .errors import (
     ProviderTimeout,
     ProviderUnreachable,
 )
-from .guard import GuardedText, GuardStage
-from .memory import MemoryFetchStage, MemoryPorts, MemoryStore, MemoryWriteStage, RememberedTurns, Turn
-from .sqlite_memory import SqliteMemory
+from stageflow_plus.guard import GuardedText, GuardStage
+from stageflow_plus.memory import MemoryFetchStage, MemoryPorts, MemoryStore, MemoryWriteStage, RememberedTurns, Turn
+from stageflow_plus.sqlite_memory import SqliteMemory
 
 if TYPE_CHECKING:
-    from .groq_chat import ChatReply, GroqChatStage, GroqPorts
+    from stageflow_plus.groq_chat import ChatReply, GroqChatStage, GroqPorts
 
 __all__ = [
     "ChatReply",

@@ -9,9 +9,17 @@ from typing import Protocol, cast
 
 from stageflow import StageContext, StageKind
 
-from .errors import MissingPortError, ProviderError
-from .groq_errors import SDK_ERRORS, cut_off, holds_headers, no_choices, no_text, provider_error, stopped_early
-from .memory import RememberedTurns
+from stageflow_plus.errors import MissingPortError, ProviderError
+from stageflow_plus.groq_errors import (
+    SDK_ERRORS,
+    cut_off,
+    holds_headers,
+    no_choices,
+    no_text,
+    provider_error,
+    stopped_early,
+)
+from stageflow_plus.memory import RememberedTurns
 
 try:
     from groq import AsyncGroq, AsyncStream, omit
@@ -176,7 +184,8 @@ class _Reading:
         """Return the answer, or raise for what is missing of it."""
         if (error := self._missing()) is not None:
             raise error
-        assert self._last is not None and self._finish_reason is not None
+        assert self._last is not None
+        assert self._finish_reason is not None
         prompt_tokens, completion_tokens = self._usage or (None, None)
         return ChatReply(
             text="".join(self._pieces),

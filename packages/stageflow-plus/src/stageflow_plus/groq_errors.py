@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from json import JSONDecodeError
 from typing import Any, cast
 
-from .errors import (
+from stageflow_plus.errors import (
     ProviderAuthError,
     ProviderError,
     ProviderProtocolError,

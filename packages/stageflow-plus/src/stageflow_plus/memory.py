@@ -8,7 +8,7 @@ from typing import Literal, Protocol, cast
 
 from stageflow import StageContext, StageKind, StageOutput
 
-from .errors import MissingPortError
+from stageflow_plus.errors import MissingPortError
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import TypeVar
+from typing import Self, TypeVar
 
-from .errors import MemoryStoreError
-from .memory import RememberedTurns, Turn
+from stageflow_plus.errors import MemoryStoreError
+from stageflow_plus.memory import RememberedTurns, Turn
 
 T = TypeVar("T")
 
@@ -59,7 +59,7 @@ class SqliteMemory:
         """The path of the file."""
         return self._path
 
-    async def __aenter__(self) -> SqliteMemory:
+    async def __aenter__(self) -> Self:
         if self._thread is not None:
             raise RuntimeError(f"The memory at {self._path} is open already.")
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="stageflow-memory")
