@@ -16,6 +16,8 @@ def _said(*texts: str) -> list[dict[str, object]]:
         (("Call me Ada!", "who am I?"), "Your name is Ada."),
         (("My name is Ada.", "My name is Grace.", "What's my name?"), "Your name is Grace."),
         (("my favourite colour is dark blue", "What is my favourite colour?"), "Your favourite colour is dark blue."),
+        (("My name is Ada and I like tea.", "What is my name?"), "Your name is Ada."),
+        (("My name is Ada, my cat is Tom; hello", "What is my cat?"), "Your cat is Tom."),
         (("What is my name?",), "You have not told me your name yet."),
         (("My name is Ada. What is my name?",), "You have not told me your name yet."),
         (("My name is Ada.",), "Nice to meet you, Ada."),

@@ -27,7 +27,8 @@ Responder: TypeAlias = Callable[[Sequence[ChatMessage]], str]
 
 _QUOTE_LENGTH = 80
 
-_VALUE = r"(?P<value>[^.!?\n]+)"
+# A value ends with its clause: "My name is Ada, and I like tea." is about a name that is Ada.
+_VALUE = r"(?P<value>[^.,;!?\n]+?)(?= and (?:i|my)\b| but |[.,;!?\n]|$)"
 _STATEMENT = re.compile(rf"\bmy (?P<topic>\w+(?: \w+)?) (?:is|are) {_VALUE}", re.IGNORECASE)
 _NAMED = re.compile(rf"\b(?:call me|i am called|i'm called) {_VALUE}", re.IGNORECASE)
 _TOPIC_QUESTION = re.compile(
