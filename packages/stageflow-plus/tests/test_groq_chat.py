@@ -26,6 +26,7 @@ from stageflow_mocks import (
     ServerError,
     StoppedEarly,
 )
+from stageflow_mocks.groq_wire import Refusal
 from stageflow_plus import (
     ChatReply,
     GroqChatStage,
@@ -302,6 +303,27 @@ async def test_cancelling_the_run_closes_the_stream(ports: Ports, server: GroqSe
     assert await request.wait_ended() == "client_left"
     await asyncio.sleep(0)
     assert {task for task in asyncio.all_tasks() - before if "stageflow" in repr(task)} == set()
+
+
+async def test_broken_stream_is_closed() -> None:
+    """After an error in a stream the connection is closed, even if the server keeps it open."""
+    left = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n" + Refusal(503, "tired").frame())
+        while await reader.read(65_536):
+            pass
+        left.set()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        async with AsyncGroq(api_key="k", base_url=f"http://127.0.0.1:{port}", max_retries=0) as client:
+            error = await _failure(Ports(client))
+            await asyncio.wait_for(left.wait(), 10)
+    assert str(error) == "Groq stopped the answer with an error: tired"
+    assert error.status == 503
 
 
 async def test_empty_answer(ports: Ports) -> None:

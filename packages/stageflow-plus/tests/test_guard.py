@@ -85,6 +85,7 @@ async def test_empty_text(text: str) -> None:
         ("รหัสผ่านของฉัน", "รหัสผ่าน"),
         ("İstanbul", "i\u0307stanbul"),
         ("asp.net", ".net"),
+        ("stra\u00df\u0301e", "stras\u015be"),
     ],
 )
 async def test_denied(text: str, term: str) -> None:
@@ -111,8 +112,9 @@ async def test_not_denied(text: str, term: str) -> None:
 
 async def test_reason_names_the_rule_and_not_the_term() -> None:
     """The reason says which term of the list it was, by number."""
-    reason = await _refusal("it is beta", ["alpha", "beta"])
-    assert reason == "the text contains a denied term (number 2 of the list)"
+    for text, number in (("it is beta", 3), ("密码", 1), ("alpha", 2)):
+        reason = await _refusal(text, ["密码", "alpha", "beta"])
+        assert reason == f"the text contains a denied term (number {number} of the list)"
 
 
 async def test_no_text_fails_closed() -> None:

@@ -1,6 +1,7 @@
 """The memory stages and their SQLite store, on real files."""
 
 import asyncio
+import contextlib
 import sqlite3
 import sys
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from stageflow_plus import (
     RememberedTurns,
     SqliteMemory,
     Turn,
+    sqlite_memory,
 )
 
 HELLO = (Turn("user", "hello"), Turn("assistant", "hi"))
@@ -156,6 +158,23 @@ async def test_many_processes(path: Path) -> None:
     assert [await writer.wait() for writer in writers] == [0, 0, 0, 0]
     async with SqliteMemory(path) as memory:
         assert len((await memory.recent("s", **LIMITS)).turns) == 80
+
+
+async def test_another_process_is_quicker(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that another process makes ready between our look and our lock is taken as it then is."""
+    look = sqlite_memory._version
+
+    def quicker(connection: sqlite3.Connection) -> int:
+        monkeypatch.setattr(sqlite_memory, "_version", look)
+        seen = look(connection)
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+            sqlite_memory._create(other)
+        return seen
+
+    monkeypatch.setattr(sqlite_memory, "_version", quicker)
+    async with SqliteMemory(path) as memory:
+        await memory.append("s", HELLO, key="1")
+        assert (await memory.recent("s", **LIMITS)).turns == HELLO
 
 
 async def test_the_loop_is_not_blocked(path: Path) -> None:
