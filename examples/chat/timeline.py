@@ -41,7 +41,7 @@ def timeline(results: PipelineResults, style: Style) -> list[str]:
     bar_width = style.width - names - words - len("    ") - _TOOK_WIDTH - len("    ") - 1
     lines = [_line(record, begun, total_ms, (names, words, bar_width), style) for record in records]
     if bar_width >= _SMALLEST_BAR and total_ms > 0:
-        scale = f"0{f'{total_ms:,.0f} ms'.rjust(bar_width - 1)}"
+        scale = f"0{f'{total_ms:,.1f} ms'.rjust(bar_width - 1)}"
         lines.append(" " * (names + words + 6) + style.paint(scale, "2"))
     return lines
 

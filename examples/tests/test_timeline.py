@@ -41,7 +41,7 @@ def test_bars_share_an_axis() -> None:
     assert [first.count("█"), second.count("█"), third.count("█")] == [17, 25, 10]
     assert first.index("█") + first.count("█") == second.index("█")
     assert second.index("█") + second.count("█") == third.index("█")
-    assert scale.split() == ["0", "104", "ms"]
+    assert scale.split() == ["0", "104.0", "ms"]
     assert scale.index("0") == first.index("█")
     assert len(scale) == third.rindex("█") + 1
 
