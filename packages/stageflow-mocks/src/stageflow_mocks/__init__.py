@@ -1,1 +1,57 @@
-"""Fakes, loopback provider servers and a harness for testing Stageflow pipelines."""
+"""Fakes and loopback servers for testing Stageflow pipelines without keys, network or waiting."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from stageflow_mocks.conversation import ChatMessage, Responder, answer_from_conversation
+from stageflow_mocks.groq_faults import (
+    CutOff,
+    Disconnect,
+    ErrorFrame,
+    Fault,
+    GarbageBody,
+    Hang,
+    NoChoices,
+    Pace,
+    RateLimited,
+    ServerError,
+    StoppedEarly,
+)
+
+if TYPE_CHECKING:
+    from stageflow_mocks.groq_server import GroqServer, ReceivedRequest
+
+__all__ = [
+    "ChatMessage",
+    "CutOff",
+    "Disconnect",
+    "ErrorFrame",
+    "Fault",
+    "GarbageBody",
+    "GroqServer",
+    "Hang",
+    "NoChoices",
+    "Pace",
+    "RateLimited",
+    "ReceivedRequest",
+    "Responder",
+    "ServerError",
+    "StoppedEarly",
+    "answer_from_conversation",
+]
+
+# These need the `server` extra, so they are looked up when they are asked for, not when the package is imported.
+_NEEDS_SERVER_EXTRA = {"GroqServer": "groq_server", "ReceivedRequest": "groq_server"}
+
+
+def __getattr__(name: str) -> Any:
+    module = _NEEDS_SERVER_EXTRA.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{module}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

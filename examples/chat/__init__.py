@@ -1,0 +1,1 @@
+"""A chat on the terminal: `python -m examples.chat`, or `make demo`."""

@@ -1,0 +1,584 @@
+"""GroqServer, seen through the official SDK."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import groq
+import httpx
+import pytest
+import pytest_asyncio
+from groq import AsyncGroq
+from groq.types.chat import ChatCompletion, ChatCompletionChunk
+from pydantic import BaseModel
+from stageflow_mocks import (
+    CutOff,
+    Disconnect,
+    ErrorFrame,
+    Fault,
+    GarbageBody,
+    GroqServer,
+    Hang,
+    NoChoices,
+    Pace,
+    RateLimited,
+    ServerError,
+    StoppedEarly,
+)
+
+ADA: list[Any] = [
+    {"role": "system", "content": "Be kind."},
+    {"role": "user", "content": "My name is Ada."},
+    {"role": "assistant", "content": "Nice to meet you, Ada."},
+    {"role": "user", "content": "What is my name?"},
+]
+
+
+@pytest_asyncio.fixture
+async def server() -> AsyncIterator[GroqServer]:
+    async with GroqServer(api_keys={"right"}) as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def client(server: GroqServer) -> AsyncIterator[AsyncGroq]:
+    async with AsyncGroq(api_key="right", base_url=server.base_url, max_retries=0) as sdk:
+        yield sdk
+
+
+async def _ask(client: AsyncGroq, **options: Any) -> ChatCompletion:
+    return await client.chat.completions.create(model="llama-3.1-8b-instant", messages=ADA, **options)
+
+
+async def _stream(client: AsyncGroq, **options: Any) -> list[ChatCompletionChunk]:
+    stream = await client.chat.completions.create(model="llama-3.1-8b-instant", messages=ADA, stream=True, **options)
+    async with stream:
+        return [chunk async for chunk in stream]
+
+
+def _text(chunks: list[ChatCompletionChunk]) -> str:
+    return "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
+
+
+def assert_exact(model: BaseModel, payload: Any, path: str = "$") -> None:
+    """Fail unless the payload validates strictly and has no key that the SDK's type does not declare."""
+    type(model).model_validate(payload, strict=True)
+    _assert_known(model, payload, path)
+
+
+def _assert_known(value: Any, payload: Any, path: str) -> None:
+    if isinstance(value, BaseModel):
+        unknown = set(payload) - set(type(value).model_fields)
+        assert not unknown, f"{path} has keys that the SDK does not know: {unknown}"
+        for name, item in payload.items():
+            _assert_known(getattr(value, name), item, f"{path}.{name}")
+    elif isinstance(value, list):
+        for index, item in enumerate(payload):
+            _assert_known(value[index], item, f"{path}[{index}]")
+
+
+async def test_answer_from_the_conversation(client: AsyncGroq) -> None:
+    """What the user said earlier is in the answer."""
+    completion = await _ask(client)
+    assert completion.choices[0].message.content == "Your name is Ada."
+    assert completion.choices[0].finish_reason == "stop"
+
+
+async def test_stream_carries_the_same_answer(client: AsyncGroq) -> None:
+    """The pieces of a stream join to the answer; id and usage stand where Groq puts them."""
+    first, *middle, last = await _stream(client)
+    assert _text([first, *middle, last]) == "Your name is Ada."
+    assert first.x_groq is not None
+    assert last.x_groq is not None
+    assert first.x_groq.id is not None
+    assert first.x_groq.id.startswith("req_")
+    assert first.x_groq.id == last.x_groq.id
+    assert first.choices[0].delta.role == "assistant"
+    assert all(chunk.x_groq is None and chunk.choices[0].finish_reason is None for chunk in middle)
+    assert last.choices[0].finish_reason == "stop"
+    assert last.x_groq.usage is not None
+    assert last.x_groq.usage.completion_tokens == len(middle)
+    assert last.x_groq.usage.total_tokens == last.x_groq.usage.prompt_tokens + len(middle)
+    assert len({chunk.id for chunk in (first, *middle, last)}) == 1
+
+
+async def test_completion_has_the_fields_that_groq_sends(server: GroqServer) -> None:
+    """A completion has every field of recorded traffic, and validates against the SDK's type with none left over."""
+    payload = (await _post(server, {"model": "m", "messages": ADA})).json()
+    assert list(payload) == [
+        "id",
+        "object",
+        "created",
+        "model",
+        "choices",
+        "usage",
+        "usage_breakdown",
+        "system_fingerprint",
+        "x_groq",
+        "service_tier",
+    ]
+    assert_exact(ChatCompletion.model_validate(payload), payload)
+    required = {name for name, field in ChatCompletion.model_fields.items() if field.is_required()}
+    assert required <= set(payload)
+
+
+async def test_frames_have_the_fields_that_groq_sends(server: GroqServer) -> None:
+    """Each event of a stream validates against the SDK's type with none left over, and `[DONE]` ends it."""
+    response = await _post(server, {"model": "m", "messages": ADA, "stream": True})
+    assert response.headers["content-type"] == "text/event-stream"
+    *frames, done, rest = response.content.split(b"\n\n")
+    assert (done, rest) == (b"data: [DONE]", b"")
+    payloads = [json.loads(frame.removeprefix(b"data: ")) for frame in frames]
+    for payload in payloads:
+        assert_exact(ChatCompletionChunk.model_validate(payload), payload)
+        assert {"id", "object", "created", "model", "system_fingerprint", "choices"} <= set(payload)
+        assert set(payload["choices"][0]) == {"index", "delta", "logprobs", "finish_reason"}
+    assert payloads[-1]["x_groq"]["usage"] == payloads[-1]["usage"]
+    assert set(payloads[-1]["usage"]) == {
+        "queue_time",
+        "prompt_tokens",
+        "prompt_time",
+        "completion_tokens",
+        "completion_time",
+        "total_tokens",
+        "total_time",
+    }
+
+
+async def test_exactness_check_can_fail() -> None:
+    """The comparison with the SDK's types notices a key that Groq does not send."""
+    payload = {"id": "x", "object": "chat.completion", "created": 1, "model": "m", "choices": [], "extra": 1}
+    with pytest.raises(AssertionError, match="extra"):
+        assert_exact(ChatCompletion.model_validate(payload), payload)
+
+
+async def test_same_seed_gives_the_same_ids() -> None:
+    """Two servers of one seed answer alike, and two requests to one server do not share an id."""
+
+    async def ids() -> list[str]:
+        async with GroqServer(seed=7) as server:
+            return [(await _post(server, {"model": "m", "messages": ADA})).json()["id"] for _ in range(2)]
+
+    first, second = await ids(), await ids()
+    assert first == second
+    assert first[0] != first[1]
+
+
+async def test_token_limit_cuts_the_answer(client: AsyncGroq) -> None:
+    """The token limit ends the answer with finish_reason length."""
+    completion = await _ask(client, max_completion_tokens=2)
+    assert completion.choices[0].message.content == "Your name"
+    assert completion.choices[0].finish_reason == "length"
+
+
+@pytest.mark.parametrize("stop", ["name", ["name", "is"]])
+async def test_stop_sequence_ends_the_answer(client: AsyncGroq, stop: str | list[str]) -> None:
+    """Nothing is sent from a stop sequence on."""
+    completion = await _ask(client, stop=stop)
+    assert completion.choices[0].message.content == "Your "
+
+
+async def test_responder_replaces_the_rules() -> None:
+    """A function of the messages may answer instead."""
+    async with GroqServer(responder=lambda messages: f"{len(messages)} messages") as server:
+        payload = (await _post(server, {"model": "m", "messages": ADA})).json()
+    assert payload["choices"][0]["message"]["content"] == "4 messages"
+
+
+async def test_error_of_a_responder_comes_out() -> None:
+    """A bug in the responder answers 500 and is raised where the server is left."""
+
+    def broken(messages: object) -> str:
+        raise LookupError("no such line")
+
+    with pytest.raises(LookupError, match="no such line"):
+        async with GroqServer(responder=broken) as server:
+            assert (await _post(server, {"model": "m", "messages": ADA})).status_code == 500
+
+
+async def test_text_outside_of_ascii_survives() -> None:
+    """Every character of an answer arrives, however the pieces are cut."""
+    text = "Žluťoučký kůň 🦄 さようなら, twice  spaced\nand \u2028 split."
+    async with (
+        GroqServer(responder=lambda _: text) as server,
+        AsyncGroq(api_key="k", base_url=server.base_url, max_retries=0) as sdk,
+    ):
+        assert _text(await _stream(sdk)) == text
+
+
+@pytest.mark.parametrize("key", ["wrong", "right2"])
+async def test_wrong_key(server: GroqServer, key: str) -> None:
+    """A key that the server does not know is refused in Groq's words, and consumes no fault."""
+    server.fail_next(ServerError())
+    async with AsyncGroq(api_key=key, base_url=server.base_url, max_retries=0) as sdk:
+        with pytest.raises(groq.AuthenticationError) as caught:
+            await _ask(sdk)
+    assert caught.value.body == {
+        "error": {"message": "Invalid API Key", "type": "invalid_request_error", "code": "invalid_api_key"}
+    }
+    assert server.pending_faults == (ServerError(),)
+
+
+async def test_missing_key() -> None:
+    """A server that takes any key still wants one."""
+    async with GroqServer() as server, httpx.AsyncClient(trust_env=False) as http:
+        response = await http.post(f"{server.base_url}/openai/v1/chat/completions", json={})
+    assert response.status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        (b"{", 400, "could not parse the request body: it is not valid JSON"),
+        (b"[]", 400, "could not parse the request body: it is not a JSON object"),
+        ({"messages": ADA}, 400, "'model' : property 'model' is required"),
+        ({"model": 1, "messages": ADA}, 400, "'model' : value must be a string"),
+        ({"model": "m"}, 400, "'messages' : value must be an array"),
+        ({"model": "m", "messages": []}, 400, "'messages' : minimum number of items is 1"),
+        (
+            {"model": "m", "messages": [{"role": "robot", "content": "x"}]},
+            400,
+            "'messages.0' : discriminator property 'role' has invalid value",
+        ),
+        (
+            {"model": "m", "messages": [*ADA, {"role": "user", "content": 1}]},
+            400,
+            "'messages.4.content' : value must be a string or an array",
+        ),
+        ({"model": "m", "messages": ["hello"]}, 400, "'messages.0' : discriminator property 'role' has invalid value"),
+        ({"model": "m", "messages": ADA, "stream": "yes"}, 400, "'stream' : value must be a boolean"),
+        ({"model": "m", "messages": ADA, "max_tokens": True}, 400, "'max_tokens' : value must be an integer"),
+        ({"model": "m", "messages": ADA, "max_tokens": 0}, 400, "'max_tokens' : number must be at least 1"),
+        ({"model": "m", "messages": ADA, "stop": [""]}, 400, "'stop' : items must be strings that are not empty"),
+        ({"model": "m", "messages": ADA, "n": 2}, 400, "'n' : number must be at most 1"),
+        ({"model": "m", "messages": ADA, "tools": []}, 400, "property 'tools' is unsupported"),
+        (
+            {"model": "other", "messages": ADA},
+            404,
+            "The model `other` does not exist or you do not have access to it.",
+        ),
+    ],
+)
+async def test_bad_request(body: Any, status: int, message: str) -> None:
+    """What the server does not understand or speak is refused by name, never ignored."""
+    async with GroqServer(models={"m"}) as server:
+        response = await _post(server, body)
+    assert (response.status_code, response.json()["error"]["message"]) == (status, message)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/openai/v1/chat/completions"), ("POST", "/v1/chat/completions"), ("GET", "/")]
+)
+async def test_unknown_url(server: GroqServer, method: str, path: str) -> None:
+    """Another path or method is a 404 that names it."""
+    async with httpx.AsyncClient(base_url=server.base_url, trust_env=False) as http:
+        response = await http.request(method, path)
+    assert response.status_code == 404
+    assert response.json()["error"]["code"] == "unknown_url"
+    assert f"{method} {path}" in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("asked", "header"), [(2.0, "2"), (0.2, "1")])
+async def test_rate_limit(client: AsyncGroq, server: GroqServer, stream: bool, asked: float, header: str) -> None:
+    """429 has the delay in its header, in whole seconds, and in its message."""
+    server.fail_next(RateLimited(retry_after=asked))
+    with pytest.raises(groq.RateLimitError) as caught:
+        await _ask(client, stream=stream)
+    assert caught.value.response.headers["retry-after"] == header
+    error: Any = caught.value.body
+    assert error["error"]["code"] == "rate_limit_exceeded"
+    assert f"try again in {asked:g}s" in error["error"]["message"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("status", "message"), [(500, "Internal Server Error"), (503, "over capacity")])
+async def test_server_error(client: AsyncGroq, server: GroqServer, stream: bool, status: int, message: str) -> None:
+    """5xx is what the SDK calls an InternalServerError."""
+    server.fail_next(ServerError(status))
+    with pytest.raises(groq.InternalServerError, match=message) as caught:
+        await _ask(client, stream=stream)
+    assert caught.value.status_code == status
+
+
+async def test_faults_strike_one_request_each(client: AsyncGroq, server: GroqServer) -> None:
+    """Faults are met in order, None lets a request through, and after the last one all is well."""
+    server.fail_next(ServerError(), None, RateLimited())
+    with pytest.raises(groq.InternalServerError):
+        await _ask(client)
+    await _ask(client)
+    with pytest.raises(groq.RateLimitError):
+        await _ask(client)
+    await _ask(client)
+    assert server.pending_faults == ()
+    assert [request.fault for request in server.requests] == [ServerError(), None, RateLimited(), None]
+
+
+@pytest.mark.parametrize("fault", [Hang(), Hang(after_chunks=2)])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_hang_lasts_until_the_client_leaves(
+    client: AsyncGroq, server: GroqServer, fault: Hang, stream: bool
+) -> None:
+    """A hanging request is answered by nothing, and ends when the client gives up."""
+    server.fail_next(fault)
+    asking = asyncio.create_task(_stream(client) if stream else _ask(client))
+    (request,) = await server.wait_for_requests(1)
+    assert request.ending == "open"
+    asking.cancel()
+    assert await request.wait_ended() == "client_left"
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+
+async def test_hang_in_the_middle_of_a_stream(client: AsyncGroq, server: GroqServer) -> None:
+    """The pieces before the silence arrive."""
+    server.fail_next(Hang(after_chunks=2))
+    stream = await client.chat.completions.create(model="m", messages=ADA, stream=True)
+    got = [(await stream.__anext__()).choices[0].delta.content for _ in range(3)]
+    assert got == ["", "Your", " name"]
+    await stream.close()
+    assert await server.requests[0].wait_ended() == "client_left"
+
+
+async def test_client_timeout_meets_a_hang(server: GroqServer) -> None:
+    """The SDK's own timeout is what ends a hang for a caller who only waits."""
+    server.fail_next(Hang())
+    async with AsyncGroq(api_key="right", base_url=server.base_url, max_retries=0, timeout=0.05) as sdk:
+        with pytest.raises(groq.APITimeoutError):
+            await _ask(sdk)
+
+
+async def test_leaving_does_not_wait_for_hanging_requests() -> None:
+    """The server leaves at once with a request open, and the client learns of it."""
+    async with GroqServer() as server:
+        server.fail_next(Hang())
+        sdk = AsyncGroq(api_key="k", base_url=server.base_url, max_retries=0, timeout=None)
+        asking = asyncio.create_task(_ask(sdk))
+        await server.wait_for_requests(1)
+    assert server.requests[0].ending == "server_closed"
+    with pytest.raises(groq.APIConnectionError):
+        await asking
+    await sdk.close()
+
+
+async def test_leaving_leaves_no_task_behind() -> None:
+    """Idle and busy connections end with the server, and so do its tasks."""
+    before = asyncio.all_tasks()
+    async with GroqServer() as server, AsyncGroq(api_key="k", base_url=server.base_url, max_retries=0) as sdk:
+        await _ask(sdk)
+        await _stream(sdk)
+    assert asyncio.all_tasks() == before
+
+
+async def test_error_frame(client: AsyncGroq, server: GroqServer) -> None:
+    """An error event in a stream is a bare APIError of the SDK."""
+    server.fail_next(ErrorFrame(after_chunks=2))
+    with pytest.raises(groq.APIError, match="over capacity") as caught:
+        await _stream(client)
+    assert type(caught.value) is groq.APIError
+    body: Any = caught.value.body
+    assert body["status_code"] == 503
+    assert server.requests[0].frames_sent == 4
+
+
+async def test_error_frame_without_a_stream(client: AsyncGroq, server: GroqServer) -> None:
+    """Where there is no stream to break, the same error is the response."""
+    server.fail_next(ErrorFrame())
+    with pytest.raises(groq.InternalServerError):
+        await _ask(client)
+
+
+async def test_stream_stopped_early(client: AsyncGroq, server: GroqServer) -> None:
+    """Groq's own reason for stopping stands in the last event, for which the SDK raises nothing."""
+    server.fail_next(StoppedEarly(after_chunks=1, reason="tired"))
+    chunks = await _stream(client)
+    assert _text(chunks) == "Your"
+    assert chunks[-1].x_groq is not None
+    assert chunks[-1].x_groq.error == "tired"
+    assert chunks[-1].choices[0].finish_reason is None
+
+
+async def test_stopped_early_without_a_stream(client: AsyncGroq, server: GroqServer) -> None:
+    """Where there is no stream to stop, the reason is the response."""
+    server.fail_next(StoppedEarly(reason="tired"))
+    with pytest.raises(groq.InternalServerError, match="tired"):
+        await _ask(client)
+
+
+async def test_stream_cut_off(client: AsyncGroq, server: GroqServer) -> None:
+    """A stream cut off in good order raises nothing in the SDK: only the finish reason is missing."""
+    server.fail_next(CutOff(after_chunks=2))
+    chunks = await _stream(client)
+    assert _text(chunks) == "Your name"
+    assert [chunk.choices[0].finish_reason for chunk in chunks] == [None, None, None]
+
+
+async def test_body_cut_off(client: AsyncGroq, server: GroqServer) -> None:
+    """A body cut off is a broken connection."""
+    server.fail_next(CutOff())
+    with pytest.raises(groq.APIConnectionError):
+        await _ask(client)
+    assert await server.requests[0].wait_ended() == "cut"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_disconnect_before_the_first_byte(client: AsyncGroq, server: GroqServer, stream: bool) -> None:
+    """A connection closed without a response is a connection error."""
+    server.fail_next(Disconnect())
+    with pytest.raises(groq.APIConnectionError):
+        await _ask(client, stream=stream)
+    assert await server.requests[0].wait_ended() == "cut"
+
+
+async def test_disconnect_in_the_middle_of_a_stream(client: AsyncGroq, server: GroqServer) -> None:
+    """A connection closed in mid-stream is an error of httpx, which the SDK does not wrap."""
+    server.fail_next(Disconnect(after_chunks=1))
+    with pytest.raises(httpx.RemoteProtocolError):
+        await _stream(client)
+    assert server.requests[0].frames_sent == 2
+
+
+async def test_garbage_with_status_200(client: AsyncGroq, server: GroqServer) -> None:
+    """A body that is no answer raises nothing in the SDK."""
+    server.fail_next(GarbageBody(), GarbageBody())
+    assert await _stream(client) == []
+    assert isinstance(await _ask(client), str)
+
+
+async def test_answer_without_choices(client: AsyncGroq, server: GroqServer) -> None:
+    """A well-formed answer may have nothing in it."""
+    server.fail_next(NoChoices(), NoChoices())
+    assert (await _ask(client)).choices == []
+    assert [chunk.choices for chunk in await _stream(client)] == [[]]
+
+
+@pytest.mark.parametrize("given", ["usual", "fault"])
+async def test_pace(given: str) -> None:
+    """The server takes its time before the first byte and before each piece, as told."""
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    slow = Pace(first_byte=5.0, per_chunk=0.5)
+    async with (
+        GroqServer(sleep=sleep, pace=slow if given == "usual" else None) as server,
+        AsyncGroq(api_key="k", base_url=server.base_url, max_retries=0) as sdk,
+    ):
+        if given == "fault":
+            server.fail_next(slow)
+        await _stream(sdk)
+    assert slept == [5.0, 0.5, 0.5, 0.5, 0.5]
+
+
+async def test_slow_first_byte_ends_with_the_client(server: GroqServer) -> None:
+    """A client that leaves during a pause ends the request."""
+    server.fail_next(Pace(first_byte=3600.0))
+    async with AsyncGroq(api_key="right", base_url=server.base_url, max_retries=0) as sdk:
+        asking = asyncio.create_task(_ask(sdk))
+        await server.wait_for_requests(1)
+        asking.cancel()
+        assert await server.requests[0].wait_ended() == "client_left"
+
+
+async def test_requests_are_recorded(client: AsyncGroq, server: GroqServer) -> None:
+    """What arrived can be read afterwards, without the key."""
+    await _ask(client, temperature=0.5)
+    (request,) = server.requests
+    assert (request.method, request.path, request.status) == ("POST", "/openai/v1/chat/completions", 200)
+    assert request.messages == ADA
+    assert json.loads(request.body)["temperature"] == 0.5
+    assert "right" not in repr(request)
+    assert await request.wait_ended() == "completed"
+
+
+async def test_concurrent_requests_do_not_mix(server: GroqServer, client: AsyncGroq) -> None:
+    """Fifty streams at once each get their own answer."""
+
+    async def tell(name: str) -> str:
+        stream = await client.chat.completions.create(
+            model="m", messages=[{"role": "user", "content": f"My name is {name}."}], stream=True
+        )
+        return _text([chunk async for chunk in stream])
+
+    names = [f"N{number}" for number in range(50)]
+    assert await asyncio.gather(*map(tell, names)) == [f"Nice to meet you, {name}." for name in names]
+
+
+async def test_base_url_of_a_server_that_does_not_run() -> None:
+    """Asking for the address too early says what to do."""
+    with pytest.raises(RuntimeError, match="async with"):
+        _ = GroqServer().base_url
+
+
+async def test_server_may_be_entered_again_but_not_twice() -> None:
+    """One server runs once at a time."""
+    server = GroqServer()
+    async with server:
+        with pytest.raises(RuntimeError, match="running already"):
+            await server.__aenter__()
+        assert (await _post(server, {"model": "m", "messages": ADA})).status_code == 200
+    async with server:
+        assert (await _post(server, {"model": "m", "messages": ADA})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: RateLimited(retry_after=-1),
+        lambda: RateLimited(retry_after=float("nan")),
+        lambda: ServerError(404),
+        lambda: Hang(after_chunks=-1),
+        lambda: Pace(first_byte=float("inf")),
+        lambda: Pace(per_chunk=-0.1),
+        lambda: ErrorFrame(after_chunks=-1),
+        lambda: StoppedEarly(after_chunks=-1),
+        lambda: CutOff(after_chunks=-1),
+        lambda: Disconnect(after_chunks=-1),
+    ],
+)
+def test_impossible_fault(make: Any) -> None:
+    """A fault that cannot be is refused when it is written down."""
+    with pytest.raises(ValueError, match="not"):
+        make()
+
+
+def _fault_kinds() -> list[Fault]:
+    return [
+        RateLimited(),
+        ServerError(),
+        ServerError(503),
+        GarbageBody(),
+        NoChoices(),
+        ErrorFrame(),
+        StoppedEarly(),
+        CutOff(),
+        Disconnect(),
+        Disconnect(1),
+        Pace(),
+    ]
+
+
+@pytest.mark.parametrize("fault", _fault_kinds(), ids=repr)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_server_is_well_after_a_fault(
+    client: AsyncGroq, server: GroqServer, caplog: pytest.LogCaptureFixture, fault: Fault, stream: bool
+) -> None:
+    """Whatever struck one request, the next one is answered, and no log complains."""
+    server.fail_next(fault)
+    with contextlib.suppress(groq.GroqError, httpx.HTTPError):
+        await (_stream(client) if stream else _ask(client))
+    assert _text(await _stream(client)) == "Your name is Ada."
+    assert [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
+
+
+async def _post(server: GroqServer, body: Any) -> httpx.Response:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    async with httpx.AsyncClient(trust_env=False) as http:
+        return await http.post(
+            f"{server.base_url}/openai/v1/chat/completions",
+            content=content,
+            headers={"authorization": "Bearer right", "content-type": "application/json"},
+        )

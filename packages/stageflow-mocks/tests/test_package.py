@@ -1,0 +1,56 @@
+"""The package's surface, and what it says when the extra is missing."""
+
+import subprocess
+import sys
+
+import stageflow_mocks
+
+_HIDE_AND_RUN = """
+import sys
+for name in ({hidden}):
+    sys.modules[name] = None
+{code}
+"""
+
+
+def _run_without(hidden: str, code: str) -> subprocess.CompletedProcess[str]:
+    script = _HIDE_AND_RUN.format(hidden=hidden, code=code)
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+
+def test_every_listed_name_is_there() -> None:
+    """`__all__` is sorted and complete, and each of its names can be had."""
+    assert sorted(stageflow_mocks.__all__) == stageflow_mocks.__all__
+    assert all(hasattr(stageflow_mocks, name) for name in stageflow_mocks.__all__)
+    assert set(stageflow_mocks.__all__) <= set(dir(stageflow_mocks))
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    """The lazy look-up does not make up names."""
+    assert not hasattr(stageflow_mocks, "GrokServer")
+
+
+def test_import_needs_no_extra() -> None:
+    """Without starlette and uvicorn the package imports, and GroqServer says which line to type."""
+    done = _run_without(
+        "'starlette', 'uvicorn'",
+        "import stageflow_mocks\nstageflow_mocks.RateLimited()\ntry:\n    stageflow_mocks.GroqServer\n"
+        "except ImportError as error:\n    print(error)",
+    )
+    assert done.stderr == ""
+    assert 'pip install "stageflow-mocks[server]"' in done.stdout
+
+
+def test_import_is_light() -> None:
+    """Importing the package does not import a web framework."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys, stageflow_mocks; print('starlette' in sys.modules, 'uvicorn' in sys.modules)",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "False False\n"

@@ -1,0 +1,359 @@
+"""GroqChatStage through real pipelines: the real SDK against a loopback server."""
+
+import asyncio
+import json
+import pickle
+import socket
+import traceback
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from groq import AsyncGroq
+from stageflow import Conversation, Pipeline, PipelineResults, StageContext, StageOutput
+from stageflow_mocks import (
+    CutOff,
+    Disconnect,
+    ErrorFrame,
+    Fault,
+    GarbageBody,
+    GroqServer,
+    Hang,
+    NoChoices,
+    RateLimited,
+    ServerError,
+    StoppedEarly,
+)
+from stageflow_mocks.groq_wire import Refusal
+from stageflow_plus import (
+    ChatReply,
+    GroqChatStage,
+    MissingPortError,
+    ProviderAuthError,
+    ProviderError,
+    ProviderProtocolError,
+    ProviderRateLimited,
+    ProviderRequestError,
+    ProviderServerError,
+    ProviderTimeout,
+    ProviderUnreachable,
+    RememberedTurns,
+    Turn,
+)
+from stageflow_plus.groq_errors import retry_after_seconds
+
+CHAT = Pipeline("chat").with_stage("reply", GroqChatStage())
+
+
+@dataclass(frozen=True)
+class Ports:
+    groq: AsyncGroq
+
+
+@pytest_asyncio.fixture
+async def server() -> AsyncIterator[GroqServer]:
+    async with GroqServer(api_keys={"right"}, models={"llama-3.1-8b-instant"}) as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def ports(server: GroqServer) -> AsyncIterator[Ports]:
+    async with AsyncGroq(api_key="right", base_url=server.base_url, max_retries=0) as client:
+        yield Ports(client)
+
+
+async def _outcome(ports: Any, pipeline: Pipeline = CHAT, text: str = "My name is Ada.") -> PipelineResults:
+    return await pipeline.start(input_text=text, ports=ports).outcome()
+
+
+async def _failure(ports: Any, pipeline: Pipeline = CHAT) -> ProviderError:
+    results = await _outcome(ports, pipeline)
+    assert results.failed() == ("reply",)
+    info = results["reply"].error
+    assert info is not None
+    assert isinstance(info.exception, ProviderError), info
+    return info.exception
+
+
+async def test_reply(ports: Ports) -> None:
+    """The whole answer comes out, with what it cost and how it ended."""
+    results = await CHAT.run(input_text="My name is Ada.", ports=ports)
+    reply = results["reply"].value
+    assert isinstance(reply, ChatReply)
+    assert reply.text == "Nice to meet you, Ada."
+    assert (reply.model, reply.finish_reason, reply.chunks) == ("llama-3.1-8b-instant", "stop", 5)
+    assert (reply.completion_tokens, reply.first_text_ms > 0) == (5, True)
+    assert reply.request_id is not None
+    assert reply.request_id.startswith("req_")
+
+
+async def test_prompt_holds_everything_in_order(ports: Ports, server: GroqServer) -> None:
+    """Instructions with the profile, then memory, then the conversation, then what the guard let through."""
+
+    async def profile(ctx: StageContext) -> Mapping[str, Any]:
+        return {"language": "English", "tone": "brief"}
+
+    async def memory(ctx: StageContext) -> RememberedTurns:
+        return RememberedTurns((Turn("user", "earlier"), Turn("assistant", "noted")), 0)
+
+    async def cleared(ctx: StageContext) -> Mapping[str, Any]:
+        return {"text": "What is my name?"}
+
+    stage = GroqChatStage(system_prompt="Be kind.", text_from="cleared", memory_from="memory", profile_from="profile")
+    pipeline = (
+        Pipeline("chat")
+        .with_stage("profile", profile)
+        .with_stage("memory", memory)
+        .with_stage("cleared", cleared)
+        .with_stage("reply", stage, dependencies=("profile", "cleared"), optional="memory")
+    )
+    conversation = Conversation().with_message("user", "My name is Ada.").with_message("assistant", "Hello.")
+    results = await pipeline.run(input_text="unchecked", conversation=conversation, ports=ports)
+    assert results.data("reply")["text"] == "Your name is Ada."
+    assert server.requests[0].messages == [
+        {"role": "system", "content": "Be kind.\nWhat is known about the user:\n- language: English\n- tone: brief"},
+        {"role": "user", "content": "earlier"},
+        {"role": "assistant", "content": "noted"},
+        {"role": "user", "content": "My name is Ada."},
+        {"role": "assistant", "content": "Hello."},
+        {"role": "user", "content": "What is my name?"},
+    ]
+
+
+async def test_absent_memory_is_no_memory(ports: Ports, server: GroqServer) -> None:
+    """An optional memory stage that was skipped leaves the prompt without it."""
+
+    async def memory(ctx: StageContext) -> StageOutput[Any]:
+        return StageOutput.skip("nothing to remember")
+
+    pipeline = (
+        Pipeline("chat")
+        .with_stage("memory", memory)
+        .with_stage("reply", GroqChatStage(memory_from="memory"), optional="memory")
+    )
+    results = await pipeline.run(input_text="hello", ports=ports)
+    assert results.skipped() == ("memory",)
+    assert [message["role"] for message in server.requests[0].messages] == ["system", "user"]
+
+
+async def test_options_reach_the_server(ports: Ports, server: GroqServer) -> None:
+    """The token limit and the temperature are sent, and a cut answer says that it is cut."""
+    pipeline = Pipeline("chat").with_stage("reply", GroqChatStage(temperature=0.25, max_completion_tokens=2))
+    results = await pipeline.run(input_text="My name is Ada.", ports=ports)
+    assert json.loads(server.requests[0].body)["temperature"] == 0.25
+    assert (results.data("reply")["text"], results.data("reply")["finish_reason"]) == ("Nice to", "length")
+
+
+async def test_progress_counts_and_never_quotes(ports: Ports) -> None:
+    """Each piece of text is an event with running counts; no event of the run holds any of the text."""
+    run = CHAT.start(input_text="My name is Ada.", ports=ports)
+    events = [event async for event in run.events()]
+    progress = [event.data for event in events if event.event_type == "llm.progress"]
+    assert [data["chunks"] for data in progress] == [1, 2, 3, 4, 5]
+    assert [data["characters"] for data in progress] == [4, 7, 12, 17, 22]
+    assert len({data["first_text_ms"] for data in progress}) == 1
+    assert "Nice" not in repr(events)
+    assert "Ada" not in repr(events)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "message"),
+    [
+        (RateLimited(retry_after=3), ProviderRateLimited, "Groq's rate limit is reached (429). Try again in 3 s."),
+        (ServerError(500), ProviderServerError, "Groq failed (500): Internal Server Error"),
+        (ServerError(503), ProviderServerError, "Groq failed (503): llama-3.1-8b-instant is currently over capacity"),
+        (ErrorFrame(after_chunks=2), ProviderServerError, "Groq stopped the answer with an error: llama-3.1-8b-inst"),
+        (ErrorFrame(after_chunks=0), ProviderServerError, "Groq stopped the answer with an error"),
+        (StoppedEarly(reason="tired"), ProviderServerError, "Groq stopped the answer: tired"),
+        (CutOff(after_chunks=2), ProviderProtocolError, "Groq's answer ended before it was finished (finish_reason is"),
+        (CutOff(after_chunks=0), ProviderProtocolError, "Groq's answer holds nothing of an answer"),
+        (NoChoices(), ProviderProtocolError, "Groq answered without any choices."),
+        (GarbageBody(), ProviderProtocolError, "Groq's answer holds nothing of an answer"),
+        (GarbageBody(b"data: {nonsense\n\n"), ProviderProtocolError, "is not an answer: its events do not hold JSON"),
+        (GarbageBody(b"data: \xff\n\n"), ProviderProtocolError, "is not an answer: its events do not hold JSON"),
+        (GarbageBody(b'data: {"foo": 1}\n\n'), ProviderProtocolError, "Groq answered without any choices."),
+        (GarbageBody(b"data: 7\n\n"), ProviderProtocolError, "Groq answered without any choices."),
+        (Disconnect(), ProviderUnreachable, "Groq cannot be reached at http://127.0.0.1:"),
+        (Disconnect(after_chunks=1), ProviderUnreachable, "peer closed connection"),
+    ],
+    ids=repr,
+)
+async def test_fault(ports: Ports, server: GroqServer, fault: Fault, kind: type[ProviderError], message: str) -> None:
+    """Whatever is not a complete answer fails the stage, under a type that says who is to do what."""
+    server.fail_next(fault)
+    error = await _failure(ports)
+    assert type(error) is kind
+    assert message in str(error)
+    assert "\n" not in str(error)
+    assert error.provider == "Groq"
+    assert (await _outcome(ports)).status == "completed"
+
+
+async def test_rate_limit_carries_its_delay(ports: Ports, server: GroqServer) -> None:
+    """The wait that Groq asks for is an attribute, for a retry to respect."""
+    server.fail_next(RateLimited(retry_after=7))
+    error = await _failure(ports)
+    assert (error.retry_after, error.status) == (7.0, 429)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("0", 0.0), ("1.5", 1.5), ("-3", 0.0), ("soon", None), (None, None), ("nan", None)]
+)
+def test_retry_after(header: str | None, seconds: float | None) -> None:
+    """The header's seconds are read, and what is not a time is no time."""
+    assert retry_after_seconds(header, now=0.0) == seconds
+
+
+def test_retry_after_date() -> None:
+    """The header's other form is a date, which may have passed."""
+    header = "Thu, 01 Jan 1970 00:01:40 GMT"
+    assert retry_after_seconds(header, now=40.0) == 60.0
+    assert retry_after_seconds(header, now=400.0) == 0.0
+
+
+async def test_error_keeps_its_data_when_pickled(ports: Ports, server: GroqServer) -> None:
+    """An error may cross a process boundary."""
+    server.fail_next(RateLimited(retry_after=7))
+    error = await _failure(ports)
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), again.retry_after) == (ProviderRateLimited, str(error), 7.0)
+
+
+async def test_every_attempt_is_one_request(ports: Ports, server: GroqServer) -> None:
+    """Nothing is retried behind the pipeline's back."""
+    server.fail_next(ServerError())
+    await _failure(ports)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("key", ["wrong", "right "])
+async def test_wrong_key(server: GroqServer, key: str) -> None:
+    """A key that Groq refuses is an error of its own, which does not repeat the key."""
+    async with AsyncGroq(api_key=key + "x", base_url=server.base_url, max_retries=0) as client:
+        error = await _failure(Ports(client))
+    assert type(error) is ProviderAuthError
+    assert str(error) == "Groq does not accept the API key (401): Invalid API Key."
+    assert error.status == 401
+
+
+@pytest.mark.parametrize("key", ["gsk_secret\n", "gsk_sécret"])
+async def test_key_that_cannot_be_sent(server: GroqServer, key: str) -> None:
+    """A key that no header can hold is refused without repeating it, in the chain of causes neither."""
+    async with AsyncGroq(api_key=key, base_url=server.base_url, max_retries=0) as client:
+        error = await _failure(Ports(client))
+    assert type(error) is ProviderRequestError
+    assert "cret" not in "".join(traceback.format_exception(error, chain=True))
+    assert server.requests == []
+
+
+async def test_unknown_model(ports: Ports) -> None:
+    """A model that Groq does not have is the request's fault."""
+    error = await _failure(ports, Pipeline("chat").with_stage("reply", GroqChatStage(model="llama-9")))
+    assert type(error) is ProviderRequestError
+    assert "(404): The model `llama-9` does not exist" in str(error)
+
+
+async def test_dead_server() -> None:
+    """Where nothing listens, the error has the address."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    async with AsyncGroq(api_key="k", base_url=f"http://127.0.0.1:{port}", max_retries=0) as client:
+        error = await _failure(Ports(client))
+    assert type(error) is ProviderUnreachable
+    assert f"http://127.0.0.1:{port}" in str(error)
+
+
+async def test_address_that_is_none() -> None:
+    """A base URL without a scheme is told apart from a server that is down."""
+    async with AsyncGroq(api_key="k", base_url="nowhere", max_retries=0) as client:
+        error = await _failure(Ports(client))
+    assert type(error) is ProviderUnreachable
+    assert "protocol" in str(error)
+
+
+@pytest.mark.parametrize("fault", [Hang(), Hang(after_chunks=1)], ids=repr)
+async def test_silence(server: GroqServer, fault: Hang) -> None:
+    """Silence before or within an answer ends at the client's timeout."""
+    server.fail_next(fault)
+    async with AsyncGroq(api_key="right", base_url=server.base_url, max_retries=0, timeout=0.05) as client:
+        error = await _failure(Ports(client))
+    assert type(error) is ProviderTimeout
+    assert isinstance(error, TimeoutError)
+    assert await server.requests[0].wait_ended() == "client_left"
+
+
+@pytest.mark.parametrize("fault", [Hang(), Hang(after_chunks=2)], ids=repr)
+async def test_cancelling_the_run_closes_the_stream(ports: Ports, server: GroqServer, fault: Hang) -> None:
+    """When the run is cancelled the server sees the client leave, and no task is left."""
+    before = asyncio.all_tasks()
+    server.fail_next(fault)
+    run = CHAT.start(input_text="My name is Ada.", ports=ports)
+    events = run.events()
+    (request,) = await server.wait_for_requests(1)
+    if fault.after_chunks:
+        async for event in events:
+            if event.event_type == "llm.progress" and event.data["chunks"] == fault.after_chunks:
+                break
+    run.cancel("changed my mind")
+    results = await run.outcome()
+    assert results.status == "cancelled"
+    assert results.stragglers == ()
+    assert await request.wait_ended() == "client_left"
+    await asyncio.sleep(0)
+    assert {task for task in asyncio.all_tasks() - before if "stageflow" in repr(task)} == set()
+
+
+async def test_broken_stream_is_closed() -> None:
+    """After an error in a stream the connection is closed, even if the server keeps it open."""
+    left = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n" + Refusal(503, "tired").frame())
+        while await reader.read(65_536):
+            pass
+        left.set()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        async with AsyncGroq(api_key="k", base_url=f"http://127.0.0.1:{port}", max_retries=0) as client:
+            error = await _failure(Ports(client))
+            await asyncio.wait_for(left.wait(), 10)
+    assert str(error) == "Groq stopped the answer with an error: tired"
+    assert error.status == 503
+
+
+async def test_empty_answer(ports: Ports) -> None:
+    """An answer that is complete and says nothing is not an answer."""
+    async with (
+        GroqServer(responder=lambda messages: "") as server,
+        AsyncGroq(api_key="k", base_url=server.base_url, max_retries=0) as client,
+    ):
+        error = await _failure(Ports(client))
+    assert "Groq's answer has no text (finish_reason is 'stop')." in str(error)
+
+
+async def test_run_without_the_port() -> None:
+    """A run without a client fails with what to give it."""
+    results = await _outcome(None)
+    error = results["reply"].error
+    assert error is not None
+    assert isinstance(error.exception, MissingPortError)
+
+
+async def test_run_without_text(ports: Ports, server: GroqServer) -> None:
+    """Without anything to say, nothing is sent."""
+    results = await CHAT.start(ports=ports).outcome()
+    assert results.failed() == ("reply",)
+    assert "no input_text" in str(results["reply"].error)
+    assert server.requests == []
+
+
+async def test_concurrent_runs_share_the_stage(ports: Ports) -> None:
+    """One stage serves any number of runs at once; each gets its own answer."""
+    names = [f"N{number}" for number in range(40)]
+    runs = await asyncio.gather(*(_outcome(ports, text=f"My name is {name}.") for name in names))
+    assert [results.data("reply")["text"] for results in runs] == [f"Nice to meet you, {name}." for name in names]
