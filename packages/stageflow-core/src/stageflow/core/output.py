@@ -75,7 +75,14 @@ class ErrorInfo:
         kind = type(error)
         name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
         own = getattr(error, "code", None)
-        return cls(str(error), name, code or (own if isinstance(own, str) else None), error)
+        return cls(_text_of(error), name, code or (own if isinstance(own, str) else None), error)
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as flaw:  # noqa: BLE001 - an exception of the user's class may be unable to say what it is
+        return f"<its __str__ raised {type(flaw).__qualname__}>"
 
 
 class StageOutput(Generic[T]):
@@ -398,7 +405,7 @@ def _output_of(result: Any) -> StageOutput[Any] | None:
     if result is None:
         return plain(EMPTY)
     if isinstance(result, Mapping):
-        return plain(freeze_mapping(cast("Mapping[str, Any]", result)))
+        return plain(freeze(result))
     return None if contract_fields(result) is None else _make(value=freeze(result))
 
 

@@ -27,7 +27,6 @@ from typing import Any
 from stageflow.core.inputs import Stored
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import StageOutput, returned
-from stageflow.errors import StageReturnTypeError
 from stageflow.execution.state import RunState
 from stageflow.frozen import SHAREABLE_TYPES, FrozenDict
 
@@ -175,5 +174,5 @@ async def _yield_to_loop(run: RunState, index: int) -> int:
 def _stored(stage: str, result: Any) -> Stored:
     try:
         return returned(stage, result)
-    except StageReturnTypeError as error:
+    except Exception as error:  # noqa: BLE001 - a mapping or a field of the user's class may raise anything when read
         return StageOutput.fail(error)
