@@ -33,7 +33,7 @@ class Emitter:
         log: Every event so far, kept only while there are readers.
     """
 
-    __slots__ = ("_changed", "_finished", "_start", "_template", "log", "lost", "sequence", "sink")
+    __slots__ = ("_changed", "_finished", "_reported", "_start", "_template", "log", "lost", "sequence", "sink")
 
     def __init__(self, identity: RunIdentity, sink: EventSink | None) -> None:
         self.sink = sink
@@ -42,6 +42,7 @@ class Emitter:
         self.log: list[PipelineEvent] | None = None
         self._changed: list[asyncio.Future[None]] = []
         self._finished = False
+        self._reported = False
         self._start = time.time() - time.perf_counter()
         self._template: dict[str, Any] = {
             "event_id": None,
@@ -180,7 +181,8 @@ class Emitter:
 
     def _lose(self, event_type: str, why: object) -> None:
         self.lost += 1
-        if self.lost == 1:
+        if not self._reported:
+            self._reported = True
             logger.warning(
                 "Event sink %s lost '%s': %s. Further losses of this run are only counted, in results.events_lost.",
                 type(self.sink).__qualname__,
