@@ -20,8 +20,10 @@ Tasks are made by `asyncio.Task` itself: an eager task factory would start a spa
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Generator
 from contextvars import copy_context
 from time import perf_counter_ns as clock
+from types import coroutine
 from typing import Any
 
 from stageflow.core.inputs import Stored
@@ -38,35 +40,55 @@ def spawn(run: RunState, count: int = 1) -> None:
     """Queue spare workers; each starts in a later turn of the event loop."""
     run.spares += count
     for _ in range(count):
-        task = asyncio.Task(work(run), loop=run.loop, name="stageflow worker", context=run.base.copy())
-        run.workers.add(task)
+        worker = work(run)
+        # Into its `try`: a task that is cancelled before its first step never runs, and nobody would replace the spare.
+        worker.send(None)
+        run.workers.add(asyncio.Task(worker, loop=run.loop, name="stageflow worker", context=run.base.copy()))
+
+
+@coroutine
+def _queued() -> Generator[None, None, None]:
+    yield
 
 
 async def work(run: RunState) -> None:
     """Run ready stages until there are none, or until the worker must retire."""
-    task = asyncio.current_task()
-    assert task is not None
     try:
+        try:
+            await _queued()
+        finally:
+            run.spares -= 1
         if _takes_over(run):
-            await _run_stages(run, task)
+            await _run_stages(run, _current_task(run))
     except asyncio.CancelledError:
         # Between two stages, where nothing is lost: by the coordinator, or by somebody who cancels every task there is.
-        return
-    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        pass
+    except GeneratorExit:  # the event loop was closed under the run
+        raise
+    except (KeyboardInterrupt, SystemExit):
+        _leave(run)
         raise
     except BaseException as error:  # noqa: BLE001 - a defect of ours: the run must end, and show it
         run.broken = error
         run.stop("the executor failed")
-    finally:
-        run.workers.discard(task)
-        if not run.remaining:
-            run.wake_coordinator()
-        elif run.ready and not (run.spares or run.paused or run.scope.stopping or run.loop.is_closed()):
-            spawn(run)
+    _leave(run)
+
+
+def _current_task(run: RunState) -> asyncio.Task[None]:
+    task = asyncio.current_task(run.loop)
+    assert task is not None
+    return task
+
+
+def _leave(run: RunState) -> None:
+    run.workers.discard(_current_task(run))
+    if not run.remaining:
+        run.wake_coordinator()
+    elif run.ready and not run.spares and not run.paused and run.scope.stopping is None:
+        spawn(run)
 
 
 def _takes_over(run: RunState) -> bool:
-    run.spares -= 1
     waiting = len(run.ready)
     if not waiting or run.paused or run.scope.stopping is not None:
         run.growth = 1
@@ -104,9 +126,9 @@ async def _run_stages(run: RunState, task: asyncio.Task[None]) -> None:  # noqa:
                 ended[index] = clock()
                 run.settle(index, run.raised(error))
                 raise
-            except GeneratorExit:  # the event loop was closed under the run
-                raise
             except BaseException as error:  # noqa: BLE001 - whatever a stage raises is the outcome of that stage
+                if isinstance(error, GeneratorExit) and asyncio.current_task(run.loop) is not task:
+                    raise  # not the stage's own: the event loop was closed under the run
                 result = run.raised(error)
             ended[index] = now = clock()
             try:
