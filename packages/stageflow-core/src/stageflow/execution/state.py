@@ -186,7 +186,7 @@ class RunState:
         nodes, names, outputs, waiting = self.plan.nodes, self.plan.names, self.outputs, self.waiting
         origin = names[index]
         why = f"'{origin}' {_ENDED[output.status]}: {output.error or output.reason}"
-        reached = deque((index,))
+        reached, released = deque((index,)), list[int]()
         while reached:
             source = reached.popleft()
             for successor in nodes[source].successors:
@@ -195,11 +195,12 @@ class RunState:
                 if source in nodes[successor].optional:
                     waiting[successor] -= 1
                     if not waiting[successor]:
-                        self.ready.append(successor)
+                        released.append(successor)
                     continue
                 self.origins[successor] = origin
                 self.record(successor, StageOutput.skip(f"required stage {why}"))
                 reached.append(successor)
+        self.ready.extend(sorted(released))  # together, so in plan order
 
     def close(self) -> tuple[str, ...]:
         """Record CANCEL for every stage without an outcome; return those of them that still run."""

@@ -20,6 +20,7 @@ Tasks are made by `asyncio.Task` itself: an eager task factory would start a spa
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Generator
 from contextvars import copy_context
 from time import perf_counter_ns as clock
@@ -153,6 +154,8 @@ async def _run_stages(run: RunState, task: asyncio.Task[None]) -> None:  # noqa:
             run.remaining -= 1
             if emitter is not None:
                 run.emit_ended(index, stored)
+                if scope.stopping is not None:  # the sink cancelled the run
+                    break
             finished, index = index, -1
             for successor in node.successors:
                 left = waiting[successor] - 1
@@ -170,19 +173,27 @@ async def _run_stages(run: RunState, task: asyncio.Task[None]) -> None:  # noqa:
             if now > run.hold_until:
                 if run.paused:
                     if index >= 0:
-                        ready.append(index)
+                        _queue_before_siblings(ready, index, node.successors)
                     return
                 if run.current != finished:  # others ran meanwhile, so the stage was suspended
                     run.hold_until = now + HOLD_NS
                 elif index >= 0 or ready:
-                    now = await _yield_to_loop(run, index)
+                    if index >= 0:
+                        _queue_before_siblings(ready, index, node.successors)
+                    now = await _yield_to_loop(run)
                     break
 
 
-async def _yield_to_loop(run: RunState, index: int) -> int:
-    """Queue the stage behind the others that are ready, and give the event loop one turn."""
-    if index >= 0:
-        run.ready.append(index)
+def _queue_before_siblings(ready: deque[int], index: int, released: tuple[int, ...]) -> None:
+    """Queue a stage behind what was ready before it, yet before those that became ready with it: they are the last."""
+    place, siblings = len(ready), frozenset(released)
+    while place and ready[place - 1] in siblings:
+        place -= 1
+    ready.insert(place, index)
+
+
+async def _yield_to_loop(run: RunState) -> int:
+    """Give the event loop one turn, while the other workers stand back."""
     run.paused = True
     try:
         await asyncio.sleep(0)
