@@ -113,8 +113,9 @@ class RunState:
 
     def raised(self, error: BaseException) -> StageOutput[Any]:
         """Return the outcome of a stage that raised."""
-        if self.cancelling and isinstance(error, asyncio.CancelledError):
-            assert self.cancel_output is not None
+        # From the moment on in which the run is stopping: a stage that asks `raise_if_cancelled` may be told before the
+        # coordinator has cancelled its worker.
+        if self.cancel_output is not None and isinstance(error, asyncio.CancelledError):
             return self.cancel_output
         trace = error.__traceback__
         if trace is not None and trace.tb_next is not None:
@@ -128,14 +129,15 @@ class RunState:
             name = self.plan.names[index]
             logger.warning("Stage '%s' ended after its run had left it behind: %r", name, stored)
             return
+        if stored is self.cancel_output:
+            self.origins[index] = str(stored.reason)
+            self.record(index, stored)
+            return
         self.record(index, stored)
         status = stored.status if isinstance(stored, StageOutput) else StageStatus.OK
         if status is StageStatus.OK:
             return
         assert isinstance(stored, StageOutput)
-        if stored is self.cancel_output:
-            self.origins[index] = str(stored.reason)
-            return
         self._skip_dependents(index, stored)
         name = self.plan.names[index]
         if status is StageStatus.FAIL:
@@ -143,7 +145,7 @@ class RunState:
                 self.failures.append(index)
             self.stop(f"stage '{name}' failed")
         elif status is StageStatus.CANCEL:
-            if self.cancelled_by is None:
+            if self.scope.stopping is None:
                 self.cancelled_by = index
             self.stop(f"stage '{name}' cancelled the run: {stored.reason}")
 
@@ -215,6 +217,8 @@ class RunState:
                         self.ended[index] = now
                         stragglers.append(self.plan.names[index])
                     self.record(index, self.cancel_output)
+        if stragglers:
+            self.ended = list(self.ended)  # their workers keep the other list, and write into it when they end at last
         self.closed = True
         return tuple(stragglers)
 
