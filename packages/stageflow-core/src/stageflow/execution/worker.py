@@ -23,6 +23,7 @@ import asyncio
 from collections import deque
 from collections.abc import Generator
 from contextvars import copy_context
+from operator import is_
 from time import perf_counter_ns as clock
 from types import coroutine
 from typing import Any
@@ -106,7 +107,7 @@ def _takes_over(run: RunState) -> bool:
 async def _run_stages(run: RunState, task: asyncio.Task[None]) -> None:  # noqa: C901, PLR0912, PLR0915 - see above
     plan, scope, ready, outputs, waiting = run.plan, run.scope, run.ready, run.outputs, run.waiting
     nodes, started, ended, base = plan.nodes, run.started, run.ended, run.base
-    emitter, cancelling = scope.emitter, task.cancelling
+    emitter, cancelling, inherited = scope.emitter, task.cancelling, tuple(base.values())
     retire = False
     now = clock()
     if now > run.hold_until:
@@ -133,7 +134,10 @@ async def _run_stages(run: RunState, task: asyncio.Task[None]) -> None:  # noqa:
                 result = run.raised(error)
             ended[index] = now = clock()
             try:
-                retire = copy_context() != base or cancelling() > 0
+                context = copy_context()
+                retire = context != base or cancelling() > 0
+                if inherited and not retire:  # set to an equal value is still set: True for 1, a list of its own
+                    retire = not all(map(is_, context.values(), inherited))
             except Exception:  # noqa: BLE001 - the value of some ContextVar cannot be compared: take it as changed
                 retire = True
 
