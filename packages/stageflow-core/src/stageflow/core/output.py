@@ -31,24 +31,36 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class StageArtifact:
-    """Something a stage made that a client wants to see as it is: published as the event `stage.{name}.artifact`."""
+    """Something a stage made that a client wants to see as it is: published as the event `stage.{name}.artifact`.
+
+    Raises:
+        SerializationError: The payload is not JSON-ready, as events are.
+    """
 
     type: str
     payload: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "payload", freeze_mapping(self.payload))
+        object.__setattr__(self, "payload", _event_data(self.payload))
 
 
 @dataclass(frozen=True, slots=True)
 class StageEvent:
-    """An event of the stage's own, published under its own type when the stage ends."""
+    """An event of the stage's own, published under its own type when the stage ends.
+
+    Raises:
+        SerializationError: The data is not JSON-ready.
+    """
 
     type: str
     data: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "data", freeze_mapping(self.data))
+        object.__setattr__(self, "data", _event_data(self.data))
+
+
+def _event_data(data: Mapping[str, Any]) -> FrozenDict[str, Any]:
+    return freeze_mapping(check_json(as_object(data, "$"), "$"))
 
 
 @dataclass(frozen=True, slots=True)
