@@ -31,24 +31,36 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class StageArtifact:
-    """Something a stage made that a client wants to see as it is: published as the event `stage.{name}.artifact`."""
+    """Something a stage made that a client wants to see as it is: published as the event `stage.{name}.artifact`.
+
+    Raises:
+        SerializationError: The payload is not JSON-ready, as events are.
+    """
 
     type: str
     payload: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "payload", freeze_mapping(self.payload))
+        object.__setattr__(self, "payload", _event_data(self.payload))
 
 
 @dataclass(frozen=True, slots=True)
 class StageEvent:
-    """An event of the stage's own, published under its own type when the stage ends."""
+    """An event of the stage's own, published under its own type when the stage ends.
+
+    Raises:
+        SerializationError: The data is not JSON-ready.
+    """
 
     type: str
     data: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "data", freeze_mapping(self.data))
+        object.__setattr__(self, "data", _event_data(self.data))
+
+
+def _event_data(data: Mapping[str, Any]) -> FrozenDict[str, Any]:
+    return freeze_mapping(check_json(as_object(data, "$"), "$"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +87,14 @@ class ErrorInfo:
         kind = type(error)
         name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
         own = getattr(error, "code", None)
-        return cls(str(error), name, code or (own if isinstance(own, str) else None), error)
+        return cls(_text_of(error), name, code or (own if isinstance(own, str) else None), error)
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as flaw:  # noqa: BLE001 - an exception of the user's class may be unable to say what it is
+        return f"<its __str__ raised {type(flaw).__qualname__}>"
 
 
 class StageOutput(Generic[T]):
@@ -398,7 +417,7 @@ def _output_of(result: Any) -> StageOutput[Any] | None:
     if result is None:
         return plain(EMPTY)
     if isinstance(result, Mapping):
-        return plain(freeze_mapping(cast("Mapping[str, Any]", result)))
+        return plain(freeze(result))
     return None if contract_fields(result) is None else _make(value=freeze(result))
 
 

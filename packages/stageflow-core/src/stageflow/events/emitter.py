@@ -33,7 +33,18 @@ class Emitter:
         log: Every event so far, kept only while there are readers.
     """
 
-    __slots__ = ("_changed", "_finished", "_id_prefix", "_start", "_template", "log", "lost", "sequence", "sink")
+    __slots__ = (
+        "_changed",
+        "_finished",
+        "_id_prefix",
+        "_reported",
+        "_start",
+        "_template",
+        "log",
+        "lost",
+        "sequence",
+        "sink",
+    )
 
     def __init__(self, identity: RunIdentity, sink: EventSink | None) -> None:
         self.sink = sink
@@ -43,6 +54,7 @@ class Emitter:
         self._changed: list[asyncio.Future[None]] = []
         self._finished = False
         self._id_prefix = f"{identity.pipeline_run_id}-"
+        self._reported = False
         self._start = time.time() - time.perf_counter()
         self._template: dict[str, Any] = {
             "event_id": None,
@@ -78,7 +90,9 @@ class Emitter:
             try:
                 if self.sink.try_emit(type=event_type, data=event) is False:
                     self.lost += 1
-            except Exception as error:  # noqa: BLE001 - a sink may raise anything and must not change the run
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:  # noqa: BLE001 - a sink may raise anything, CancelledError too
                 self._lose(event_type, error)
 
     async def finish(self, event_type: str, *, status: str, duration_ms: float, data: Mapping[str, Any]) -> None:
@@ -89,24 +103,43 @@ class Emitter:
             return
         try:
             delivery = asyncio.ensure_future(self.sink.emit(type=event_type, data=event))
-        except Exception as error:  # noqa: BLE001 - as above: an `emit` that is not async fails here
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - as above: an `emit` that is not async fails here
             self._lose(event_type, error)
             return
+        late, interrupted = f"the sink took longer than {TERMINAL_EMIT_TIMEOUT:g} s", None
         try:
-            done, _ = await asyncio.wait({delivery}, timeout=TERMINAL_EMIT_TIMEOUT)
-            if not done:
-                delivery.cancel()
-                await asyncio.wait({delivery}, timeout=TERMINAL_EMIT_TIMEOUT)
-        except asyncio.CancelledError:
-            delivery.cancel()
-            self.lost += 1
-            raise
+            await asyncio.wait({delivery}, timeout=TERMINAL_EMIT_TIMEOUT)
+        except asyncio.CancelledError as error:
+            late, interrupted = "the caller was cancelled before the sink had taken it", error
+        cut_off = not delivery.done()
+        if cut_off:
+            interrupted = await self._cut_off(delivery) or interrupted
         if not delivery.done():
-            self._lose(event_type, "the sink did not stop when it was cancelled")
+            self._lose(event_type, f"{late}, and did not stop when it was cancelled")
         elif delivery.cancelled():
-            self._lose(event_type, f"the sink took longer than {TERMINAL_EMIT_TIMEOUT} s")
-        elif (error := delivery.exception()) is not None:
-            self._lose(event_type, error)
+            self._lose(event_type, late if cut_off else "the sink raised CancelledError")
+        elif (failure := delivery.exception()) is not None:
+            self._lose(event_type, failure)
+        if interrupted is not None:
+            raise interrupted
+
+    @staticmethod
+    async def _cut_off(delivery: asyncio.Future[None]) -> asyncio.CancelledError | None:
+        """Cancel the sink and let it clean up, so that its task does not outlive the run.
+
+        It is not cut short by a cancellation of the caller, which is returned.
+        """
+        interrupted, loop = None, asyncio.get_running_loop()
+        delivery.cancel()
+        until = loop.time() + TERMINAL_EMIT_TIMEOUT
+        while not delivery.done() and (seconds := until - loop.time()) > 0:
+            try:
+                await asyncio.wait({delivery}, timeout=seconds)
+            except asyncio.CancelledError as error:
+                interrupted = error
+        return interrupted
 
     async def read(self) -> AsyncIterator[PipelineEvent]:
         """Yield every event of the run, from the first to the last."""
@@ -160,7 +193,8 @@ class Emitter:
 
     def _lose(self, event_type: str, why: object) -> None:
         self.lost += 1
-        if self.lost == 1:
+        if not self._reported:
+            self._reported = True
             logger.warning(
                 "Event sink %s lost '%s': %s. Further losses of this run are only counted, in results.events_lost.",
                 type(self.sink).__qualname__,

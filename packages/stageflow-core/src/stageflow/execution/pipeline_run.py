@@ -23,7 +23,9 @@ class PipelineRun:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._task = asyncio.get_running_loop().create_task(self._drive(), name=f"stageflow run {run.plan.name}")
+        # Not by `create_task`: an eager task factory would take the first step before anybody could ask for `events()`.
+        loop = asyncio.get_running_loop()
+        self._task = asyncio.Task(self._drive(), loop=loop, name=f"stageflow run {run.plan.name}")
         self._task.add_done_callback(self._ended)
 
     async def _drive(self) -> PipelineResults:

@@ -106,15 +106,14 @@ class Run:
                 deadline = state.loop.time() + self.plan.cancel_grace
                 for worker in state.workers:
                     worker.cancel(self.scope.stopping)
-            timeout = None if deadline is None else deadline - state.loop.time()
-            if timeout is not None and timeout <= 0:
-                return
+            timeout = None if deadline is None else max(deadline - state.loop.time(), 0.0)
             try:
                 ended, _ = await asyncio.wait(state.workers.copy(), timeout=timeout)
             except asyncio.CancelledError as error:
                 self._interrupt(error)
             else:
-                state.workers -= ended  # one that was cancelled before its first step could not do so itself
+                if not ended and timeout is not None:
+                    return
 
     async def _finish(self, stragglers: tuple[str, ...]) -> PipelineResults:
         emitter = self.scope.emitter

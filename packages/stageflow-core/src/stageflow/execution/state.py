@@ -35,6 +35,7 @@ class RunState:
         remaining: How many stages have no outcome yet.
         failures: Stages that failed of their own accord, not while they were being cancelled.
         cancelled_by: The stage that returned CANCEL, if that is what ended the run.
+        relief: How many workers and guards are queued; the event loop will come to each.
         cancelling: Set when the coordinator has cancelled the workers.
         closed: Set when the run has its results: a straggler that ends now changes nothing.
         broken: An error of the executor itself.
@@ -58,9 +59,9 @@ class RunState:
         "paused",
         "plan",
         "ready",
+        "relief",
         "remaining",
         "scope",
-        "spares",
         "started",
         "waiting",
         "wake",
@@ -87,7 +88,7 @@ class RunState:
         self.broken: BaseException | None = None
         # Workers: see stageflow.execution.worker.
         self.workers: set[asyncio.Task[None]] = set()
-        self.spares = 0
+        self.relief = 0
         self.growth = 1
         self.paused = False
         self.hold_until = 0
@@ -113,8 +114,9 @@ class RunState:
 
     def raised(self, error: BaseException) -> StageOutput[Any]:
         """Return the outcome of a stage that raised."""
-        if self.cancelling and isinstance(error, asyncio.CancelledError):
-            assert self.cancel_output is not None
+        # From the moment on in which the run is stopping: a stage that asks `raise_if_cancelled` may be told before the
+        # coordinator has cancelled its worker.
+        if self.cancel_output is not None and isinstance(error, asyncio.CancelledError):
             return self.cancel_output
         trace = error.__traceback__
         if trace is not None and trace.tb_next is not None:
@@ -128,14 +130,15 @@ class RunState:
             name = self.plan.names[index]
             logger.warning("Stage '%s' ended after its run had left it behind: %r", name, stored)
             return
+        if stored is self.cancel_output:
+            self.origins[index] = str(stored.reason)
+            self.record(index, stored)
+            return
         self.record(index, stored)
         status = stored.status if isinstance(stored, StageOutput) else StageStatus.OK
         if status is StageStatus.OK:
             return
         assert isinstance(stored, StageOutput)
-        if stored is self.cancel_output:
-            self.origins[index] = str(stored.reason)
-            return
         self._skip_dependents(index, stored)
         name = self.plan.names[index]
         if status is StageStatus.FAIL:
@@ -143,7 +146,7 @@ class RunState:
                 self.failures.append(index)
             self.stop(f"stage '{name}' failed")
         elif status is StageStatus.CANCEL:
-            if self.cancelled_by is None:
+            if self.scope.stopping is None:
                 self.cancelled_by = index
             self.stop(f"stage '{name}' cancelled the run: {stored.reason}")
 
@@ -185,7 +188,7 @@ class RunState:
         nodes, names, outputs, waiting = self.plan.nodes, self.plan.names, self.outputs, self.waiting
         origin = names[index]
         why = f"'{origin}' {_ENDED[output.status]}: {output.error or output.reason}"
-        reached = deque((index,))
+        reached, released = deque((index,)), list[int]()
         while reached:
             source = reached.popleft()
             for successor in nodes[source].successors:
@@ -194,11 +197,12 @@ class RunState:
                 if source in nodes[successor].optional:
                     waiting[successor] -= 1
                     if not waiting[successor]:
-                        self.ready.append(successor)
+                        released.append(successor)
                     continue
                 self.origins[successor] = origin
                 self.record(successor, StageOutput.skip(f"required stage {why}"))
                 reached.append(successor)
+        self.ready.extend(sorted(released))  # together, so in plan order
 
     def close(self) -> tuple[str, ...]:
         """Record CANCEL for every stage without an outcome; return those of them that still run."""
@@ -213,6 +217,8 @@ class RunState:
                         self.ended[index] = now
                         stragglers.append(self.plan.names[index])
                     self.record(index, self.cancel_output)
+        if stragglers:
+            self.ended = list(self.ended)  # their workers keep the other list, and write into it when they end at last
         self.closed = True
         return tuple(stragglers)
 

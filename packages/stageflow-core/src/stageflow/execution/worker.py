@@ -2,9 +2,9 @@
 
 A worker is a task that runs stages inline, one after the other: the first stage that a completion releases runs next in
 the same worker, the others join the ready queue. A stage that suspends takes its worker with it. So while stages are
-ready, one spare worker is queued behind the working one: if the worker suspends, the spare takes over in the next turn
-of the loop, and a spare that finds work left brings on twice as many. Work that never suspends thus costs two tasks a
-run, work that blocks one task for each blocked stage, and what could run at once does.
+ready, a callback stands guard in the next turn of the loop: if it still finds stages ready, their worker is suspended,
+and it brings on others, twice as many each time. Work that never suspends thus costs one task a run, work that blocks
+one task for each blocked stage, and what could run at once does.
 
 Three things end a worker's run of stages early, so that sharing a task stays invisible:
 
@@ -14,20 +14,23 @@ Three things end a worker's run of stages early, so that sharing a task stays in
   back, so that together they hold the loop no longer than that.
 - When the run is stopping nothing new starts.
 
-Tasks are made by `asyncio.Task` itself: an eager task factory would start a spare in the midst of its maker.
+Tasks are made by `asyncio.Task` itself: an eager task factory would start a worker in the midst of its maker.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from collections.abc import Generator
 from contextvars import copy_context
+from operator import is_
 from time import perf_counter_ns as clock
+from types import coroutine
 from typing import Any
 
 from stageflow.core.inputs import Stored
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import StageOutput, returned
-from stageflow.errors import StageReturnTypeError
 from stageflow.execution.state import RunState
 from stageflow.frozen import SHAREABLE_TYPES, FrozenDict
 
@@ -36,55 +39,77 @@ HOLD_NS = 1_000_000
 
 
 def spawn(run: RunState, count: int = 1) -> None:
-    """Queue spare workers; each starts in a later turn of the event loop."""
-    run.spares += count
+    """Queue workers; they start in the next turn of the event loop."""
+    run.relief += count
     for _ in range(count):
-        task = asyncio.Task(work(run), loop=run.loop, name="stageflow worker", context=run.base.copy())
-        run.workers.add(task)
+        worker = work(run)
+        # Into its `try`: a task that is cancelled before its first step never runs, and nobody would take its place.
+        worker.send(None)
+        run.workers.add(asyncio.Task(worker, loop=run.loop, name="stageflow worker", context=run.base.copy()))
+
+
+@coroutine
+def _queued() -> Generator[None, None, None]:
+    yield
 
 
 async def work(run: RunState) -> None:
     """Run ready stages until there are none, or until the worker must retire."""
-    task = asyncio.current_task(run.loop)
-    assert task is not None
     try:
-        if _takes_over(run):
-            await _run_stages(run, task)
+        try:
+            await _queued()
+        finally:
+            run.relief -= 1
+        if not run.paused:
+            await _run_stages(run, _current_task(run))
     except asyncio.CancelledError:
         # Between two stages, where nothing is lost: by the coordinator, or by somebody who cancels every task there is.
-        return
-    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        pass
+    except GeneratorExit:  # the event loop was closed under the run
+        raise
+    except (KeyboardInterrupt, SystemExit):
+        _leave(run)
         raise
     except BaseException as error:  # noqa: BLE001 - a defect of ours: the run must end, and show it
         run.broken = error
         run.stop("the executor failed")
-    finally:
-        run.workers.discard(task)
-        if not run.remaining:
-            run.wake_coordinator()
-        elif run.ready and not (run.spares or run.paused or run.scope.stopping or run.loop.is_closed()):
-            spawn(run)
+    _leave(run)
 
 
-def _takes_over(run: RunState) -> bool:
-    run.spares -= 1
+def _current_task(run: RunState) -> asyncio.Task[None]:
+    task = asyncio.current_task(run.loop)
+    assert task is not None
+    return task
+
+
+def _leave(run: RunState) -> None:
+    run.workers.discard(_current_task(run))
+    if not run.remaining:
+        run.wake_coordinator()
+    elif run.ready and not run.relief and not run.paused and run.scope.stopping is None:
+        spawn(run)
+
+
+def _stand_guard(run: RunState) -> None:
+    run.relief += 1
+    run.loop.call_soon(_relieve, run, context=run.base)
+
+
+def _relieve(run: RunState) -> None:
+    run.relief -= 1
     waiting = len(run.ready)
     if not waiting or run.paused or run.scope.stopping is not None:
         run.growth = 1
-        return False
-    # There is work left, so the worker that queued this spare is suspended.
-    count = min(run.growth, waiting - 1 - run.spares)
-    if count > 0:
-        run.growth *= 2
-        spawn(run, count)
-    return True
+        return
+    spawn(run, min(run.growth, waiting))
+    run.growth *= 2
 
 
 # One long function on purpose: a call for each step would cost as much as the steps do.
 async def _run_stages(run: RunState, task: asyncio.Task[None]) -> None:  # noqa: C901, PLR0912, PLR0915 - see above
     plan, scope, ready, outputs, waiting = run.plan, run.scope, run.ready, run.outputs, run.waiting
     nodes, started, ended, base = plan.nodes, run.started, run.ended, run.base
-    emitter, cancelling = scope.emitter, task.cancelling
+    emitter, cancelling, inherited = scope.emitter, task.cancelling, tuple(base.values())
     retire = False
     now = clock()
     if now > run.hold_until:
@@ -92,8 +117,8 @@ async def _run_stages(run: RunState, task: asyncio.Task[None]) -> None:  # noqa:
     while ready and not retire and scope.stopping is None:
         index = ready.popleft()
         while index >= 0:
-            if ready and not run.spares:
-                spawn(run)
+            if ready and not run.relief:
+                _stand_guard(run)
             node = nodes[index]
             run.current = index
             started[index] = now
@@ -105,13 +130,16 @@ async def _run_stages(run: RunState, task: asyncio.Task[None]) -> None:  # noqa:
                 ended[index] = clock()
                 run.settle(index, run.raised(error))
                 raise
-            except GeneratorExit:  # the event loop was closed under the run
-                raise
-            except BaseException as error:  # noqa: BLE001 - whatever a stage raises is the outcome of that stage
+            except BaseException as error:
+                if isinstance(error, GeneratorExit) and asyncio.current_task(run.loop) is not task:
+                    raise  # not the stage's own: the event loop was closed under the run
                 result = run.raised(error)
             ended[index] = now = clock()
             try:
-                retire = copy_context() != base or cancelling() > 0
+                context = copy_context()
+                retire = context != base or cancelling() > 0
+                if inherited and not retire:  # set to an equal value is still set: True for 1, a list of its own
+                    retire = not all(map(is_, context.values(), inherited))
             except Exception:  # noqa: BLE001 - the value of some ContextVar cannot be compared: take it as changed
                 retire = True
 
@@ -132,6 +160,8 @@ async def _run_stages(run: RunState, task: asyncio.Task[None]) -> None:  # noqa:
             run.remaining -= 1
             if emitter is not None:
                 run.emit_ended(index, stored)
+                if scope.stopping is not None:  # the sink cancelled the run
+                    break
             finished, index = index, -1
             for successor in node.successors:
                 left = waiting[successor] - 1
@@ -149,19 +179,27 @@ async def _run_stages(run: RunState, task: asyncio.Task[None]) -> None:  # noqa:
             if now > run.hold_until:
                 if run.paused:
                     if index >= 0:
-                        ready.append(index)
+                        _queue_before_siblings(ready, index, node.successors)
                     return
                 if run.current != finished:  # others ran meanwhile, so the stage was suspended
                     run.hold_until = now + HOLD_NS
                 elif index >= 0 or ready:
-                    now = await _yield_to_loop(run, index)
+                    if index >= 0:
+                        _queue_before_siblings(ready, index, node.successors)
+                    now = await _yield_to_loop(run)
                     break
 
 
-async def _yield_to_loop(run: RunState, index: int) -> int:
-    """Queue the stage behind the others that are ready, and give the event loop one turn."""
-    if index >= 0:
-        run.ready.append(index)
+def _queue_before_siblings(ready: deque[int], index: int, released: tuple[int, ...]) -> None:
+    """Queue a stage behind what was ready before it, yet before those that became ready with it: they are the last."""
+    place, siblings = len(ready), frozenset(released)
+    while place and ready[place - 1] in siblings:
+        place -= 1
+    ready.insert(place, index)
+
+
+async def _yield_to_loop(run: RunState) -> int:
+    """Give the event loop one turn, while the other workers stand back."""
     run.paused = True
     try:
         await asyncio.sleep(0)
@@ -175,5 +213,5 @@ async def _yield_to_loop(run: RunState, index: int) -> int:
 def _stored(stage: str, result: Any) -> Stored:
     try:
         return returned(stage, result)
-    except StageReturnTypeError as error:
+    except Exception as error:  # noqa: BLE001 - a mapping or a field of the user's class may raise anything when read
         return StageOutput.fail(error)
