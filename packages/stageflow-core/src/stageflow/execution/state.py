@@ -131,6 +131,7 @@ class RunState:
             logger.warning("Stage '%s' ended after its run had left it behind: %r", name, stored)
             return
         if stored is self.cancel_output:
+            assert isinstance(stored, StageOutput)
             self.origins[index] = str(stored.reason)
             self.record(index, stored)
             return
