@@ -166,7 +166,7 @@ async def _run_stages(run: RunState, task: asyncio.Task[None]) -> None:  # noqa:
             for successor in node.successors:
                 left = waiting[successor] - 1
                 waiting[successor] = left
-                if not left and outputs[successor] is None:
+                if not left:
                     if index < 0:
                         index = successor
                     else:

@@ -1,4 +1,4 @@
-"""What one stage does to its surroundings reaches no other stage."""
+"""What a stage sets in its context reaches no other stage, and runs of one graph do not meet."""
 
 import asyncio
 import decimal
