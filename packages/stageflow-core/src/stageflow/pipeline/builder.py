@@ -44,8 +44,8 @@ class Pipeline:
             raise TypeError(f"cancel_grace is a number of seconds, not {cancel_grace!r}.")
         if not math.isfinite(cancel_grace) or cancel_grace < 0:
             raise ValueError(f"cancel_grace is a number of seconds, 0 or more, not {cancel_grace!r}.")
-        if isinstance(stages, StageSpec):
-            raise TypeError(f"The stages of pipeline '{name}' are a list: [{stages.name}].")
+        if not isinstance(stages, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"The stages of pipeline '{name}' are given as a list, not as {stages!r}.")
         self._name = name
         self._cancel_grace = cancel_grace
         self._graph: StageGraph | None = None

@@ -102,7 +102,7 @@ def _check_runner(name: str, runner: Runner) -> None:
             hint=f"Give it to Pipeline(..., [stage]) or from_stages(stage.named('{name}')).",
         )
     if inspect.isroutine(runner):
-        what, called = f"the function {getattr(runner, '__qualname__', repr(runner))}", runner
+        what, called = f"the function {getattr(runner, '__qualname__', repr(runner))}, which", runner
         form = "async def"
     else:
         what, called = f"{runner!r}, whose `execute`", getattr(runner, "execute", None)
@@ -119,13 +119,13 @@ def _check_runner(name: str, runner: Runner) -> None:
     inner = inspect.unwrap(called)
     if inspect.isasyncgenfunction(inner):
         raise InvalidStageError(
-            f"Stage '{name}' is {what}, which is an async generator.",
+            f"Stage '{name}' is {what} is an async generator.",
             stage=name,
             hint="A stage returns one result: collect what it yields, and return that.",
         )
     if not inspect.iscoroutinefunction(inner):
         raise InvalidStageError(
-            f"Stage '{name}' is {what}, which is not async.".replace("`, which is", "` is"),
+            f"Stage '{name}' is {what} is not async.",
             stage=name,
             hint=f"Write `{form}`; call what blocks with `await asyncio.to_thread(...)`.",
         )
