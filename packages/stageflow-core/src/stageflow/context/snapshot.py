@@ -71,6 +71,10 @@ class ContextSnapshot:
     transport: str | None
     conversation: Conversation
     created_at: datetime
+    _input: Any
+    _enrichments: Mapping[str, Any]
+    _extensions: Mapping[str, Any]
+    _metadata: Mapping[str, Any]
 
     def __init__(
         self,
@@ -108,19 +112,19 @@ class ContextSnapshot:
 
     @property
     def input(self) -> Any:
-        return for_reader(self._input)  # type: ignore[attr-defined]
+        return for_reader(self._input)
 
     @property
     def enrichments(self) -> Mapping[str, Any]:
-        return for_reader(self._enrichments)  # type: ignore[attr-defined]
+        return for_reader(self._enrichments)
 
     @property
     def extensions(self) -> Mapping[str, Any]:
-        return for_reader(self._extensions)  # type: ignore[attr-defined]
+        return for_reader(self._extensions)
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        return for_reader(self._metadata)  # type: ignore[attr-defined]
+        return for_reader(self._metadata)
 
     def replace(self, **changes: Any) -> ContextSnapshot:
         """Return a snapshot that differs in the fields given, as `dataclasses.replace` does."""
@@ -164,7 +168,7 @@ class ContextSnapshot:
     def __eq__(self, other: object) -> bool:
         return self._fields() == other._fields() if isinstance(other, ContextSnapshot) else NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
 
     def __repr__(self) -> str:
         # By identity and length, since == of an input may do anything.
@@ -250,7 +254,7 @@ def _conversation(value: Any, path: str) -> Conversation:
         if fields:
             raise SerializationError(f"{where}.{next(iter(fields))}", "is not a field of a message.")
         try:
-            messages.append(Message(role, content, name))  # type: ignore[arg-type] - the constructor checks it
+            messages.append(Message(role, content, name))  # pyright: ignore[reportArgumentType] - the constructor checks it
         except ValueError as error:
             raise SerializationError(f"{where}.role", str(error)) from error
     return Conversation(tuple(messages))

@@ -276,7 +276,7 @@ class StageOutput(Generic[T]):
             return NotImplemented
         return _fields(self) == _fields(cast("StageOutput[Any]", other))
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
 
     def __repr__(self) -> str:
         shown = self.error or self.reason if self.status is not StageStatus.OK else self.value
@@ -293,7 +293,7 @@ class _FullOutput(StageOutput[Any]):
 
     # Shadows the slot of the base: the fields of a contract value are only listed when somebody asks.
     @property
-    def data(self) -> Mapping[str, Any]:  # type: ignore[override]
+    def data(self) -> Mapping[str, Any]:  # pyright: ignore[reportIncompatibleVariableOverride]
         if self._data is None:
             object.__setattr__(self, "_data", freeze_mapping(contract_fields(self._value) or EMPTY))
         return cast("Mapping[str, Any]", self._data)
@@ -311,7 +311,7 @@ class _FullOutput(StageOutput[Any]):
         return cast("bool", self._shareable)
 
 
-_put_data = StageOutput.data.__set__  # type: ignore[attr-defined]
+_put_data = StageOutput.data.__set__  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
 
 
 def plain(data: FrozenDict[str, Any]) -> StageOutput[Any]:

@@ -233,7 +233,7 @@ class PipelineResults(Mapping[str, StageOutput[Any]]):
             return NotImplemented
         return self._summary() == other._summary() and self.records() == other.records()
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __repr__(self) -> str:
         stages = ", ".join(f"{name}={self[name].status.name}" for name in list(self)[:20])
