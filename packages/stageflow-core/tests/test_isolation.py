@@ -205,8 +205,8 @@ SHARED: dict[str, tuple[Callable[[], Any], Callable[[Any], list[Any]]]] = {
     "deque": (lambda: {"v": collections.deque([Mutable()])}, lambda data: data["v"][0].items),
     "loop": (lambda: {"v": looped()}, lambda data: data["v"].items),
     "published": (
-        lambda: StageOutput.ok(v=1).publishing(StageArtifact("x", {"v": Mutable()})),
-        lambda output: output.artifacts[0].payload["v"].items,
+        lambda: StageOutput.ok(v=1).publishing(StageArtifact("x", {"v": [1]})),
+        lambda output: output.artifacts[0].payload["v"],
     ),
     "dataclass": (Mutable, lambda value: value.items),
     "pydantic": (Model, lambda value: value.items),
@@ -425,6 +425,6 @@ async def test_a_failing_text_of_an_exception_fails_only_its_stage() -> None:
     async def failing(ctx: StageContext) -> None:
         raise SilentError
 
-    with pytest.raises(StageExecutionError, match=r"its text cannot be read \(ZeroDivisionError\)") as caught:
+    with pytest.raises(StageExecutionError, match="<its __str__ raised ZeroDivisionError>") as caught:
         await Pipeline().with_stage("failing", failing).run()
     assert SilentError is type(caught.value.__cause__)
