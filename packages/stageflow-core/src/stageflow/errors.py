@@ -19,17 +19,20 @@
     │   └── UndeclaredDependencyError
     ├── PipelineCancelled              a run ended by a stage's `cancel()` or by `PipelineRun.cancel`
     ├── TooLateError                   something was asked of a run that has begun (also a RuntimeError)
+    ├── NotCopyableError               data that stages share can be neither frozen nor copied (also a TypeError)
     └── SerializationError             data cannot go to or come from JSON (also a ValueError)
         └── SchemaVersionError
 
 Each class has a `code`, which is also the heading of its section in docs/reference/errors.md. Each instance has its
-data as attributes and survives pickling.
+data as attributes and survives pickling: a cause that cannot be pickled becomes an `UnpicklableCause`, results that
+cannot be pickled become None, and a note says why.
 """
 
 from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from difflib import get_close_matches
 from typing import Any, ClassVar, Protocol
 
@@ -69,32 +72,50 @@ class StageflowError(Exception):
     code: ClassVar[str] = "stageflow"
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(f"{message} {hint}" if hint else message)
         self.message = message
-        self.hint = hint
+        self.hint = hint.strip() if hint and hint.strip() else None
+        super().__init__(f"{message} {self.hint}" if self.hint else message)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The state comes last, after the object itself is known to pickle: `failures` of an error holds the error.
-        return _rebuild, (type(self), self.args), {**self.__dict__, "__cause__": _picklable(self.__cause__)}
+        # The state comes third, after pickle has noted the error itself: `failures` leads back to it.
+        return (
+            _bare,
+            (type(self), self.args),
+            {**_picklable_state(self.__dict__), "__cause__": picklable(self.__cause__)},
+        )
 
-    def __setstate__(self, state: dict[str, Any] | None) -> None:
-        fields = dict(state or {})
-        self.__cause__ = fields.pop("__cause__", None)
-        self.__dict__.update(fields)
+
+def _bare(cls: type[StageflowError], args: tuple[Any, ...]) -> StageflowError:
+    return cls.__new__(cls, *args)
 
 
-def _picklable(cause: BaseException | None) -> BaseException | None:
+def picklable(cause: BaseException | None) -> BaseException | None:
+    """Return the exception itself if it survives pickling, else an UnpicklableCause that tells of it."""
+    if cause is None or isinstance(cause, StageflowError):
+        return cause
     try:
         pickle.loads(pickle.dumps(cause))  # noqa: S301 - our own bytes; an exception with a custom __init__ fails only on the way back
     except Exception:  # noqa: BLE001 - any class may raise anything here, and the error itself must still travel
-        return UnpicklableCause(f"{type(cause).__qualname__}: {cause}")
+        return UnpicklableCause(f"{type_name(cause)}: {cause}")
     return cause
 
 
-def _rebuild(cls: type[StageflowError], args: tuple[Any, ...]) -> StageflowError:
-    error = cls.__new__(cls, *args)
-    error.args = args
-    return error
+_probing: ContextVar[bool] = ContextVar("stageflow_probing_pickle", default=False)
+
+
+def _picklable_state(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the state without `results` that cannot be pickled, since they hold whatever stages returned."""
+    if state.get("results") is None or _probing.get():
+        return dict(state)
+    token = _probing.set(True)  # the results may hold errors that have results: one look goes all the way down
+    try:
+        pickle.dumps(state["results"])
+    except Exception as error:  # noqa: BLE001 - as above
+        note = f"Its results could not be pickled ({type_name(error)}: {error})."
+        return {**state, "results": None, "__notes__": [*state.get("__notes__", ()), note]}
+    finally:
+        _probing.reset(token)
+    return dict(state)
 
 
 def nearest(name: str, choices: Sequence[str]) -> str:
@@ -109,6 +130,17 @@ def listed(names: Sequence[str], most: int = 12) -> str:
         return "none"
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def type_name(value: object) -> str:
+    """Return the name of the value's type, as a person would look for it."""
+    kind = type(value)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def with_article(name: str) -> str:
+    """Return the name after "a" or "an"."""
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
 # --- the graph ---------------------------------------------------------------------------------------------------
@@ -235,12 +267,11 @@ class UnknownDependencyError(PipelineValidationError):
 
     code = "unknown-dependency"
 
-    def __init__(
-        self, stage: str, dependency: str, *, pipeline: str, stages: Sequence[str], note: str | None = None
-    ) -> None:
-        hint = f"{nearest(dependency, stages)}{note + ' ' if note else ''}Stages: {listed(stages)}."
+    def __init__(self, stage: str, dependency: str, *, pipeline: str, stages: Sequence[str], note: str = "") -> None:
         super().__init__(
-            f"Stage '{stage}' depends on '{dependency}', which is not in pipeline '{pipeline}'.", stage=stage, hint=hint
+            f"Stage '{stage}' depends on '{dependency}', which is not in pipeline '{pipeline}'.",
+            stage=stage,
+            hint=f"{note}Stages: {listed(stages)}.",
         )
         self.dependency = dependency
 
@@ -264,11 +295,12 @@ class UndeclaredDependencyError(StageError):
     code = "undeclared-dependency"
 
     def __init__(self, stage: str, dependency: str, *, declared: Sequence[str]) -> None:
-        wanted = ", ".join(f'"{name}"' for name in (*declared, dependency))
+        beside = ", beside those that it has" if declared else ""
         super().__init__(
             f"Stage '{stage}' read '{dependency}' without declaring it (declared: {listed(declared)}).",
             stage=stage,
-            hint=f"{nearest(dependency, declared)}Add it to the stage: dependencies=({wanted},)",
+            hint=f"{nearest(dependency, declared)}To declare it, add to the stage{beside}: "
+            f'dependencies=("{dependency}",)',
         )
         self.dependency = dependency
         self.declared = tuple(declared)
@@ -399,6 +431,23 @@ class TooLateError(StageflowError, RuntimeError):
     """Something was asked of a run that has already begun, and that only works before."""
 
     code = "too-late"
+
+
+class NotCopyableError(StageflowError, TypeError):
+    """A value that several stages read can be neither frozen nor copied.
+
+    `path` leads to the place, `kind` is the name of its type, `why` says what stands in the way.
+    """
+
+    code = "not-copyable"
+
+    def __init__(self, path: str, value: object, *, why: str | None = None) -> None:
+        self.path = path
+        self.kind = type_name(value)
+        self.why = why or f"is {with_article(self.kind)}, which cannot be copied"
+        hint = "What stages share is frozen or copied for them"
+        hint += ": make it flatter." if why else "; live objects (clients, locks, connections) belong in ports."
+        super().__init__(f"{path} {self.why}.", hint=hint)
 
 
 class SerializationError(StageflowError, ValueError):

@@ -14,8 +14,11 @@ from __future__ import annotations
 import copy
 import enum
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields as dataclass_fields
 from types import BuiltinFunctionType, FunctionType, NoneType
 from typing import Any, NoReturn, TypeVar, cast
+
+from stageflow.errors import NotCopyableError
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -35,8 +38,8 @@ class FrozenDict(dict[K, V]):
     # Neither __new__ nor __init__ is defined: either would more than double what making one costs.
     __slots__ = ()
 
-    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]
-    update = pop = popitem = setdefault = clear = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    update = pop = popitem = setdefault = clear = _refuse
 
     def __copy__(self) -> FrozenDict[K, V]:
         return self
@@ -53,8 +56,8 @@ class FrozenList(list[V]):
 
     __slots__ = ()
 
-    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse  # type: ignore[assignment]
-    append = extend = insert = remove = pop = clear = sort = reverse = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
+    append = extend = insert = remove = pop = clear = sort = reverse = _refuse
 
     def __copy__(self) -> FrozenList[V]:
         return self
@@ -118,15 +121,6 @@ _SHAREABLE_NAMES = frozenset(
 )
 
 
-class NotCopyableError(TypeError):
-    """A value can be neither frozen nor copied; `path` leads to it from the value that was to be frozen."""
-
-    def __init__(self, path: str, value: object) -> None:
-        super().__init__(f"{path} is a {type(value).__module__}.{type(value).__qualname__}, which cannot be copied")
-        self.path = path
-        self.value = value
-
-
 def contract_fields(value: object) -> Mapping[str, Any] | None:
     """Return the shallow field mapping of a dataclass, pydantic or msgspec value, or None if it is none of these.
 
@@ -136,8 +130,10 @@ def contract_fields(value: object) -> Mapping[str, Any] | None:
     kind = cast("Any", type(value))
     if isinstance(value, type):
         return None
-    names: Iterable[str] | None = getattr(kind, "__dataclass_fields__", getattr(kind, "__struct_fields__", None))
-    if names is None and hasattr(kind, "model_validate"):
+    names: Iterable[str] | None = getattr(kind, "__struct_fields__", None)
+    if hasattr(kind, "__dataclass_fields__"):
+        names = [field.name for field in dataclass_fields(cast("Any", value))]
+    elif names is None and hasattr(kind, "model_validate"):
         names = getattr(kind, "model_fields", None)
     if names is None:
         return None
@@ -147,7 +143,9 @@ def contract_fields(value: object) -> Mapping[str, Any] | None:
 
 
 def _is_frozen_contract(kind: Any) -> bool:
-    parameters = getattr(kind, "__dataclass_params__", None) or getattr(kind, "__struct_config__", None)
+    # A class that only inherits from a frozen dataclass takes new attributes, so it must be one itself.
+    own: Mapping[str, Any] = kind.__dict__
+    parameters = own.get("__dataclass_params__") or getattr(kind, "__struct_config__", None)
     if parameters is not None:
         return bool(parameters.frozen)
     config = getattr(kind, "model_config", None)
@@ -159,18 +157,32 @@ def is_shareable(value: object) -> bool:
     kind = type(value)
     if kind in SHAREABLE_TYPES:
         return True
-    if kind is tuple or kind is frozenset or isinstance(value, tuple):
-        return all(is_shareable(item) for item in cast("Iterable[object]", value))
+    if isinstance(value, tuple):
+        # One with a __dict__, as a subclass without __slots__ has, takes attributes.
+        items = cast("tuple[object, ...]", value)
+        return not hasattr(items, "__dict__") and all(map(is_shareable, items))
+    if kind is frozenset:
+        return all(map(is_shareable, cast("frozenset[object]", value)))
     if isinstance(value, (enum.Enum, type)) or f"{kind.__module__}.{kind.__qualname__}" in _SHAREABLE_NAMES:
         return True
     if _is_frozen_contract(kind):
         fields = contract_fields(value)
-        return fields is not None and all(is_shareable(item) for item in fields.values())
+        return fields is not None and all(map(is_shareable, (*fields.values(), *_attributes(value))))
     return False
 
 
-def freeze(value: Any) -> Any:
+def _attributes(value: object) -> Iterable[object]:
+    """Return what a contract value holds beside its fields: cached properties, pydantic's private attributes."""
+    private: Mapping[str, Any] | None = getattr(value, "__pydantic_private__", None)
+    return (*getattr(value, "__dict__", {}).values(), *(private or {}).values())
+
+
+def freeze(value: Any, name: str = "value") -> Any:
     """Return the value with every mapping, list and set in it frozen, and what else is mutable copied.
+
+    Args:
+        value: What to freeze.
+        name: What errors call it.
 
     Raises:
         NotCopyableError: Something in it can be neither frozen nor copied, or it contains itself.
@@ -179,58 +191,69 @@ def freeze(value: Any) -> Any:
         return value
     try:
         return _freeze(value)
-    except NotCopyableError:
-        raise
     except Exception as error:
-        path, culprit = _find_culprit(value)
-        raise NotCopyableError(path, culprit) from error
+        raise _culprit(value, name, error) from error
+
+
+def freeze_mapping(value: Mapping[K, Any], name: str = "value") -> FrozenDict[K, Any]:
+    """Freeze a mapping; a `GuardedDict` is returned if each reader needs a copy. See `freeze` for what it raises."""
+    try:
+        return _freeze_mapping(value)
+    except Exception as error:
+        raise _culprit(value, name, error) from error
 
 
 def _freeze(value: Any) -> Any:
-    kind = type(value)
-    if kind in SHAREABLE_TYPES:
+    if type(value) in SHAREABLE_TYPES:
         return value
     if isinstance(value, Mapping):
-        return freeze_mapping(cast("Mapping[Any, Any]", value))
+        return _freeze_mapping(cast("Mapping[Any, Any]", value))
     if isinstance(value, list):
         items = [_freeze(item) for item in cast("list[Any]", value)]
         return FrozenList(items) if all(map(is_shareable, items)) else GuardedList(items)
     if isinstance(value, tuple):
-        items = [_freeze(item) for item in cast("tuple[Any, ...]", value)]
-        make: Callable[[Iterable[Any]], Any] = getattr(kind, "_make", tuple)
-        return make(items)
+        return _freeze_tuple(cast("tuple[Any, ...]", value))
     if isinstance(value, (set, frozenset)):
-        return frozenset(_freeze(item) for item in cast("set[Any]", value))
+        return frozenset(_freeze(item) for item in cast("frozenset[Any]", value))
     return value if is_shareable(value) else copy.deepcopy(value)
 
 
-def freeze_mapping(value: Mapping[K, Any]) -> FrozenDict[K, Any]:
-    """Freeze a mapping; a `GuardedDict` is returned if each reader needs a copy. See `freeze` for what it raises."""
+def _freeze_mapping(value: Mapping[K, Any]) -> FrozenDict[K, Any]:
     items = {key: _freeze(item) for key, item in value.items()}
     return FrozenDict(items) if all(map(is_shareable, items.values())) else GuardedDict(items)
 
 
-def _find_culprit(value: Any) -> tuple[str, Any]:
+def _freeze_tuple(value: tuple[Any, ...]) -> Any:
+    if is_shareable(value):
+        return value
+    if type(value) is tuple:
+        return tuple(map(_freeze, value))
+    make: Callable[[Iterable[Any]], Any] | None = getattr(type(value), "_make", None)
+    return copy.deepcopy(value) if make is None or hasattr(value, "__dict__") else make(map(_freeze, value))
+
+
+def _culprit(value: Any, name: str, error: Exception) -> NotCopyableError:
     """Walk down to the first thing that cannot be frozen; only asked once freezing has failed."""
-    path = "value"
-    for _ in range(200):
+    if isinstance(error, RecursionError):
+        return NotCopyableError(name, value, why="is nested too deep, or contains itself")
+    path = name
+    while True:
         for step, item in _children(value):
             try:
                 _freeze(item)
             except Exception:  # noqa: BLE001 - __deepcopy__ of the user's class may raise anything
-                path, value = f"{path}[{step!r}]", item
+                path, value = path + step, item
                 break
         else:
-            return path, value
-    return f"{path[:60]}...", value  # as deep as that: nested too deep, or it contains itself
+            return NotCopyableError(path, value)
 
 
-def _children(value: Any) -> Iterable[tuple[Any, Any]]:
+def _children(value: Any) -> Iterable[tuple[str, Any]]:
     if isinstance(value, Mapping):
-        return cast("Mapping[Any, Any]", value).items()
+        return ((f"[{key!r}]", item) for key, item in cast("Mapping[Any, Any]", value).items())
     if isinstance(value, (list, tuple)):
-        return enumerate(cast("list[Any]", value))
-    return ()
+        return ((f"[{index}]", item) for index, item in enumerate(cast("list[Any]", value)))
+    return ((f".{name}", item) for name, item in (contract_fields(value) or {}).items())
 
 
 def for_reader(value: V) -> V:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar, cast
 
-from stageflow.errors import SerializationError
+from stageflow.errors import SchemaVersionError, SerializationError, nearest, type_name, with_article
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ def check_json(value: Any, path: str) -> Any:
     try:
         return _plain(value, path)
     except RecursionError as error:
-        raise SerializationError(path, "is nested too deep, or contains itself") from error
+        raise SerializationError(path, "is nested too deep, or contains itself.") from error
 
 
 def _plain(value: Any, path: str) -> Any:
@@ -30,7 +30,7 @@ def _plain(value: Any, path: str) -> Any:
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise SerializationError(path, f"{value} is not a JSON number")
+            raise SerializationError(path, f"{value} is not a JSON number.")
         return value
     if isinstance(value, dict):
         return {_key(key, path): _plain(item, f"{path}.{key}") for key, item in cast("dict[Any, Any]", value).items()}
@@ -38,14 +38,14 @@ def _plain(value: Any, path: str) -> Any:
         return [_plain(item, f"{path}[{index}]") for index, item in enumerate(cast("list[Any]", value))]
     raise SerializationError(
         path,
-        f"a {type(value).__module__}.{type(value).__qualname__} is not JSON.",
+        f"{with_article(type_name(value))} is not JSON.",
         hint="Use dicts with string keys, lists, strings, finite numbers, booleans and None.",
     )
 
 
 def _key(key: Any, path: str) -> str:
     if not isinstance(key, str):
-        raise SerializationError(path, f"the key {key!r} is not a string")
+        raise SerializationError(path, f"the key {key!r} is not a string.")
     return key
 
 
@@ -54,12 +54,47 @@ def expect(value: Any, kind: type[T] | tuple[type[Any], ...], path: str) -> T:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         kinds = kind if isinstance(kind, tuple) else (kind,)
         wanted = " or ".join(one.__name__ for one in kinds)
-        raise SerializationError(path, f"expected {wanted}, found {type(value).__name__}")
+        raise SerializationError(path, f"expected {wanted}, found {type(value).__name__}.")
     return cast("T", value)
+
+
+def expect_list(value: Any, path: str) -> list[Any]:
+    """Return the value if it is a list, else raise a SerializationError."""
+    return cast("list[Any]", expect(value, list, path))
+
+
+def expect_number(value: Any, path: str) -> float:
+    """Return the value if it is a finite number, else raise a SerializationError."""
+    number: float = expect(value, (int, float), path)
+    if not math.isfinite(number):
+        raise SerializationError(path, f"{number} is not a JSON number.")
+    return number
+
+
+def expect_version(value: Any, known: int) -> None:
+    """Raise SchemaVersionError if the data is newer than `known`, SerializationError if that is no version at all."""
+    path = "$.schema_version"
+    version: int = expect(value, int, path)
+    if version > known:
+        raise SchemaVersionError(version, known)
+    if version < 1:
+        raise SerializationError(path, f"there is no version {version}.")
+
+
+def expect_fields(fields: Mapping[str, Any], names: Collection[str], path: str) -> None:
+    """Raise a SerializationError if there are other fields than these, or if one of these is missing."""
+    for name in fields:
+        if name not in names:
+            raise SerializationError(
+                f"{path}.{name}", "is not a field that is known here.", hint=nearest(name, [*names])
+            )
+    for name in names:
+        if name not in fields:
+            raise SerializationError(f"{path}.{name}", "is missing.")
 
 
 def as_object(value: Any, path: str) -> dict[str, Any]:
     """Return a new dict of the value's fields if it is a JSON object, else raise a SerializationError."""
     if not isinstance(value, Mapping):
-        raise SerializationError(path, f"expected an object, found {type(value).__name__}")
+        raise SerializationError(path, f"expected an object, found {type(value).__name__}.")
     return dict(cast("Mapping[str, Any]", value))

@@ -21,6 +21,10 @@ class Message:
     def __post_init__(self) -> None:
         if self.role not in ROLES:
             raise ValueError(f"A message's role is one of {', '.join(ROLES)}, not {self.role!r}.")
+        if not isinstance(self.content, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"A message's content is a string, not {self.content!r}.")
+        if not isinstance(self.name, str | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"A message's name is a string or None, not {self.name!r}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,9 @@ class Conversation:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "messages", tuple(self.messages))
+        for message in self.messages:
+            if not isinstance(message, Message):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise TypeError(f"A conversation is made of Message objects, not {message!r}: see with_message().")
 
     def with_message(self, role: Role, content: str, *, name: str | None = None) -> Conversation:
         """Return a conversation with one message more."""

@@ -32,3 +32,12 @@ class RunIdentity:
     user_id: str | None = None
     org_id: str | None = None
     interaction_id: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if value.__class__ is not str and not isinstance(value, str) and (value is not None or name == _OWN_ID):
+                raise TypeError(f"{name} of a RunIdentity is a string, not {value!r}.")
+
+
+_OWN_ID = "pipeline_run_id"

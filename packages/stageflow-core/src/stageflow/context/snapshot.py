@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -9,9 +10,17 @@ from typing import Any, NoReturn
 
 from stageflow.context.conversation import Conversation, Message
 from stageflow.context.identity import RunIdentity
-from stageflow.errors import SchemaVersionError, SerializationError
+from stageflow.errors import SerializationError, type_name, with_article
 from stageflow.frozen import EMPTY, for_reader, freeze
-from stageflow.serialization import as_object, check_json, expect
+from stageflow.serialization import (
+    as_object,
+    check_json,
+    expect,
+    expect_fields,
+    expect_list,
+    expect_number,
+    expect_version,
+)
 
 SCHEMA_VERSION = 1
 
@@ -31,7 +40,12 @@ class ContextSnapshot:
         enrichments: What is known beforehand, by name.
         extensions: The application's own data, by key.
         metadata: Anything else; not interpreted.
-        created_at: When the request arrived (aware, UTC); now unless given.
+        created_at: When the request arrived, with its time zone; kept in UTC. Now unless given.
+
+    Raises:
+        TypeError: A field is of another type.
+        ValueError: `created_at` has no time zone.
+        NotCopyableError: Data in it can be neither frozen nor copied.
     """
 
     __slots__ = (
@@ -57,6 +71,10 @@ class ContextSnapshot:
     transport: str | None
     conversation: Conversation
     created_at: datetime
+    _input: Any
+    _enrichments: Mapping[str, Any]
+    _extensions: Mapping[str, Any]
+    _metadata: Mapping[str, Any]
 
     def __init__(
         self,
@@ -75,34 +93,38 @@ class ContextSnapshot:
         created_at: datetime | None = None,
     ) -> None:
         put = object.__setattr__
-        put(self, "run_id", RunIdentity() if run_id is None else run_id)
-        put(self, "input_text", input_text)
-        put(self, "_input", freeze(input))
-        put(self, "input_audio_duration_ms", input_audio_duration_ms)
-        put(self, "topology", topology)
-        put(self, "execution_mode", execution_mode)
-        put(self, "transport", transport)
-        put(self, "conversation", _NO_CONVERSATION if conversation is None else conversation)
-        put(self, "_enrichments", freeze(enrichments))
-        put(self, "_extensions", freeze(extensions))
-        put(self, "_metadata", freeze(metadata))
-        put(self, "created_at", datetime.now(UTC) if created_at is None else created_at)
+        put(self, "run_id", RunIdentity() if run_id is None else _of("run_id", run_id, RunIdentity))
+        put(self, "input_text", None if input_text is None else _of("input_text", input_text, str))
+        put(self, "_input", freeze(input, "input"))
+        put(self, "input_audio_duration_ms", _duration(input_audio_duration_ms))
+        put(self, "topology", None if topology is None else _of("topology", topology, str))
+        put(self, "execution_mode", None if execution_mode is None else _of("execution_mode", execution_mode, str))
+        put(self, "transport", None if transport is None else _of("transport", transport, str))
+        put(
+            self,
+            "conversation",
+            _NO_CONVERSATION if conversation is None else _of("conversation", conversation, Conversation),
+        )
+        put(self, "_enrichments", freeze(_of("enrichments", enrichments, Mapping), "enrichments"))
+        put(self, "_extensions", freeze(_of("extensions", extensions, Mapping), "extensions"))
+        put(self, "_metadata", freeze(_of("metadata", metadata, Mapping), "metadata"))
+        put(self, "created_at", datetime.now(UTC) if created_at is None else _in_utc(created_at))
 
     @property
     def input(self) -> Any:
-        return for_reader(self._input)  # type: ignore[attr-defined]
+        return for_reader(self._input)
 
     @property
     def enrichments(self) -> Mapping[str, Any]:
-        return for_reader(self._enrichments)  # type: ignore[attr-defined]
+        return for_reader(self._enrichments)
 
     @property
     def extensions(self) -> Mapping[str, Any]:
-        return for_reader(self._extensions)  # type: ignore[attr-defined]
+        return for_reader(self._extensions)
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        return for_reader(self._metadata)  # type: ignore[attr-defined]
+        return for_reader(self._metadata)
 
     def replace(self, **changes: Any) -> ContextSnapshot:
         """Return a snapshot that differs in the fields given, as `dataclasses.replace` does."""
@@ -130,15 +152,8 @@ class ContextSnapshot:
             SerializationError: A field is missing, unknown or malformed; `path` says which.
         """
         fields = as_object(data, "$")
-        version = expect(fields.pop("schema_version", None), int, "$.schema_version")
-        if version > SCHEMA_VERSION:
-            raise SchemaVersionError(version, SCHEMA_VERSION)
-        for name in fields:
-            if name not in _READERS:
-                raise SerializationError(f"$.{name}", "is not a field of a snapshot")
-        for name in _READERS:
-            if name not in fields:
-                raise SerializationError(f"$.{name}", "is missing")
+        expect_version(fields.pop("schema_version", None), SCHEMA_VERSION)
+        expect_fields(fields, _READERS, "$")
         return cls(**{name: read(fields[name], f"$.{name}") for name, read in _READERS.items()})
 
     def _fields(self) -> dict[str, Any]:
@@ -153,11 +168,14 @@ class ContextSnapshot:
     def __eq__(self, other: object) -> bool:
         return self._fields() == other._fields() if isinstance(other, ContextSnapshot) else NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
 
     def __repr__(self) -> str:
+        # By identity and length, since == of an input may do anything.
         shown = (
-            f"{name}={value!r}" for name, value in self._fields().items() if value not in (None, {}, _NO_CONVERSATION)
+            f"{name}={value!r}"
+            for name, value in self._fields().items()
+            if value is not None and (name not in _OFTEN_EMPTY or len(value))
         )
         return f"ContextSnapshot({', '.join(shown)})"
 
@@ -170,6 +188,30 @@ def _restore(fields: dict[str, Any]) -> ContextSnapshot:
 
 
 _NO_CONVERSATION = Conversation()
+_OFTEN_EMPTY = ("conversation", "enrichments", "extensions", "metadata")
+
+
+def _of(name: str, value: Any, kind: type[Any]) -> Any:
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} of a snapshot is a {kind.__name__}, not {with_article(type_name(value))}.")
+    return value
+
+
+def _duration(value: float | None) -> float | None:
+    if value is None:
+        return None
+    if not isinstance(value, (int, float)) or isinstance(value, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"input_audio_duration_ms of a snapshot is a number, not {value!r}.")
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"input_audio_duration_ms of a snapshot is 0 or more, not {value!r}.")
+    return value
+
+
+def _in_utc(moment: datetime) -> datetime:
+    # Always in one zone: a moment in the hour that a clock change repeats equals nothing in another zone (PEP 495).
+    if _of("created_at", moment, datetime).tzinfo is None:
+        raise ValueError(f"created_at of a snapshot has a time zone; {moment!r} has none: datetime.now(UTC).")
+    return moment.astimezone(UTC)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------
@@ -180,7 +222,7 @@ def _text(value: Any, path: str) -> str | None:
 
 
 def _number(value: Any, path: str) -> float | None:
-    return None if value is None else expect(value, (int, float), path)
+    return None if value is None else expect_number(value, path)
 
 
 def _any(value: Any, path: str) -> Any:
@@ -196,23 +238,23 @@ def _identity(value: Any, path: str) -> RunIdentity:
     run_id = expect(fields.pop("pipeline_run_id", None), str, f"{path}.pipeline_run_id")
     for name, part in fields.items():
         if name not in RunIdentity.__slots__:
-            raise SerializationError(f"{path}.{name}", "is not a field of a run's identity")
+            raise SerializationError(f"{path}.{name}", "is not a field of a run's identity.")
         _text(part, f"{path}.{name}")
     return RunIdentity(run_id, **fields)
 
 
 def _conversation(value: Any, path: str) -> Conversation:
     messages: list[Message] = []
-    for position, item in enumerate(expect(value, list, path)):
+    for position, item in enumerate(expect_list(value, path)):
         where = f"{path}[{position}]"
         fields = as_object(item, where)
         role = expect(fields.pop("role", None), str, f"{where}.role")
         content = expect(fields.pop("content", None), str, f"{where}.content")
         name = _text(fields.pop("name", None), f"{where}.name")
         if fields:
-            raise SerializationError(f"{where}.{next(iter(fields))}", "is not a field of a message")
+            raise SerializationError(f"{where}.{next(iter(fields))}", "is not a field of a message.")
         try:
-            messages.append(Message(role, content, name))  # type: ignore[arg-type] - the constructor checks it
+            messages.append(Message(role, content, name))  # pyright: ignore[reportArgumentType] - the constructor checks it
         except ValueError as error:
             raise SerializationError(f"{where}.role", str(error)) from error
     return Conversation(tuple(messages))
@@ -221,12 +263,12 @@ def _conversation(value: Any, path: str) -> Conversation:
 def _moment(value: Any, path: str) -> datetime:
     try:
         moment = datetime.fromisoformat(expect(value, str, path))
+    except SerializationError:
+        raise
     except ValueError as error:
-        if isinstance(error, SerializationError):
-            raise
-        raise SerializationError(path, f"{value!r} is not a date and time in ISO 8601") from error
+        raise SerializationError(path, f"{value!r} is not a date and time in ISO 8601.") from error
     if moment.tzinfo is None:
-        raise SerializationError(path, f"{value!r} has no time zone")
+        raise SerializationError(path, f"{value!r} has no time zone.")
     return moment
 
 

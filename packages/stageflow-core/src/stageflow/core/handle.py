@@ -19,5 +19,13 @@ StageRef = str | StageHandle[Any]
 
 
 def name_of(stage: StageRef) -> str:
-    """Return the name of a stage given by name or handle."""
-    return stage if isinstance(stage, str) else stage.name
+    """Return the name of a stage given by name or handle.
+
+    Raises:
+        TypeError: It is neither.
+    """
+    if isinstance(stage, str):
+        return stage
+    if isinstance(stage, StageHandle):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return stage.name
+    raise TypeError(f"A stage is given by its name or by its handle (what `stage` made), not as {stage!r}.")

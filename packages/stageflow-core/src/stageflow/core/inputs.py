@@ -39,7 +39,7 @@ class StageInputs:
             UndeclaredDependencyError: The stage is not a declared dependency.
         """
         try:
-            return self._outputs[self._declared[stage]][key]  # type: ignore[index] - anything else takes the slow way
+            return self._outputs[self._declared[stage]][key]  # pyright: ignore[reportArgumentType, reportIndexIssue, reportOptionalSubscript, reportUnknownVariableType] - anything else takes the slow way
         except (KeyError, TypeError):
             output = self.get_output(stage)
         return default if output is None else output.data.get(key, default)
@@ -52,7 +52,7 @@ class StageInputs:
             MissingInputError: Its data has no such key, or it is optional and absent.
         """
         try:
-            return self._outputs[self._declared[stage]][key]  # type: ignore[index] - anything else takes the slow way
+            return self._outputs[self._declared[stage]][key]  # pyright: ignore[reportArgumentType, reportIndexIssue, reportOptionalSubscript, reportUnknownVariableType] - anything else takes the slow way
         except (KeyError, TypeError):
             stored = self._stored(stage)
         output = self._output(stage, stored)

@@ -12,18 +12,24 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, NoReturn, TypeVar, cast, overload
 
 from stageflow.core.kinds import StageStatus
-from stageflow.errors import SerializationError, StageReturnTypeError
+from stageflow.errors import (
+    NotCopyableError,
+    SerializationError,
+    StageReturnTypeError,
+    picklable,
+    type_name,
+    with_article,
+)
 from stageflow.frozen import (
     EMPTY,
     FrozenDict,
-    NotCopyableError,
     contract_fields,
     for_reader,
     freeze,
     freeze_mapping,
     is_shareable,
 )
-from stageflow.serialization import as_object, check_json, expect
+from stageflow.serialization import as_object, check_json, expect, expect_fields, expect_list
 
 T = TypeVar("T", covariant=True)
 V = TypeVar("V")
@@ -41,6 +47,7 @@ class StageArtifact:
     payload: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
 
     def __post_init__(self) -> None:
+        _expect_text("The type of a StageArtifact", self.type)
         object.__setattr__(self, "payload", _event_data(self.payload))
 
 
@@ -56,6 +63,7 @@ class StageEvent:
     data: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
 
     def __post_init__(self) -> None:
+        _expect_text("The type of a StageEvent", self.type)
         object.__setattr__(self, "data", _event_data(self.data))
 
 
@@ -77,17 +85,17 @@ class ErrorInfo:
     exception: BaseException | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
-        return f"{self.type}: {self.message}" if self.type else self.message
+        return ": ".join(part for part in (self.type, self.message) if part)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ErrorInfo, (self.message, self.type, self.code, picklable(self.exception))
 
     @classmethod
     def of(cls, error: str | BaseException, code: str | None = None) -> ErrorInfo:
-        """Describe an exception, or a failure that a stage put into words."""
+        """Describe an exception, or a failure that a stage put into words. It never raises what the exception does."""
         if isinstance(error, str):
             return cls(error, code=code)
-        kind = type(error)
-        name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-        own = getattr(error, "code", None)
-        return cls(_text_of(error), name, code or (own if isinstance(own, str) else None), error)
+        return cls(_text_of(error), type_name(error), code or _code_of(error), error)
 
 
 def _text_of(error: BaseException) -> str:
@@ -95,6 +103,14 @@ def _text_of(error: BaseException) -> str:
         return str(error)
     except Exception as flaw:  # noqa: BLE001 - an exception of the user's class may be unable to say what it is
         return f"<its __str__ raised {type(flaw).__qualname__}>"
+
+
+def _code_of(error: BaseException) -> str | None:
+    try:
+        code = getattr(error, "code", None)
+    except Exception:  # noqa: BLE001 - as above, if `code` is a property
+        return None
+    return code if isinstance(code, str) else None
 
 
 class StageOutput(Generic[T]):
@@ -143,32 +159,36 @@ class StageOutput(Generic[T]):
         Args:
             data: A mapping or a contract value.
             version: Version of the contract.
-            fields: More data. `data={...}` means the mapping itself, so that nothing is ever nested by accident.
+            fields: More data. `data={...}` means the first argument, so that nothing is ever nested by accident.
 
         Raises:
             TypeError: A key is given twice, or the data is neither a mapping nor a contract value.
         """
         if "data" in fields:
-            fields = _merged(_mapping(fields["data"]), {k: v for k, v in fields.items() if k != "data"})
+            named = fields.pop("data")
+            data = named if data is None else _merged(_mapping("ok()", data), _mapping("ok(data=...)", named))
+        if version is not None:
+            _expect_text("The version of an output", version)
         if data is None or isinstance(data, Mapping):
-            frozen = freeze_mapping(
-                _merged(cast("Mapping[str, Any]", data), fields) if data and fields else data or fields
-            )
+            given = cast("Mapping[str, Any] | None", data)
+            frozen = freeze_mapping(_merged(given, fields) if given and fields else given or fields, "data")
             return plain(frozen) if version is None else _make(data=frozen, version=version)
         if fields:
             raise TypeError(f"ok() takes a {type(data).__qualname__} or fields, not both: {', '.join(fields)}")
         if contract_fields(data) is None:
             raise TypeError(f"ok() takes a mapping or a contract value, not {_described(data)}; say ok(value=...).")
-        return _make(value=freeze(data), version=version)
+        return _make(value=freeze(data, "data"), version=version)
 
     @staticmethod
     def skip(reason: str) -> StageOutput[Any]:
         """The stage has nothing to do; what requires it is skipped too, and the run goes on."""
+        _expect_text("The reason for a skip", reason)
         return _make(StageStatus.SKIP, reason=reason)
 
     @staticmethod
     def cancel(reason: str) -> StageOutput[Any]:
         """The run should end here, in good order: it raises PipelineCancelled with this reason."""
+        _expect_text("The reason for a cancel", reason)
         return _make(StageStatus.CANCEL, reason=reason)
 
     @staticmethod
@@ -176,7 +196,12 @@ class StageOutput(Generic[T]):
         error: str | BaseException, *, data: Mapping[str, Any] | None = None, code: str | None = None
     ) -> StageOutput[Any]:
         """The stage could not do it, and trying again would not help: the run fails."""
-        return _make(StageStatus.FAIL, data=freeze_mapping(data or EMPTY), error=ErrorInfo.of(error, code))
+        if not isinstance(error, (str, BaseException)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"fail() takes a text or an exception (an instance), not {error!r}.")
+        if code is not None:
+            _expect_text("The code of a failure", code)
+        frozen = EMPTY if data is None else freeze_mapping(_mapping("fail(data=...)", data), "data")
+        return _make(StageStatus.FAIL, data=frozen, error=ErrorInfo.of(error, code))
 
     def publishing(self, *items: StageArtifact | StageEvent) -> StageOutput[T]:
         """Return this output with artifacts and events to publish when the stage ends."""
@@ -196,7 +221,7 @@ class StageOutput(Generic[T]):
         error = self.error
         return {
             "status": self.status.value,
-            "data": check_json(_jsonable(self.data), f"{path}.data"),
+            "data": _to_json(self.data, f"{path}.data"),
             "artifacts": [
                 {"type": item.type, "payload": check_json(item.payload, f"{path}.artifacts[{i}]")}
                 for i, item in enumerate(self.artifacts)
@@ -218,15 +243,16 @@ class StageOutput(Generic[T]):
             SerializationError: It is malformed; `path` says where.
         """
         fields = as_object(data, path)
+        expect_fields(fields, _JSON_FIELDS, path)
         text = expect(fields.get("status"), str, f"{path}.status")
         try:
             status = StageStatus(text)
         except ValueError:
-            raise SerializationError(f"{path}.status", f"'{text}' is not a status") from None
+            raise SerializationError(f"{path}.status", f"'{text}' is not a status.") from None
         error = fields.get("error")
         return _make(
             status,
-            data=freeze_mapping(as_object(fields.get("data"), f"{path}.data")),
+            data=freeze_mapping(check_json(as_object(fields.get("data"), f"{path}.data"), f"{path}.data")),
             artifacts=tuple(
                 StageArtifact(item["type"], item["payload"])
                 for item in _objects(fields, "artifacts", ("type", "payload"), path)
@@ -250,7 +276,7 @@ class StageOutput(Generic[T]):
             return NotImplemented
         return _fields(self) == _fields(cast("StageOutput[Any]", other))
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
 
     def __repr__(self) -> str:
         shown = self.error or self.reason if self.status is not StageStatus.OK else self.value
@@ -267,7 +293,7 @@ class _FullOutput(StageOutput[Any]):
 
     # Shadows the slot of the base: the fields of a contract value are only listed when somebody asks.
     @property
-    def data(self) -> Mapping[str, Any]:  # type: ignore[override]
+    def data(self) -> Mapping[str, Any]:  # pyright: ignore[reportIncompatibleVariableOverride]
         if self._data is None:
             object.__setattr__(self, "_data", freeze_mapping(contract_fields(self._value) or EMPTY))
         return cast("Mapping[str, Any]", self._data)
@@ -285,12 +311,12 @@ class _FullOutput(StageOutput[Any]):
         return cast("bool", self._shareable)
 
 
-_put_data = StageOutput.data.__set__  # type: ignore[attr-defined]
+_put_data = StageOutput.data.__set__  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
 
 
 def plain(data: FrozenDict[str, Any]) -> StageOutput[Any]:
     """Return the output of a stage that ended OK with this frozen mapping."""
-    output: StageOutput[Any] = object.__new__(StageOutput)
+    output: StageOutput[Any] = object.__new__(StageOutput)  # pyright: ignore[reportUnknownVariableType]
     _put_data(output, data)
     return output
 
@@ -306,7 +332,7 @@ def _make(
     reason: str | None = None,
     version: str | None = None,
 ) -> StageOutput[Any]:
-    output = object.__new__(_FullOutput)
+    output = _FullOutput.__new__(_FullOutput)
     put = object.__setattr__
     put(output, "status", status)
     put(output, "_data", EMPTY if data is None and value is None else data)
@@ -345,16 +371,29 @@ def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, An
     return {**first, **second}
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def _mapping(where: str, value: Any) -> Mapping[str, Any]:
     if isinstance(value, Mapping):
         return cast("Mapping[str, Any]", value)
-    raise TypeError(f"ok(data=...) takes a mapping, not {_described(value)}.")
+    raise TypeError(f"{where} takes a mapping, not {_described(value)}.")
+
+
+def _expect_text(what: str, value: Any) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{what} is a string, not {_described(value)}.")
 
 
 def _described(value: object) -> str:
-    kind = type(value)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+    return with_article(type_name(value))
+
+
+_JSON_FIELDS = ("status", "data", "artifacts", "events", "error", "reason", "version")
+
+
+def _to_json(data: Mapping[str, Any], path: str) -> Any:
+    try:
+        return check_json(_jsonable(data), path)
+    except RecursionError as error:
+        raise SerializationError(path, "is nested too deep.") from error
 
 
 def _jsonable(value: Any) -> Any:
@@ -369,11 +408,12 @@ def _jsonable(value: Any) -> Any:
 
 
 def _objects(fields: dict[str, Any], name: str, keys: tuple[str, str], path: str) -> list[dict[str, Any]]:
-    items: list[Any] = expect(fields.get(name, []), list, f"{path}.{name}")
+    items = expect_list(fields.get(name), f"{path}.{name}")
     objects = [as_object(item, f"{path}.{name}[{i}]") for i, item in enumerate(items)]
     for i, item in enumerate(objects):
         expect(item.get(keys[0]), str, f"{path}.{name}[{i}].{keys[0]}")
-        as_object(item.get(keys[1]), f"{path}.{name}[{i}].{keys[1]}")
+        where = f"{path}.{name}[{i}].{keys[1]}"
+        check_json(as_object(item.get(keys[1]), where), where)
     return objects
 
 
@@ -399,16 +439,14 @@ def returned(stage: str, result: Any) -> FrozenDict[str, Any] | StageOutput[Any]
     try:
         output = _output_of(result)
     except NotCopyableError as error:
-        path = error.path.replace("value", "its result", 1)
         raise StageReturnTypeError(
-            stage,
-            f"something that cannot be shared: {path} is {_described(error.value)}",
-            hint="What later stages read is copied or frozen for them; live objects (clients, locks, connections) "
-            "belong in ports.",
+            stage, f"something that cannot be shared: {error.path} {error.why}", hint=error.hint
         ) from error
     if output is None:
         raise StageReturnTypeError(stage, f"{_described(result)}, which is not a stage's result")
-    return output.data if type(output) is StageOutput and type(output.data) is FrozenDict else output
+    if type(output) is StageOutput and type(output.data) is FrozenDict:
+        return cast("FrozenDict[str, Any]", output.data)
+    return output
 
 
 def _output_of(result: Any) -> StageOutput[Any] | None:
@@ -417,8 +455,8 @@ def _output_of(result: Any) -> StageOutput[Any] | None:
     if result is None:
         return plain(EMPTY)
     if isinstance(result, Mapping):
-        return plain(freeze(result))
-    return None if contract_fields(result) is None else _make(value=freeze(result))
+        return plain(freeze_mapping(cast("Mapping[str, Any]", result), "its result"))
+    return None if contract_fields(result) is None else _make(value=freeze(result, "its result"))
 
 
 def reader_view(output: StageOutput[Any]) -> StageOutput[Any]:

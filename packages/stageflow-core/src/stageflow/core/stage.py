@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from stageflow.core.context import StageContext
@@ -28,6 +27,3 @@ class Stage(Protocol):
     async def execute(self, ctx: StageContext) -> StageReturn:
         """Do the work of the stage; raise to fail."""
         ...
-
-
-StageData = Mapping[str, Any]

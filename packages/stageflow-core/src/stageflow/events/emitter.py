@@ -181,7 +181,8 @@ class Emitter:
         event["duration_ms"] = duration_ms
         event["data"] = {} if data is None else dict(data)
         if self.log is not None:
-            self.log.append(PipelineEvent(**{**event, "data": freeze_mapping(event["data"])}))
+            frozen: dict[str, Any] = {**event, "data": freeze_mapping(event["data"])}
+            self.log.append(PipelineEvent(**frozen))
             self._wake_readers()
         return event
 

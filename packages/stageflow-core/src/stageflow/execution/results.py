@@ -11,9 +11,9 @@ from stageflow.core.inputs import Stored
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import StageOutput, plain
 from stageflow.core.timer import PipelineTimer
-from stageflow.errors import SchemaVersionError, SerializationError, StageflowError, StageOutcomeError, listed, nearest
+from stageflow.errors import SerializationError, StageflowError, StageOutcomeError, listed, nearest
 from stageflow.frozen import FrozenDict
-from stageflow.serialization import as_object, expect
+from stageflow.serialization import as_object, expect, expect_fields, expect_list, expect_number, expect_version
 
 SCHEMA_VERSION = 1
 
@@ -141,7 +141,7 @@ class PipelineResults(Mapping[str, StageOutput[Any]]):
         return len(self._log.names)
 
     def __contains__(self, stage: object) -> bool:
-        return getattr(stage, "name", stage) in self._log.index
+        return (stage.name if isinstance(stage, StageHandle) else stage) in self._log.index
 
     def failed(self) -> tuple[str, ...]:
         """Return the names of the stages that failed, in plan order."""
@@ -211,20 +211,19 @@ class PipelineResults(Mapping[str, StageOutput[Any]]):
             SerializationError: It is malformed; `path` says where.
         """
         fields = as_object(data, "$")
-        version = expect(fields.get("schema_version"), int, "$.schema_version")
-        if version > SCHEMA_VERSION:
-            raise SchemaVersionError(version, SCHEMA_VERSION)
+        expect_version(fields.pop("schema_version", None), SCHEMA_VERSION)
+        expect_fields(fields, _FIELDS, "$")
         status = expect(fields.get("status"), str, "$.status")
         if status not in get_args(RunStatus):
-            raise SerializationError("$.status", f"'{status}' is not the status of a run")
+            raise SerializationError("$.status", f"'{status}' is not the status of a run.")
         stages = as_object(fields.get("stages"), "$.stages")
-        stragglers: list[Any] = expect(fields.get("stragglers"), list, "$.stragglers")
+        stragglers = expect_list(fields.get("stragglers"), "$.stragglers")
         return cls(
             RunLog.of([_read_record(name, value) for name, value in stages.items()]),
             pipeline=expect(fields.get("pipeline"), str, "$.pipeline"),
             pipeline_run_id=expect(fields.get("pipeline_run_id"), str, "$.pipeline_run_id"),
             status=cast("RunStatus", status),
-            duration_ms=expect(fields.get("duration_ms"), (int, float), "$.duration_ms"),
+            duration_ms=expect_number(fields.get("duration_ms"), "$.duration_ms"),
             stragglers=tuple(expect(name, str, f"$.stragglers[{i}]") for i, name in enumerate(stragglers)),
             events_lost=expect(fields.get("events_lost"), int, "$.events_lost"),
         )
@@ -234,7 +233,7 @@ class PipelineResults(Mapping[str, StageOutput[Any]]):
             return NotImplemented
         return self._summary() == other._summary() and self.records() == other.records()
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __repr__(self) -> str:
         stages = ", ".join(f"{name}={self[name].status.name}" for name in list(self)[:20])
@@ -256,7 +255,7 @@ class PipelineResults(Mapping[str, StageOutput[Any]]):
         )
 
     def _position(self, stage: Any) -> int:
-        name: Any = stage if isinstance(stage, str) else getattr(stage, "name", stage)
+        name: Any = stage.name if isinstance(stage, StageHandle) else stage
         try:
             return self._log.index[name]
         except (KeyError, TypeError):
@@ -289,6 +288,10 @@ class PipelineResults(Mapping[str, StageOutput[Any]]):
         )
 
 
+_FIELDS = ("pipeline", "pipeline_run_id", "status", "duration_ms", "stragglers", "events_lost", "stages")
+_RECORD_FIELDS = ("output", "attempts", "started_at", "duration_ms", "origin")
+
+
 def _record_to_dict(record: StageResult) -> dict[str, Any]:
     return {
         "output": record.output.to_dict(f"$.stages.{record.name}.output"),
@@ -302,13 +305,14 @@ def _record_to_dict(record: StageResult) -> dict[str, Any]:
 def _read_record(name: str, value: Any) -> StageResult:
     path = f"$.stages.{name}"
     fields = as_object(value, path)
+    expect_fields(fields, _RECORD_FIELDS, path)
     started, origin = fields.get("started_at"), fields.get("origin")
     return StageResult(
         name=name,
         output=StageOutput.from_dict(as_object(fields.get("output"), f"{path}.output"), f"{path}.output"),
         attempts=expect(fields.get("attempts"), int, f"{path}.attempts"),
-        started_at=None if started is None else expect(started, (int, float), f"{path}.started_at"),
-        duration_ms=expect(fields.get("duration_ms"), (int, float), f"{path}.duration_ms"),
+        started_at=None if started is None else expect_number(started, f"{path}.started_at"),
+        duration_ms=expect_number(fields.get("duration_ms"), f"{path}.duration_ms"),
         origin=None if origin is None else expect(origin, str, f"{path}.origin"),
     )
 

@@ -130,9 +130,9 @@ class RunState:
             name = self.plan.names[index]
             logger.warning("Stage '%s' ended after its run had left it behind: %r", name, stored)
             return
-        if stored is self.cancel_output:
-            assert isinstance(stored, StageOutput)
-            self.origins[index] = str(stored.reason)
+        cancelled = self.cancel_output
+        if cancelled is not None and stored is cancelled:
+            self.origins[index] = str(cancelled.reason)
             self.record(index, stored)
             return
         self.record(index, stored)

@@ -144,7 +144,7 @@ async def _run_stages(run: RunState, task: asyncio.Task[None]) -> None:  # noqa:
                 retire = True
 
             if type(result) is dict:
-                stored: Stored = FrozenDict(result)
+                stored: Stored = FrozenDict(result)  # pyright: ignore[reportUnknownArgumentType]
                 for value in stored.values():
                     if type(value) not in SHAREABLE_TYPES:
                         stored = _stored(node.name, result)
@@ -152,7 +152,9 @@ async def _run_stages(run: RunState, task: asyncio.Task[None]) -> None:  # noqa:
             else:
                 stored = _stored(node.name, result)
 
-            if scope.stopping is not None or (type(stored) is not FrozenDict and stored.status is not StageStatus.OK):
+            if scope.stopping is not None or (
+                type(stored) is not FrozenDict and stored.status is not StageStatus.OK  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue, reportOptionalMemberAccess]
+            ):
                 run.settle(index, stored)
                 break
 

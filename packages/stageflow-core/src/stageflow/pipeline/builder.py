@@ -40,8 +40,12 @@ class Pipeline:
     ) -> None:
         if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"The name of a pipeline is a non-empty string, not {name!r}.")
+        if not isinstance(cancel_grace, (int, float)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"cancel_grace is a number of seconds, not {cancel_grace!r}.")
         if not math.isfinite(cancel_grace) or cancel_grace < 0:
             raise ValueError(f"cancel_grace is a number of seconds, 0 or more, not {cancel_grace!r}.")
+        if not isinstance(stages, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"The stages of pipeline '{name}' are given as a list, not as {stages!r}.")
         self._name = name
         self._cancel_grace = cancel_grace
         self._graph: StageGraph | None = None
@@ -84,7 +88,7 @@ class Pipeline:
             DuplicateStageError: The pipeline has a stage of that name.
             InvalidStageError: The runner is not a stage.
         """
-        return self._with(make_spec(name, runner, kind, dependencies=dependencies, optional=optional))
+        return self._with(make_spec(name, runner, kind, dependencies, optional))
 
     def compose(self, other: Pipeline) -> Pipeline:
         """Return a pipeline with the stages of both; this one's name and options stay.
@@ -94,6 +98,8 @@ class Pipeline:
         Raises:
             DuplicateStageError: Both have a stage of the same name that differs; `differing` says in what.
         """
+        if not isinstance(other, Pipeline):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"compose() takes a Pipeline, not {other!r}.")
         added: list[StageSpec[Any]] = []
         for spec in other.stages:
             mine = self._specs.get(spec.name)

@@ -10,7 +10,6 @@ import inspect
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from graphlib import CycleError, TopologicalSorter
 from types import MappingProxyType
 from typing import Any
 
@@ -23,6 +22,7 @@ from stageflow.errors import (
     PipelineValidationError,
     SelfDependencyError,
     UnknownDependencyError,
+    nearest,
 )
 from stageflow.execution.plan import (
     Argument,
@@ -32,8 +32,12 @@ from stageflow.execution.plan import (
     invoke_execute,
     invoke_function,
 )
+from stageflow.pipeline.cycles import find_cycles
 from stageflow.pipeline.signature import ParameterRead, UnreadableSignature, read_signature
 from stageflow.pipeline.spec import StageSpec
+
+MOST_SUGGESTIONS = 100
+"""For how many unknown names the nearest one is looked for: each look compares it with all stages."""
 
 STAGE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
@@ -89,9 +93,7 @@ def _draft(spec: StageSpec[Any], faults: list[PipelineValidationError]) -> _Draf
 
 def _check_names(pipeline: str, drafts: list[_Draft], faults: list[PipelineValidationError]) -> None:
     faults.extend(
-        InvalidStageNameError(draft.name, pipeline=pipeline)
-        for draft in drafts
-        if not isinstance(draft.name, str) or not STAGE_NAME.fullmatch(draft.name)
+        InvalidStageNameError(draft.name, pipeline=pipeline) for draft in drafts if not STAGE_NAME.fullmatch(draft.name)
     )
 
 
@@ -99,12 +101,15 @@ def _check_dependencies(
     pipeline: str, drafts: list[_Draft], index: Mapping[str, int], faults: list[PipelineValidationError]
 ) -> None:
     names = tuple(index)
+    near: dict[str, str] = {}
     for draft in drafts:
         for dependency in {**draft.required, **draft.optional}:
             if dependency == draft.name:
                 faults.append(SelfDependencyError(draft.name, pipeline=pipeline))
             elif dependency not in index:
-                note = _parameter_note(draft, dependency)
+                if dependency not in near:
+                    near[dependency] = nearest(dependency, names) if len(near) < MOST_SUGGESTIONS else ""
+                note = near[dependency] + _parameter_note(draft, dependency)
                 faults.append(
                     UnknownDependencyError(draft.name, dependency, pipeline=pipeline, stages=names, note=note)
                 )
@@ -112,35 +117,23 @@ def _check_dependencies(
                 faults.append(OverlappingDependencyError(draft.name, dependency, pipeline=pipeline))
 
 
-def _parameter_note(draft: _Draft, dependency: str) -> str | None:
+def _parameter_note(draft: _Draft, dependency: str) -> str:
     read = next((read for read in draft.parameters if read.stage == dependency), None)
     if read is None:
-        return None
+        return ""
     what = f"It is the parameter '{read.parameter}' of {draft.spec.runner.__qualname__}"
-    return f"{what}: a parameter names a stage, is annotated StageContext, or is called `input`."
+    return f"{what}: a parameter names a stage, is annotated StageContext, or is called `input`. "
 
 
 def _check_cycles(
     pipeline: str, drafts: list[_Draft], index: Mapping[str, int], faults: list[PipelineValidationError]
 ) -> None:
-    """Report one cycle for each knot of stages: the stages of a cycle that was found are left out of the next look."""
-    edges = {
-        draft.name: {name for name in (*draft.required, *draft.optional) if name in index and name != draft.name}
-        for draft in drafts
-    }
-    while True:
-        try:
-            TopologicalSorter(edges).prepare()
-        except CycleError as error:
-            # Each stage of it is a dependency of the next, and the last is the first again.
-            cycle: list[str] = error.args[1][:-1]
-            first = cycle.index(min(cycle, key=index.__getitem__))
-            path = [*cycle[first:], *cycle[:first], cycle[first]]
-            faults.append(CycleDetectedError(path, pipeline=pipeline))
-            knot = set(cycle)
-            edges = {name: needs - knot for name, needs in edges.items() if name not in knot}
-        else:
-            return
+    successors: dict[str, list[str]] = {draft.name: [] for draft in drafts}
+    for draft in drafts:
+        for dependency in {**draft.required, **draft.optional}:
+            if dependency in index and dependency != draft.name:
+                successors[dependency].append(draft.name)
+    faults.extend(CycleDetectedError([*cycle, cycle[0]], pipeline=pipeline) for cycle in find_cycles(successors))
 
 
 _NOTHING_DECLARED: Mapping[str, int] = MappingProxyType({})

@@ -53,10 +53,10 @@ def make_context(context: Any, fields: RunFields) -> PipelineContext:
         beside = {name: given.pop(name) for name in _CONTEXT_FIELDS if name in given}
         return PipelineContext(snapshot=ContextSnapshot(**given), **beside)
     if isinstance(context, ContextSnapshot):
-        _check(given, _CONTEXT_FIELDS, "run() beside a ContextSnapshot", "use snapshot.replace(...) for its fields")
+        _check(given, _CONTEXT_FIELDS, "run() beside a ContextSnapshot", "Use snapshot.replace(...) for its fields.")
         return PipelineContext(snapshot=context, **given)
     if isinstance(context, PipelineContext):
-        _check(given, frozenset(), "run() beside a PipelineContext", "put everything into the context")
+        _check(given, frozenset(), "run() beside a PipelineContext", "Put everything into the context.")
         return context
     raise TypeError(
         f"run() takes a PipelineContext or a ContextSnapshot, not a {type(context).__qualname__}. "
@@ -68,5 +68,7 @@ def _check(given: dict[str, Any], names: frozenset[str], where: str, hint: str =
     for name in given:
         if name not in names:
             choices = sorted(names)
-            advice = nearest(name, choices) or (f"They are: {', '.join(choices)}." if choices else "")
+            advice = nearest(name, choices) or (f"They are: {', '.join(choices)}. " if choices else "")
+            if name in ("snapshot", "context"):
+                advice = f"Give it as the first argument: run({name}). "
             raise TypeError(f"{where} takes no keyword '{name}'. {advice}{hint}".rstrip())

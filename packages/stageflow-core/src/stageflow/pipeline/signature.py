@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Union, cast, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from stageflow.core.context import StageContext
 from stageflow.core.output import StageOutput
@@ -48,13 +49,13 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     except Exception as error:
         raise UnreadableSignature(
             f"the annotations of {function.__qualname__} cannot be resolved ({type(error).__name__}: {error}). "
-            "Import the types at the top of the module, outside `if TYPE_CHECKING:`."
+            "Define or import the types at the top of the module, outside `if TYPE_CHECKING:`."
         ) from error
 
 
 def _closure(function: Callable[..., Any]) -> dict[str, Any]:
     """Return the enclosing names that a function uses: annotations may be strings that name a local class."""
-    inner = cast("Any", inspect.unwrap(getattr(function, "__func__", function)))
+    inner: Any = inspect.unwrap(getattr(function, "__func__", function))
     cells = zip(inner.__code__.co_freevars, inner.__closure__ or (), strict=True)
     return {name: cell.cell_contents for name, cell in cells if _is_filled(cell)}
 
@@ -93,10 +94,12 @@ def _read(parameter: inspect.Parameter, hint: Any) -> ParameterRead:
 
 
 def _source(hint: Any) -> tuple[str | None, Any]:
+    """Return the stage that a From in the annotation names, and the annotation without None and Annotated."""
+    hint = _without_none(hint)
     if get_origin(hint) is not Annotated:
         return None, hint
     plain, *extras = get_args(hint)
-    return next((extra.stage for extra in extras if isinstance(extra, From)), None), plain
+    return next((extra.stage for extra in extras if isinstance(extra, From)), None), _without_none(plain)
 
 
 def _mode(hint: Any) -> Reads:
@@ -106,9 +109,12 @@ def _mode(hint: Any) -> Reads:
 
 
 def _is(hint: Any, wanted: Any) -> bool:
-    """Return whether the annotation is the type, bare, subscripted, or in a union with None."""
-    origin = get_origin(hint)
-    if origin is Union or str(origin) == "<class 'types.UnionType'>":
-        parts = [part for part in get_args(hint) if part is not type(None)]
-        return len(parts) == 1 and _is(parts[0], wanted)
-    return hint is wanted or origin is wanted
+    """Return whether the annotation is the type, bare or subscripted."""
+    return hint is wanted or get_origin(hint) is wanted
+
+
+def _without_none(hint: Any) -> Any:
+    if get_origin(hint) not in (Union, UnionType):
+        return hint
+    parts = [part for part in get_args(hint) if part is not type(None)]
+    return parts[0] if len(parts) == 1 else hint

@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar, cast, overload
+from functools import partial
+from typing import Any, Protocol, TypeVar, cast, overload
 
 from stageflow.core.handle import StageHandle, StageRef, name_of
 from stageflow.core.kinds import StageKind
+from stageflow.core.output import StageOutput
 from stageflow.errors import InvalidStageError
 
 T = TypeVar("T", covariant=True)
@@ -27,6 +29,9 @@ class From:
     """
 
     stage: str
+
+    def __init__(self, stage: StageRef) -> None:
+        object.__setattr__(self, "stage", name_of(stage))
 
 
 @dataclass(frozen=True, eq=True)
@@ -47,6 +52,16 @@ class StageSpec(StageHandle[T]):
     dependencies: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"The name of a stage is a string, not {self.name!r}.")
+        _check_runner(self.name, self.runner)
+        if not isinstance(self.kind, StageKind):  # pyright: ignore[reportUnnecessaryIsInstance]
+            kinds = ", ".join(kind.name for kind in StageKind)
+            raise TypeError(f"The kind of stage '{self.name}' is a StageKind ({kinds}), not {self.kind!r}.")
+        for field in ("dependencies", "optional"):
+            object.__setattr__(self, field, _names(getattr(self, field), f"{field} of stage '{self.name}'"))
+
     def __hash__(self) -> int:
         return hash(self.name)  # runners need not be hashable
 
@@ -56,34 +71,27 @@ class StageSpec(StageHandle[T]):
 
 
 def make_spec(
-    name: str,
-    runner: Runner,
-    kind: StageKind | None = None,
-    *,
-    dependencies: Dependencies = (),
-    optional: Dependencies = (),
+    name: str, runner: Runner, kind: StageKind | None, dependencies: Dependencies, optional: Dependencies
 ) -> StageSpec[Any]:
     """Make a spec, or raise InvalidStageError or TypeError for what can be seen to be wrong without the pipeline."""
-    _check_runner(name, runner)
     if kind is None:
         kind = getattr(runner, "kind", StageKind.TRANSFORM)
-    if not isinstance(kind, StageKind):
-        raise TypeError(f"The kind of stage '{name}' is a StageKind, not {kind!r}.")
-    return StageSpec(
-        name,
-        runner,
-        kind,
-        _names(dependencies, f"dependencies of stage '{name}'"),
-        _names(optional, f"optional of stage '{name}'"),
-    )
+    # The spec itself checks them, and turns references to stages into names.
+    fields: Any = (name, runner, kind, dependencies, optional)
+    return StageSpec[Any](*fields)
 
 
-def _names(given: Dependencies, where: str) -> tuple[str, ...]:
-    several = (given,) if isinstance(given, (str, StageHandle)) else tuple(given)
-    for one in several:
+def _names(given: Any, where: str) -> tuple[str, ...]:
+    if isinstance(given, (str, StageHandle)):
+        return (name_of(cast("StageRef", given)),)
+    if not isinstance(given, Iterable):
+        raise TypeError(f"The {where} are names or handles of stages, not {given!r}.")
+    names: dict[str, None] = {}
+    for one in cast("Iterable[Any]", given):
         if not isinstance(one, (str, StageHandle)):
             raise TypeError(f"The {where} are names or handles of stages, not {one!r}.")
-    return tuple(dict.fromkeys(map(name_of, several)))
+        names[name_of(cast("StageRef", one))] = None
+    return tuple(names)
 
 
 def _check_runner(name: str, runner: Runner) -> None:
@@ -94,28 +102,70 @@ def _check_runner(name: str, runner: Runner) -> None:
             hint=f"Give it to Pipeline(..., [stage]) or from_stages(stage.named('{name}')).",
         )
     if inspect.isroutine(runner):
-        if inspect.isasyncgenfunction(runner) or not inspect.iscoroutinefunction(runner):
+        what, called = f"the function {getattr(runner, '__qualname__', repr(runner))}, which", runner
+        form = "async def"
+    else:
+        what, called = f"{runner!r}, whose `execute`", getattr(runner, "execute", None)
+        form = "async def execute(self, ctx)"
+        if not callable(called):
             raise InvalidStageError(
-                f"Stage '{name}' is the function {runner.__qualname__}, which is not async.",
+                f"Stage '{name}' is {runner!r}, which has no `execute`.",
                 stage=name,
-                hint="Write `async def`; call what blocks with `await asyncio.to_thread(...)`.",
+                hint="A stage is an object or a class with `async def execute(self, ctx)`, or an async function.",
             )
+        _check_class(name, runner)
+    if not inspect.isroutine(called):
         return
-    execute = getattr(runner, "execute", None)
-    if not callable(execute):
+    inner = inspect.unwrap(called)
+    if inspect.isasyncgenfunction(inner):
         raise InvalidStageError(
-            f"Stage '{name}' is {runner!r}, which has no `execute`.",
+            f"Stage '{name}' is {what} is an async generator.",
             stage=name,
-            hint="A stage is an object or a class with `async def execute(self, ctx)`, or an async function.",
+            hint="A stage returns one result: collect what it yields, and return that.",
         )
-    if inspect.isroutine(execute) and not inspect.iscoroutinefunction(inspect.unwrap(execute)):
+    if not inspect.iscoroutinefunction(inner):
         raise InvalidStageError(
-            f"Stage '{name}' has an `execute` that is not async.",
+            f"Stage '{name}' is {what} is not async.",
             stage=name,
-            hint="Write `async def execute(self, ctx)`; call what blocks with `await asyncio.to_thread(...)`.",
+            hint=f"Write `{form}`; call what blocks with `await asyncio.to_thread(...)`.",
         )
 
 
+def _check_class(name: str, runner: Any) -> None:
+    """Check that a runner that is a class can be made without arguments, as each run does."""
+    if not isinstance(runner, type):
+        return
+    if inspect.isabstract(runner):
+        raise InvalidStageError(
+            f"Stage '{name}' is the class {runner.__qualname__}, which is abstract.",
+            stage=name,
+            hint=f"Give a subclass that defines {', '.join(sorted(cast('Any', runner).__abstractmethods__))}.",
+        )
+    if cast("Any", runner).__init__ is object.__init__ and runner.__new__ is object.__new__:
+        return
+    try:
+        inspect.signature(runner).bind()
+    except TypeError as error:
+        raise InvalidStageError(
+            f"Stage '{name}' is the class {runner.__qualname__}, and each run makes one without arguments: {error}.",
+            stage=name,
+            hint=f"Give its parameters defaults, or give an instance: {runner.__qualname__}(...).",
+        ) from error
+    except ValueError:  # a class written in C that does not tell its parameters
+        return
+
+
+class _Decorator(Protocol):
+    """What `@stage(...)` is: a stage's value is what its function returns, or what is in the output that it returns."""
+
+    @overload
+    def __call__(self, function: Callable[..., Awaitable[StageOutput[V]]], /) -> StageSpec[V]: ...
+    @overload
+    def __call__(self, function: Callable[..., Awaitable[V]], /) -> StageSpec[V]: ...
+
+
+@overload
+def stage(function: Callable[..., Awaitable[StageOutput[V]]], /) -> StageSpec[V]: ...
 @overload
 def stage(function: Callable[..., Awaitable[V]], /) -> StageSpec[V]: ...
 @overload
@@ -125,18 +175,27 @@ def stage(
     kind: StageKind = StageKind.TRANSFORM,
     dependencies: Dependencies = (),
     optional: Dependencies = (),
-) -> Callable[[Callable[..., Awaitable[V]]], StageSpec[V]]: ...
+) -> _Decorator: ...
 @overload
 def stage(
     name: str,
     runner: Runner,
-    kind: StageKind | None = None,
     /,
+    kind: StageKind | None = None,
     *,
     dependencies: Dependencies = (),
     optional: Dependencies = (),
 ) -> StageSpec[Any]: ...
-def stage(*positional: Any, name: str | None = None, **options: Any) -> Any:
+def stage(
+    first: Any = None,
+    runner: Any = None,
+    /,
+    kind: StageKind | None = None,
+    *,
+    name: str | None = None,
+    dependencies: Dependencies = (),
+    optional: Dependencies = (),
+) -> Any:
     """Make a stage: of the function below it, or of a name and a runner.
 
     As a decorator, bare or with options, it takes the parameters of an async function as its dependencies, the way
@@ -150,23 +209,23 @@ def stage(*positional: Any, name: str | None = None, **options: Any) -> Any:
         InvalidStageError: The runner is not async, or not a stage.
         TypeError: An option is unknown or of the wrong type.
     """
-    if positional and isinstance(positional[0], str):
+    if isinstance(first, str):
+        if runner is None:
+            raise TypeError(f"stage('{first}') has no runner: stage('{first}', runner), or @stage(name='{first}').")
         if name is not None:
-            raise TypeError("stage() was given two names.")
-        return make_spec(*positional, **options)
-    if positional:
-        function = cast("Callable[..., Any]", positional[0])
-        if len(positional) > 1 or options or name is not None:
-            raise TypeError("Use @stage, @stage(kind=...) or stage('name', runner, ...).")
-        return _of_function(function, None, {})
-
-    def decorate(function: Callable[..., Any]) -> StageSpec[Any]:
-        return _of_function(function, name, options)
-
-    return decorate
+            raise TypeError(f"stage() was given two names, '{first}' and '{name}'.")
+        return make_spec(first, runner, kind, dependencies, optional)
+    if first is None:
+        return partial(_of_function, name=name, kind=kind, dependencies=dependencies, optional=optional)
+    if runner is not None or name is not None:
+        raise TypeError("Use @stage, @stage(kind=...) or stage('name', runner, ...).")
+    return _of_function(first, None, kind, dependencies, optional)
 
 
-def _of_function(function: Callable[..., Any], name: str | None, options: dict[str, Any]) -> StageSpec[Any]:
+def _of_function(
+    function: Any, name: str | None, kind: StageKind | None, dependencies: Dependencies, optional: Dependencies
+) -> StageSpec[Any]:
     if not inspect.isroutine(function):
         raise TypeError(f"@stage goes above an async function, not {function!r}; use stage('name', runner).")
-    return make_spec(name or function.__name__, function, **options)
+    name = function.__name__ if name is None else name
+    return make_spec(name, function, kind, dependencies, optional)

@@ -1,0 +1,28 @@
+"""What a run is given beside its snapshot."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from stageflow import ContextSnapshot, NoOpEventSink, PipelineContext
+
+
+def test_a_context_without_anything_has_a_new_snapshot() -> None:
+    """Nothing is shared between two contexts."""
+    first, second = PipelineContext(), PipelineContext()
+    assert (None, None) == (first.event_sink, first.ports)
+    assert first.snapshot.run_id != second.snapshot.run_id
+
+
+def test_a_context_holds_what_it_was_given() -> None:
+    """Live objects are kept as they are."""
+    snapshot, sink, ports = ContextSnapshot(), NoOpEventSink(), object()
+    context = PipelineContext(snapshot=snapshot, event_sink=sink, ports=ports)
+    assert (True, True, True) == (context.snapshot is snapshot, context.event_sink is sink, context.ports is ports)
+
+
+def test_a_context_is_frozen() -> None:
+    """Runs may share it."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        PipelineContext().ports = 1

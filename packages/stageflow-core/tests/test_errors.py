@@ -1,0 +1,488 @@
+"""The error tree: codes, messages, attributes, pickling."""
+
+from __future__ import annotations
+
+import builtins
+import inspect
+import pickle
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from stageflow import Pipeline, StageContext, StageOutput, errors
+from stageflow.errors import (
+    AmbiguousInputError,
+    CycleDetectedError,
+    DuplicateStageError,
+    EmptyPipelineError,
+    InvalidStageError,
+    InvalidStageNameError,
+    MissingInputError,
+    NotCopyableError,
+    OverlappingDependencyError,
+    PipelineCancelled,
+    PipelineValidationError,
+    SchemaVersionError,
+    SelfDependencyError,
+    SerializationError,
+    StageError,
+    StageExecutionError,
+    StageflowError,
+    StageOutcomeError,
+    StageReturnTypeError,
+    TooLateError,
+    UndeclaredDependencyError,
+    UnknownDependencyError,
+    UnpicklableCause,
+    listed,
+    nearest,
+    type_name,
+    with_article,
+)
+
+CLASSES = [
+    value
+    for value in vars(errors).values()
+    if isinstance(value, type) and issubclass(value, StageflowError) and value.__module__ == errors.__name__
+]
+
+
+async def failing(ctx: StageContext) -> None:
+    """Fail with an exception of Python's own."""
+    raise ValueError("no such user")
+
+
+async def answering(ctx: StageContext) -> dict[str, int]:
+    """Answer."""
+    return {"answer": 42}
+
+
+def run_results() -> Any:
+    """Return the results of a run with one stage."""
+    return Pipeline("chat").with_stage("a", answering).run_sync()
+
+
+def execution_error() -> StageExecutionError:
+    """Return what a run with one failing stage raises."""
+    with pytest.raises(StageExecutionError) as caught:
+        Pipeline("chat").with_stage("a", failing).run_sync()
+    return caught.value
+
+
+# For each class: how to make one, its message word for word, and its attributes.
+EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, dict[str, Any]]] = {
+    StageflowError: (
+        lambda: StageflowError("It broke.", hint="Mend it."),
+        "It broke. Mend it.",
+        {"message": "It broke.", "hint": "Mend it."},
+    ),
+    PipelineValidationError: (
+        lambda: PipelineValidationError("It is wrong.", stage="a", hint="Right it."),
+        "It is wrong. Right it.",
+        {"message": "It is wrong.", "hint": "Right it.", "stage": "a"},
+    ),
+    CycleDetectedError: (
+        lambda: CycleDetectedError(["a", "b", "a"], pipeline="chat"),
+        "Pipeline 'chat' has a cycle: a -> b -> a. Remove one of these dependencies.",
+        {"path": ("a", "b", "a"), "stage": "a"},
+    ),
+    DuplicateStageError: (
+        lambda: DuplicateStageError("a", pipeline="chat", differing=["runner", "kind"]),
+        (
+            "Pipeline 'chat' already has a stage 'a' with another runner, kind. "
+            "Give one of them another name: .named('a_2') or with_stage('a_2', ...)."
+        ),
+        {"stage": "a", "differing": ("runner", "kind")},
+    ),
+    EmptyPipelineError: (
+        lambda: EmptyPipelineError(pipeline="chat"),
+        (
+            "Pipeline 'chat' has no stages. Add one with .with_stage(name, runner), or keep what it returned: a "
+            "builder call returns a new Pipeline and leaves the old one as it is."
+        ),
+        {"stage": None},
+    ),
+    InvalidStageError: (
+        lambda: InvalidStageError("Stage 'a' is 5, which has no `execute`.", stage="a", hint="Give it one."),
+        "Stage 'a' is 5, which has no `execute`. Give it one.",
+        {"stage": "a"},
+    ),
+    InvalidStageNameError: (
+        lambda: InvalidStageNameError("1st", pipeline="chat"),
+        (
+            "Pipeline 'chat' has a stage named '1st'. "
+            "A name is a letter or underscore, then letters, digits, underscores and hyphens."
+        ),
+        {"stage": "1st"},
+    ),
+    OverlappingDependencyError: (
+        lambda: OverlappingDependencyError("b", "a", pipeline="chat"),
+        "Stage 'b' of pipeline 'chat' declares 'a' both as required and as optional. Keep one of the two.",
+        {"stage": "b", "dependency": "a"},
+    ),
+    SelfDependencyError: (
+        lambda: SelfDependencyError("a", pipeline="chat"),
+        (
+            "Stage 'a' of pipeline 'chat' depends on itself. Remove the dependency; what a stage knew earlier in the "
+            "conversation belongs in the snapshot."
+        ),
+        {"stage": "a"},
+    ),
+    UnknownDependencyError: (
+        lambda: UnknownDependencyError("b", "profle", pipeline="chat", stages=["profile"], note="Did you mean it? "),
+        "Stage 'b' depends on 'profle', which is not in pipeline 'chat'. Did you mean it? Stages: profile.",
+        {"stage": "b", "dependency": "profle"},
+    ),
+    StageError: (lambda: StageError("It broke.", stage="a"), "It broke.", {"stage": "a", "hint": None}),
+    UndeclaredDependencyError: (
+        lambda: UndeclaredDependencyError("b", "a", declared=["x"]),
+        (
+            "Stage 'b' read 'a' without declaring it (declared: x). "
+            'To declare it, add to the stage, beside those that it has: dependencies=("a",)'
+        ),
+        {"stage": "b", "dependency": "a", "declared": ("x",)},
+    ),
+    AmbiguousInputError: (
+        lambda: AmbiguousInputError("c", "text", candidates=["a", "b"]),
+        (
+            "Stage 'c' asked for the key 'text', which 2 of its dependencies hold: a, b. "
+            "Say which: inputs.get_from('a', 'text')."
+        ),
+        {"stage": "c", "key": "text", "candidates": ("a", "b")},
+    ),
+    MissingInputError: (
+        lambda: MissingInputError("b", "a", "nme", found=["name"], absent=None),
+        (
+            "Stage 'b' requires the key 'nme' from 'a', whose data has the keys name. "
+            "Did you mean 'name'? Use get_from with a default if the key may be missing."
+        ),
+        {"stage": "b", "dependency": "a", "key": "nme"},
+    ),
+    StageReturnTypeError: (
+        lambda: StageReturnTypeError("a", "an int, which is not a stage's result"),
+        (
+            "Stage 'a' returned an int, which is not a stage's result. Return a mapping, a dataclass, pydantic or "
+            "msgspec value, a StageOutput, or None: for a single value, return {'value': it}."
+        ),
+        {"stage": "a", "returned": "an int, which is not a stage's result"},
+    ),
+    StageExecutionError: (
+        execution_error,
+        "Stage 'a' of pipeline 'chat' failed: ValueError: no such user",
+        {"stage": "a", "pipeline": "chat", "attempts": 1, "stage_code": None},
+    ),
+    StageOutcomeError: (
+        lambda: StageOutcomeError("b", status="SKIP", why="no need", origin="a"),
+        "Stage 'b' has no value: it ended SKIP: no need (it began with 'a'). Ask results['b'].status first.",
+        {"stage": "b", "status": "SKIP", "origin": "a"},
+    ),
+    PipelineCancelled: (
+        lambda: PipelineCancelled(pipeline="chat", stage="a", reason="spam", results=run_results()),
+        "Pipeline 'chat' was cancelled by stage 'a': spam",
+        {"pipeline": "chat", "stage": "a", "reason": "spam"},
+    ),
+    TooLateError: (lambda: TooLateError("It has begun."), "It has begun.", {}),
+    NotCopyableError: (
+        lambda: NotCopyableError("data['lock']", threading.Lock()),
+        (
+            "data['lock'] is a _thread.lock, which cannot be copied. What stages share is frozen or copied for them; "
+            "live objects (clients, locks, connections) belong in ports."
+        ),
+        {"path": "data['lock']", "kind": "_thread.lock"},
+    ),
+    SerializationError: (
+        lambda: SerializationError("$.a", "a set is not JSON."),
+        "$.a: a set is not JSON.",
+        {"path": "$.a", "problem": "a set is not JSON."},
+    ),
+    SchemaVersionError: (
+        lambda: SchemaVersionError(3, 1),
+        (
+            "$.schema_version: this data has version 3, and this Stageflow reads up to version 1. "
+            "Upgrade stageflow-core here."
+        ),
+        {"found": 3, "known": 1, "path": "$.schema_version"},
+    ),
+}
+
+
+def test_every_error_has_an_example_here() -> None:
+    """A new error class is not forgotten by the tests below."""
+    assert set(CLASSES) == set(EXAMPLES)
+
+
+def test_codes_are_unique() -> None:
+    """A code names one class, since it is the heading of its section in the reference."""
+    codes = [vars(cls).get("code") for cls in CLASSES]
+    assert sorted(set(codes)) == sorted(codes)
+
+
+def test_the_tree_in_the_docstring_is_complete() -> None:
+    """The module's docstring draws every error below the class that it inherits from."""
+    lines = [line for line in inspect.getdoc(errors).splitlines() if "─" in line or line.strip() == "StageflowError"]
+    parents: list[str] = []
+    drawn: dict[str, str] = {}
+    for line in lines:
+        name = line.strip("│├└─ ").split()[0]
+        depth = line.index(name) // 4 - 1
+        drawn[name] = parents[depth - 1] if depth else "Exception"
+        parents[depth:] = [name]
+    assert {cls.__name__: cls.__bases__[0].__name__ for cls in CLASSES} == drawn
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_the_message_says_what_where_and_what_to_do(cls: type[StageflowError]) -> None:
+    """The text reads as a sentence, and its two halves are there as `message` and `hint`."""
+    make, text, _ = EXAMPLES[cls]
+    error = make()
+    assert text == str(error)
+    assert text == f"{error.message} {error.hint}" if error.hint else error.message
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_the_data_are_attributes(cls: type[StageflowError]) -> None:
+    """Nobody has to parse a message for what an error is about."""
+    make, _, attributes = EXAMPLES[cls]
+    error = make()
+    assert attributes == {name: getattr(error, name) for name in attributes}
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_every_error_survives_pickling(cls: type[StageflowError]) -> None:
+    """Class, text, attributes and cause are there on the other side."""
+    error = EXAMPLES[cls][0]()
+    cause = ZeroDivisionError("by zero")
+    error.__cause__ = cause
+    error.add_note("seen on Monday")
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(error), str(error), error.args, error.code) == (type(copy), str(copy), copy.args, copy.code)
+    assert {**vars(error), "results": None} == {**vars(copy), "results": None}
+    assert (type(cause), cause.args) == (type(copy.__cause__), copy.__cause__.args)
+
+
+@pytest.mark.parametrize(
+    ("cls", "base"),
+    [
+        (MissingInputError, "KeyError"),
+        (StageReturnTypeError, "TypeError"),
+        (TooLateError, "RuntimeError"),
+        (NotCopyableError, "TypeError"),
+        (SerializationError, "ValueError"),
+    ],
+)
+def test_an_error_is_also_what_python_would_raise(cls: type[StageflowError], base: str) -> None:
+    """Code that catches Python's own class catches ours."""
+    assert issubclass(cls, getattr(builtins, base))
+
+
+def test_a_hint_of_spaces_is_no_hint() -> None:
+    """No text ends in a stray space."""
+    error = StageflowError("It broke.", hint=" ")
+    assert ("It broke.", None) == (str(error), error.hint)
+
+
+# --- pickling ----------------------------------------------------------------------------------------------------
+
+
+class LockedError(Exception):
+    """Cannot be pickled."""
+
+    def __init__(self) -> None:
+        super().__init__("locked")
+        self.lock = threading.Lock()
+
+
+class ParticularError(Exception):
+    """Is pickled, but cannot be read back, as its constructor takes another number of arguments."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(f"{first}, {second}")
+
+
+@pytest.mark.parametrize(
+    "cause", [LockedError(), ParticularError("one", "two")], ids=lambda cause: type(cause).__name__
+)
+def test_a_cause_that_cannot_be_pickled_is_described(cause: Exception) -> None:
+    """The error still travels, and says what the cause was."""
+    error = StageflowError("It broke.")
+    error.__cause__ = cause
+    copy = pickle.loads(pickle.dumps(error))
+    assert UnpicklableCause is type(copy.__cause__)
+    assert f"{__name__}.{type(cause).__name__}: {cause}" == str(copy.__cause__)
+
+
+async def failing_locked(ctx: StageContext) -> None:
+    """Fail with what cannot be pickled."""
+    raise LockedError
+
+
+def test_an_error_of_a_run_survives_although_its_results_hold_the_unpicklable_cause() -> None:
+    """The results of the run keep the exception as well, and travel without it."""
+    with pytest.raises(StageExecutionError) as caught:
+        Pipeline("chat").with_stage("a", failing_locked).run_sync()
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert caught.value.results == copy.results
+    assert UnpicklableCause is type(copy.results["a"].error.exception)
+
+
+def test_an_error_without_a_cause_has_none_after_pickling() -> None:
+    """Nothing is made up."""
+    assert None is pickle.loads(pickle.dumps(StageflowError("It broke."))).__cause__
+
+
+def test_an_error_survives_although_its_results_cannot_be_pickled() -> None:
+    """Results that hold an instance of a local class are left out, and a note says so."""
+
+    @dataclass
+    class Local:
+        size: int
+
+    async def local(ctx: StageContext) -> Local:
+        return Local(1)
+
+    with pytest.raises(StageExecutionError) as caught:
+        Pipeline("chat").with_stage("l", local).with_stage("a", failing, dependencies="l").run_sync()
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert str(caught.value) == str(copy)
+    assert None is copy.results
+    assert ["Its results could not be pickled"] == [note.split(" (")[0] for note in copy.__notes__]
+    assert None is not caught.value.results
+
+
+def test_errors_that_are_each_others_fellows_survive_pickling() -> None:
+    """Two stages that fail in one turn of the loop know each other through `failures`."""
+    first, second = execution_error(), execution_error()
+    first.failures = (first, second)
+    copy = pickle.loads(pickle.dumps(first))
+    assert copy is copy.failures[0]
+    assert 2 == len(copy.failures)
+
+
+def test_a_single_failure_is_its_own_fellow() -> None:
+    """`failures` is never empty, so that a reader needs no second case."""
+    error = execution_error()
+    error.failures = (error,)
+    assert (error,) == error.failures
+
+
+def test_pickling_a_chain_of_errors_looks_at_each_once_or_twice() -> None:
+    """A chain as deep as runs may nest is not tried anew at every level, which would take 2**16 tries."""
+    looks = 0
+
+    class Counting(Exception):
+        def __reduce__(self) -> tuple[Any, ...]:
+            nonlocal looks
+            looks += 1
+            return ValueError, ("deep",)
+
+    chain: BaseException = Counting()
+    for _ in range(16):
+        error = StageflowError("It broke.")
+        error.__cause__, chain = chain, error
+    pickle.dumps(chain)
+    assert 2 == looks
+
+
+def test_pickling_results_within_results_is_quadratic_at_most() -> None:
+    """Each level is tried once by each level above it, and not twice as often, which would take 2**16 tries."""
+    looks = 0
+
+    class Counting:
+        def __reduce__(self) -> tuple[Any, ...]:
+            nonlocal looks
+            looks += 1
+            return str, ("results",)
+
+    inner: StageflowError | None = None
+    for _ in range(16):
+        error = StageflowError("It broke.")
+        error.results = (Counting(), inner)
+        inner = error
+    pickle.dumps(inner)
+    assert 16 * 17 // 2 + 16 == looks
+
+
+# --- validation errors -------------------------------------------------------------------------------------------
+
+
+def test_a_single_fault_is_its_own_list() -> None:
+    """`faults` can be walked without asking how many there are."""
+    fault = EmptyPipelineError(pipeline="chat")
+    assert (fault,) == fault.faults
+    assert fault is PipelineValidationError.of("chat", [fault])
+
+
+def test_several_faults_are_numbered_in_one_message() -> None:
+    """The error lists each fault on a line of its own, and keeps them as typed errors."""
+    faults = [SelfDependencyError("a", pipeline="chat"), InvalidStageNameError("1", pipeline="chat")]
+    error = PipelineValidationError.of("chat", faults)
+    assert tuple(faults) == error.faults
+    assert ["Pipeline 'chat' has 2 faults:", f"  1. {faults[0]}", f"  2. {faults[1]}"] == str(error).splitlines()
+
+
+# --- the words of messages ---------------------------------------------------------------------------------------
+
+
+def test_an_absent_dependency_is_told_from_a_missing_key() -> None:
+    """An optional dependency that did not end OK is named with what it ended as."""
+    error = MissingInputError("b", "a", None, found=(), absent="SKIP")
+    assert (
+        "Stage 'b' requires a value from 'a', which ended SKIP. An optional dependency may be absent: "
+        "ask inputs.has_output first, or use get_from with a default." == str(error)
+    )
+
+
+def test_attempts_are_told_if_there_were_several() -> None:
+    """One attempt goes without saying."""
+    error = StageExecutionError("a", "no", pipeline="p", attempts=3, stage_code=None, results=run_results())
+    assert "Stage 'a' of pipeline 'p' failed after 3 attempts: no" == str(error)
+
+
+def test_a_run_cancelled_from_outside_says_so() -> None:
+    """No stage is blamed for what the owner of the run did."""
+    error = PipelineCancelled(pipeline="chat", stage=None, reason="bye", results=run_results())
+    assert "Pipeline 'chat' was cancelled from outside: bye" == str(error)
+
+
+@pytest.mark.parametrize(
+    ("origin", "why", "expected"),
+    [
+        ("b", None, "Stage 'b' has no value: it ended FAIL."),
+        (None, "boom", "Stage 'b' has no value: it ended FAIL: boom."),
+        ("a", None, "Stage 'b' has no value: it ended FAIL (it began with 'a')."),
+    ],
+)
+def test_an_origin_is_told_if_it_is_another_stage(origin: str | None, why: str | None, expected: str) -> None:
+    """A stage that is its own origin is not named twice."""
+    error = StageOutcomeError("b", status="FAIL", why=why, origin=origin)
+    assert expected == error.message
+
+
+def test_the_nearest_name_is_a_question() -> None:
+    """A near name is offered, a far one is not."""
+    assert ("Did you mean 'profile'? ", "") == (nearest("profle", ["memory", "profile"]), nearest("x", ["memory"]))
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"), [((), "none"), (("a", "b"), "a, b"), (("a", "b", "c", "d"), "a, b, c and 1 more")]
+)
+def test_long_lists_are_cut(names: tuple[str, ...], expected: str) -> None:
+    """A message stays readable however many stages there are."""
+    assert expected == listed(names, most=3)
+
+
+def test_an_undeclared_read_of_a_stage_without_dependencies_holds_the_whole_line() -> None:
+    """The line can be pasted as it is."""
+    error = UndeclaredDependencyError("b", "a", declared=())
+    assert 'To declare it, add to the stage: dependencies=("a",)' == error.hint
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(1, "an int"), ("", "a str"), (threading.Lock(), "a _thread.lock"), (StageOutput.ok(), None)],
+)
+def test_types_are_named_as_a_person_would(value: object, expected: str | None) -> None:
+    """Python's own types go without their module, others with it."""
+    assert (expected or "a stageflow.core.output.StageOutput") == with_article(type_name(value))

@@ -1,0 +1,187 @@
+"""What the type checker knows of pipelines: checked by `make check`, never run.
+
+A line that must be an error is marked with the rule that finds it; a mark that finds nothing is an error itself.
+"""
+
+# pyright: strict, reportUnnecessaryTypeIgnoreComment=error
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, assert_type
+
+from stageflow import (
+    ContextSnapshot,
+    Conversation,
+    EventSink,
+    From,
+    LoggingEventSink,
+    NoOpEventSink,
+    Pipeline,
+    PipelineContext,
+    PipelineResults,
+    PipelineRun,
+    Stage,
+    StageContext,
+    StageGraph,
+    StageKind,
+    StageOutput,
+    StageSpec,
+    set_event_sink,
+    stage,
+)
+
+
+@dataclass(frozen=True)
+class Profile:
+    name: str
+
+
+class Runner:
+    name: str = "runner"
+    kind: StageKind = StageKind.WORK
+
+    async def execute(self, ctx: StageContext) -> Profile:
+        return Profile(ctx.stage_name)
+
+
+class Sync:
+    name: str = "sync"
+    kind: StageKind = StageKind.WORK
+
+    def execute(self, ctx: StageContext) -> Profile:
+        return Profile(ctx.stage_name)
+
+
+# --- a stage is typed by what its function returns ---------------------------------------------------------------
+
+
+@stage
+async def profile(ctx: StageContext) -> Profile:
+    return Profile("Ada")
+
+
+@stage(kind=StageKind.ENRICH, dependencies=[profile, "memory"], optional="other")
+async def reply(ctx: StageContext, profile: Profile, memory: Mapping[str, Any] | None = None) -> str:
+    return f"{profile.name} {memory}"
+
+
+@stage
+async def guarded(profile: Annotated[Profile, From("profile")]) -> StageOutput[Profile]:
+    return StageOutput.ok(profile, version="2")
+
+
+@stage(name="guarded-too")
+async def guarded_too(profile: Profile) -> StageOutput[Profile]:
+    return StageOutput.ok(profile)
+
+
+@stage
+async def counted() -> dict[str, int]:
+    return {"n": 1}
+
+
+by_name = stage("by-name", Runner, StageKind.WORK, dependencies=(profile,))
+by_keyword = stage("by-keyword", Runner(), kind=StageKind.WORK)
+
+assert_type(profile, StageSpec[Profile])
+assert_type(profile.named("x"), StageSpec[Profile])
+assert_type(reply, StageSpec[str])
+assert_type(guarded, StageSpec[Profile])
+assert_type(guarded_too, StageSpec[Profile])
+assert_type(by_name, StageSpec[Any])
+assert_type(by_keyword, StageSpec[Any])
+
+runner: Stage = Runner()
+no_runner: Stage = Sync()  # pyright: ignore[reportAssignmentType]
+
+
+def not_async(ctx: StageContext) -> Profile:
+    return Profile("Ada")
+
+
+stage(not_async)  # pyright: ignore[reportCallIssue, reportArgumentType]
+stage(kind="work")  # pyright: ignore[reportArgumentType]
+stage(dependecies="a")  # pyright: ignore[reportCallIssue]
+stage("x")  # pyright: ignore[reportCallIssue, reportArgumentType]
+From(5)  # pyright: ignore[reportArgumentType]
+
+
+# --- pipelines ---------------------------------------------------------------------------------------------------
+
+chat = Pipeline("chat", [profile, reply], cancel_grace=1)
+assert_type(chat, Pipeline)
+assert_type(chat.with_stage("x", Runner, StageKind.WORK, dependencies="a", optional=(profile, "b")), Pipeline)
+assert_type(chat.compose(Pipeline.from_stages(profile, by_name)), Pipeline)
+assert_type(chat.build(), StageGraph)
+
+chat.with_stage("x", Runner, "work")  # pyright: ignore[reportArgumentType]
+chat.with_stage("x", Runner, dependencies=5)  # pyright: ignore[reportArgumentType]
+chat.with_stage("x", Runner, retry=5)  # pyright: ignore[reportCallIssue]
+Pipeline("p", [not_async])  # pyright: ignore[reportArgumentType]
+Pipeline([profile])  # pyright: ignore[reportArgumentType]
+profile.name = "x"  # pyright: ignore[reportAttributeAccessIssue]
+
+
+# --- runs --------------------------------------------------------------------------------------------------------
+
+
+async def run(sink: EventSink) -> None:
+    results = await chat.run(input_text="hi", conversation=Conversation(), event_sink=sink, ports=object())
+    assert_type(results, PipelineResults)
+    assert_type(await chat.build().run(ContextSnapshot(), ports=5), PipelineResults)
+    assert_type(await chat.run(PipelineContext(event_sink=NoOpEventSink())), PipelineResults)
+    started = chat.start(input={"any": "thing"})
+    assert_type(started, PipelineRun)
+    assert_type(await started, PipelineResults)
+
+    await chat.run(inputtext="hi")  # pyright: ignore[reportCallIssue]
+    await chat.run(input_text=5)  # pyright: ignore[reportArgumentType]
+    await chat.run("hi")  # pyright: ignore[reportArgumentType]
+    await chat.run(conversation=["hi"])  # pyright: ignore[reportArgumentType]
+    await chat.build().run(event_sink=print)  # pyright: ignore[reportArgumentType]
+    chat.start(metadata=5)  # pyright: ignore[reportArgumentType]
+    chat.run_sync(run_id="r")  # pyright: ignore[reportArgumentType]
+    set_event_sink(LoggingEventSink())
+    set_event_sink(print)  # pyright: ignore[reportArgumentType]
+
+
+# --- results -----------------------------------------------------------------------------------------------------
+
+
+def read(results: PipelineResults) -> None:
+    assert_type(results.value(profile), Profile)
+    assert_type(results.value(reply), str)
+    assert_type(results.value(guarded), Profile)
+    assert_type(results.value(counted), dict[str, int])
+    assert_type(results.value("profile"), Any)
+    assert_type(results[profile], StageOutput[Profile])
+    assert_type(results[profile].value, Profile)
+    assert_type(results["profile"], StageOutput[Any])
+    assert_type(results.data(profile), Mapping[str, Any])
+    _ = results.value(profile).nam  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
+    results.value(5)  # pyright: ignore[reportCallIssue, reportArgumentType]
+    results.data("profile")["a"] = 1  # pyright: ignore[reportIndexIssue]
+
+
+# --- inside a stage ----------------------------------------------------------------------------------------------
+
+
+async def inside(ctx: StageContext) -> None:
+    assert_type(ctx.inputs.value("profile", Profile), Profile)
+    assert_type(ctx.inputs.value(profile, Profile), Profile)
+    assert_type(ctx.inputs.get_output(profile), StageOutput[Any] | None)
+    assert_type(ctx.inputs.has_output("profile"), bool)
+    assert_type(ctx.snapshot.input_text, str | None)
+    ctx.inputs.get_from(Profile, "name")  # pyright: ignore[reportArgumentType]
+    ctx.stage = "x"  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def outputs() -> None:
+    assert_type(StageOutput.ok(Profile("Ada")), StageOutput[Profile])
+    assert_type(StageOutput.ok(Profile("Ada"), version="2").value, Profile)
+    assert_type(StageOutput.ok(), StageOutput[Mapping[str, Any]])
+    assert_type(StageOutput.ok({"a": 1}), StageOutput[Mapping[str, Any]])
+    assert_type(StageOutput.ok(a=1, b=2), StageOutput[Mapping[str, Any]])
+    StageOutput.skip()  # pyright: ignore[reportCallIssue]
+    StageOutput.skip(ValueError())  # pyright: ignore[reportArgumentType]
+    StageOutput.fail(ValueError)  # pyright: ignore[reportArgumentType]
