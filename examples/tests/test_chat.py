@@ -29,7 +29,7 @@ from stageflow_mocks import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND = (sys.executable, "-X", "dev", "-m", "examples.chat")
+COMMAND = (sys.executable, "-W", "error", "-m", "examples.chat")
 STAGES = ["input_guard", "memory", "profile", "reply", "output_guard", "remember"]
 
 
