@@ -57,7 +57,7 @@ class Talk:
 
 
 def _environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    ours = ("GROQ_", "NO_COLOR", "COLUMNS", "TERM", "PYTHON", "LC_", "LANG", "http_", "https_", "HTTP_", "HTTPS_")
+    ours = ("GROQ_", "NO_COLOR", "COLUMNS", "TERM", "PYTHONIO", "LC_", "LANG", "http_", "https_", "HTTP_", "HTTPS_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return {**kept, "LANG": "C.UTF-8", "TERM": "xterm", **(extra or {})}
 
@@ -288,9 +288,10 @@ async def test_memory_that_breaks_on_the_way(server: GroqServer, tmp_path: Path)
     assert process.stdin is not None
     assert process.stdout is not None
     await process.stdout.readuntil(b"Leave with")
-    sqlite3.connect(path).executescript(
-        "DROP TABLE turns; CREATE VIEW turns AS SELECT 1 AS session_id, 2 AS id, 'user' AS role, 'x' AS content"
-    ).close()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            "DROP TABLE turns; CREATE VIEW turns AS SELECT 1 AS session_id, 2 AS id, 'user' AS role, 'x' AS content"
+        )
     out, err = await process.communicate(b"hello\n")
     talk = Talk(process.returncode, out.decode(), err.decode())
     assert talk.answers == ["Hello! What shall we talk about?"]

@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from stageflow_mocks.simulation import OutsideWorldError, StalledError, VirtualClockLoop, run
+from stageflow_mocks.simulation import OutsideWorldError, StalledError, VirtualClockLoop, run, simulated
 
 
 def test_a_day_passes_at_once():
@@ -170,3 +170,11 @@ def test_it_is_an_event_loop_to_be_used_by_hand():
         assert loop.time() == 2.0
     finally:
         loop.close()
+
+
+@simulated
+async def test_an_async_test_can_be_simulated(tmp_path):
+    """A decorated test takes fixtures as ever, and has a virtual clock."""
+    assert tmp_path.name
+    await asyncio.sleep(3600)
+    assert asyncio.get_running_loop().time() == 3600

@@ -219,8 +219,8 @@ async def test_cancelled_write_is_whole(path: Path) -> None:
     [
         lambda path: path.mkdir(),
         lambda path: path.write_bytes(b"this is not a database, it is a letter" * 100),
-        lambda path: sqlite3.connect(path).executescript("PRAGMA user_version = 99").close(),
-        lambda path: sqlite3.connect(path).executescript("CREATE TABLE turns (x)").close(),
+        lambda path: _run_script(path, "PRAGMA user_version = 99"),
+        lambda path: _run_script(path, "CREATE TABLE turns (x)"),
     ],
     ids=["directory", "not a database", "newer", "another program's"],
 )
@@ -232,6 +232,11 @@ async def test_file_that_cannot_be_opened(path: Path, make: Any) -> None:
         await SqliteMemory(path).__aenter__()
     assert caught.value.location == str(path)
     assert _content(path) == before
+
+
+def _run_script(path: Path, script: str) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript(script)
 
 
 def _content(path: Path) -> bytes | None:

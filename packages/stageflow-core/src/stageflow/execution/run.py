@@ -77,7 +77,8 @@ class Run:
     def request_cancel(self, reason: str) -> None:
         """End the run in good order; PipelineCancelled will give this reason."""
         if not self.begun:
-            self._cancel_requested = reason
+            if self._cancel_requested is None:
+                self._cancel_requested = reason
         elif not self.state.closed:  # else it has its results, and only tells its sink
             self.state.stop(reason)
 

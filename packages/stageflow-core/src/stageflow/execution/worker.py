@@ -130,7 +130,7 @@ async def _run_stages(run: RunState, task: asyncio.Task[None]) -> None:  # noqa:
                 ended[index] = clock()
                 run.settle(index, run.raised(error))
                 raise
-            except BaseException as error:
+            except BaseException as error:  # whatever a stage raises is the outcome of that stage
                 if isinstance(error, GeneratorExit) and asyncio.current_task(run.loop) is not task:
                     raise  # not the stage's own: the event loop was closed under the run
                 result = run.raised(error)
@@ -168,7 +168,7 @@ async def _run_stages(run: RunState, task: asyncio.Task[None]) -> None:  # noqa:
             for successor in node.successors:
                 left = waiting[successor] - 1
                 waiting[successor] = left
-                if not left and outputs[successor] is None:
+                if not left:
                     if index < 0:
                         index = successor
                     else:

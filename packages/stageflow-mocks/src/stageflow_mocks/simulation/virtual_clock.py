@@ -12,9 +12,11 @@ ever: here it raises StalledError, and a deadlock becomes a failed test.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, NoReturn, TypeVar
+import functools
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -122,3 +124,13 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """
     with asyncio.Runner(loop_factory=VirtualClockLoop) as runner:
         return runner.run(coroutine)
+
+
+def simulated(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    """Make an async test one that runs in simulated time; see `run`."""
+
+    @functools.wraps(function)
+    def in_simulated_time(*args: P.args, **kwargs: P.kwargs) -> T:
+        return run(function(*args, **kwargs))
+
+    return in_simulated_time
