@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import time
 import uuid
 from typing import Any
@@ -24,6 +26,14 @@ def test_an_id_starts_with_the_time_in_milliseconds() -> None:
     before = time.time_ns() // 1_000_000
     stamp = uuid.UUID(uuid7()).int >> 80
     assert before <= stamp <= time.time_ns() // 1_000_000
+
+
+def test_the_other_74_bits_are_random() -> None:
+    """Over many ids, each of them is set in some and not in others."""
+    ids = [uuid.UUID(uuid7()).int for _ in range(300)]
+    random_bits = (0xFFF << 64) | ((1 << 62) - 1)
+    ever, always = functools.reduce(operator.or_, ids), functools.reduce(operator.and_, ids)
+    assert (random_bits, 0) == (ever & random_bits, always & random_bits)
 
 
 def test_ids_sort_by_the_time_they_were_made(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -304,7 +304,7 @@ def test_outputs_are_equal_only_to_themselves() -> None:
     """Each of the examples differs from each other one, and from what is no output."""
     for index, output in enumerate(OUTPUTS):
         assert [index] == [other for other, candidate in enumerate(OUTPUTS) if output == candidate]
-        assert output != {}
+        assert False is (output == {})
 
 
 def test_how_an_output_was_built_does_not_matter() -> None:

@@ -116,7 +116,10 @@ def test_a_spec_is_hashable_whatever_its_runner() -> None:
             lambda: stage("x", answer, dependencies=None),
             ("The dependencies of stage 'x' are names or handles of stages, not None."),
         ),
-        (lambda: stage("x", answer, optional=5), "The optional of stage 'x' are names or handles of stages, not 5."),
+        (
+            lambda: stage("x", answer, optional=5),
+            "The optional dependencies of stage 'x' are names or handles of stages, not 5.",
+        ),
         (
             lambda: stage("x", answer, dependencies=["a", 5]),
             ("The dependencies of stage 'x' are names or handles of stages, not 5."),
@@ -415,6 +418,16 @@ class Inner:
 def test_every_runner_that_can_be_made_and_awaited_is_a_stage(runner: Any) -> None:
     """Classes with defaults, dataclasses, static methods."""
     assert {"answer": 42} == Pipeline().with_stage("x", runner).run_sync().data("x")
+
+
+def test_a_runner_is_not_shown_unless_it_is_refused() -> None:
+    """Its repr may be long, or raise."""
+
+    class Unshown(Runner):
+        def __repr__(self) -> str:
+            raise ZeroDivisionError
+
+    assert "x" == stage("x", Unshown()).name
 
 
 def test_a_class_that_does_not_tell_its_parameters_is_taken() -> None:

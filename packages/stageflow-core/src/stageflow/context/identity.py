@@ -34,10 +34,12 @@ class RunIdentity:
     interaction_id: str | None = None
 
     def __post_init__(self) -> None:
-        for name in self.__slots__:
+        if not isinstance(self.pipeline_run_id, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"pipeline_run_id of a RunIdentity is a string, not {self.pipeline_run_id!r}.")
+        for name in _CALLERS_IDS:
             value = getattr(self, name)
-            if value.__class__ is not str and not isinstance(value, str) and (value is not None or name == _OWN_ID):
+            if value is not None and not isinstance(value, str):
                 raise TypeError(f"{name} of a RunIdentity is a string, not {value!r}.")
 
 
-_OWN_ID = "pipeline_run_id"
+_CALLERS_IDS = ("request_id", "session_id", "user_id", "org_id", "interaction_id")

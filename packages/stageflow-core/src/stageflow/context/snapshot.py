@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from stageflow.context.conversation import Conversation, Message
 from stageflow.context.identity import RunIdentity
 from stageflow.errors import SerializationError, type_name, with_article
-from stageflow.frozen import EMPTY, for_reader, freeze
+from stageflow.frozen import EMPTY, for_reader, freeze, freeze_mapping
 from stageflow.serialization import (
     as_object,
     check_json,
@@ -94,20 +94,16 @@ class ContextSnapshot:
     ) -> None:
         put = object.__setattr__
         put(self, "run_id", RunIdentity() if run_id is None else _of("run_id", run_id, RunIdentity))
-        put(self, "input_text", None if input_text is None else _of("input_text", input_text, str))
+        put(self, "input_text", input_text if input_text is None else _of("input_text", input_text, str))
         put(self, "_input", freeze(input, "input"))
         put(self, "input_audio_duration_ms", _duration(input_audio_duration_ms))
-        put(self, "topology", None if topology is None else _of("topology", topology, str))
-        put(self, "execution_mode", None if execution_mode is None else _of("execution_mode", execution_mode, str))
-        put(self, "transport", None if transport is None else _of("transport", transport, str))
-        put(
-            self,
-            "conversation",
-            _NO_CONVERSATION if conversation is None else _of("conversation", conversation, Conversation),
-        )
-        put(self, "_enrichments", freeze(_of("enrichments", enrichments, Mapping), "enrichments"))
-        put(self, "_extensions", freeze(_of("extensions", extensions, Mapping), "extensions"))
-        put(self, "_metadata", freeze(_of("metadata", metadata, Mapping), "metadata"))
+        for name, text in (("topology", topology), ("execution_mode", execution_mode), ("transport", transport)):
+            put(self, name, text if text is None else _of(name, text, str))
+        talk = _NO_CONVERSATION if conversation is None else _of("conversation", conversation, Conversation)
+        put(self, "conversation", talk)
+        put(self, "_enrichments", enrichments if enrichments is EMPTY else _frozen("enrichments", enrichments))
+        put(self, "_extensions", extensions if extensions is EMPTY else _frozen("extensions", extensions))
+        put(self, "_metadata", metadata if metadata is EMPTY else _frozen("metadata", metadata))
         put(self, "created_at", datetime.now(UTC) if created_at is None else _in_utc(created_at))
 
     @property
@@ -195,6 +191,10 @@ def _of(name: str, value: Any, kind: type[Any]) -> Any:
     if not isinstance(value, kind):
         raise TypeError(f"{name} of a snapshot is a {kind.__name__}, not {with_article(type_name(value))}.")
     return value
+
+
+def _frozen(name: str, value: Any) -> Mapping[str, Any]:
+    return freeze_mapping(_of(name, value, Mapping), name)
 
 
 def _duration(value: float | None) -> float | None:

@@ -59,8 +59,10 @@ class StageSpec(StageHandle[T]):
         if not isinstance(self.kind, StageKind):  # pyright: ignore[reportUnnecessaryIsInstance]
             kinds = ", ".join(kind.name for kind in StageKind)
             raise TypeError(f"The kind of stage '{self.name}' is a StageKind ({kinds}), not {self.kind!r}.")
-        for field in ("dependencies", "optional"):
-            object.__setattr__(self, field, _names(getattr(self, field), f"{field} of stage '{self.name}'"))
+        for field, called in (("dependencies", "dependencies"), ("optional", "optional dependencies")):
+            given = getattr(self, field)
+            if given != ():
+                object.__setattr__(self, field, _names(given, f"{called} of stage '{self.name}'"))
 
     def __hash__(self) -> int:
         return hash(self.name)  # runners need not be hashable
@@ -101,47 +103,45 @@ def _check_runner(name: str, runner: Runner) -> None:
             stage=name,
             hint=f"Give it to Pipeline(..., [stage]) or from_stages(stage.named('{name}')).",
         )
-    if inspect.isroutine(runner):
-        what, called = f"the function {getattr(runner, '__qualname__', repr(runner))}, which", runner
-        form = "async def"
-    else:
-        what, called = f"{runner!r}, whose `execute`", getattr(runner, "execute", None)
-        form = "async def execute(self, ctx)"
-        if not callable(called):
-            raise InvalidStageError(
-                f"Stage '{name}' is {runner!r}, which has no `execute`.",
-                stage=name,
-                hint="A stage is an object or a class with `async def execute(self, ctx)`, or an async function.",
-            )
+    is_function = inspect.isroutine(runner)
+    called = runner if is_function else getattr(runner, "execute", None)
+    if not callable(called):
+        raise InvalidStageError(
+            f"Stage '{name}' is {runner!r}, which has no `execute`.",
+            stage=name,
+            hint="A stage is an object or a class with `async def execute(self, ctx)`, or an async function.",
+        )
+    if isinstance(runner, type):
         _check_class(name, runner)
-    if not inspect.isroutine(called):
-        return
     inner = inspect.unwrap(called)
+    if inspect.iscoroutinefunction(inner) or not inspect.isroutine(called):
+        return
+    if is_function:
+        what, form = f"the function {getattr(runner, '__qualname__', repr(runner))}, which", "async def"
+    else:
+        what, form = f"{runner!r}, whose `execute`", "async def execute(self, ctx)"
     if inspect.isasyncgenfunction(inner):
         raise InvalidStageError(
             f"Stage '{name}' is {what} is an async generator.",
             stage=name,
             hint="A stage returns one result: collect what it yields, and return that.",
         )
-    if not inspect.iscoroutinefunction(inner):
-        raise InvalidStageError(
-            f"Stage '{name}' is {what} is not async.",
-            stage=name,
-            hint=f"Write `{form}`; call what blocks with `await asyncio.to_thread(...)`.",
-        )
+    raise InvalidStageError(
+        f"Stage '{name}' is {what} is not async.",
+        stage=name,
+        hint=f"Write `{form}`; call what blocks with `await asyncio.to_thread(...)`.",
+    )
 
 
-def _check_class(name: str, runner: Any) -> None:
+def _check_class(name: str, runner: type[Any]) -> None:
     """Check that a runner that is a class can be made without arguments, as each run does."""
-    if not isinstance(runner, type):
-        return
     if inspect.isabstract(runner):
         raise InvalidStageError(
             f"Stage '{name}' is the class {runner.__qualname__}, which is abstract.",
             stage=name,
-            hint=f"Give a subclass that defines {', '.join(sorted(cast('Any', runner).__abstractmethods__))}.",
+            hint=f"Give a subclass that defines {', '.join(sorted(runner.__abstractmethods__))}.",
         )
-    if cast("Any", runner).__init__ is object.__init__ and runner.__new__ is object.__new__:
+    if runner.__init__ is object.__init__ and runner.__new__ is object.__new__:
         return
     try:
         inspect.signature(runner).bind()
