@@ -31,7 +31,6 @@ from stageflow.frozen import (
     FrozenList,
     GuardedDict,
     GuardedList,
-    contract_fields,
     for_reader,
     freeze,
     freeze_mapping,
@@ -548,41 +547,3 @@ def test_a_type_of_the_same_name_is_not_mistaken_for_one_that_is_shared() -> Non
     """A class of the user's named like one of Python's is judged by what it is."""
     impostor = type("Decimal", (), {"__module__": "money"})()
     assert not is_shareable(impostor)
-
-
-# --- contract values ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (Mutable([1]), {"items": [1]}),
-        (Frozen(Mutable()), {"value": Mutable()}),
-        (WithClassVar(), {"size": 1}),
-        (Model(items=[1]), {"items": [1]}),
-        (OpenModel(size=2, colour="red"), {"size": 2, "colour": "red"}),
-        (FrozenModel(value=1), {"value": 1}),
-        (Struct([1]), {"items": [1]}),
-        (HalfFrozen(1), {"value": 1}),
-    ],
-    ids=lambda value: type(value).__name__,
-)
-def test_a_contract_value_has_its_fields(value: Any, expected: dict[str, Any]) -> None:
-    """The fields are listed by name, one level deep, without what belongs to the class."""
-    assert expected == contract_fields(value)
-
-
-@pytest.mark.parametrize("value", [1, "a", [], {}, None, Mutable, Model, Struct, object(), Point(1, 2)], ids=repr)
-def test_other_values_are_no_contract(value: Any) -> None:
-    """A plain value, and the class of a contract itself, have no fields."""
-    assert None is contract_fields(value)
-
-
-def test_a_field_that_was_never_set_is_left_out() -> None:
-    """A dataclass may have a field without a value."""
-
-    @dataclass
-    class Lazy:
-        size: int = field(init=False)
-
-    assert {} == contract_fields(Lazy())

@@ -14,10 +14,10 @@ from __future__ import annotations
 import copy
 import enum
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields as dataclass_fields
 from types import BuiltinFunctionType, FunctionType, NoneType
 from typing import Any, NoReturn, TypeVar, cast
 
+from stageflow.contracts import contract_fields, contract_of
 from stageflow.errors import NotCopyableError
 
 K = TypeVar("K")
@@ -121,60 +121,21 @@ _SHAREABLE_NAMES = frozenset(
 )
 
 
-def contract_fields(value: object) -> Mapping[str, Any] | None:
-    """Return the shallow field mapping of a dataclass, pydantic or msgspec value, or None if it is none of these.
-
-    The latter two are known by their shape alone (`model_fields` with `model_validate`, `__struct_fields__`): core
-    imports neither.
-    """
-    kind = cast("Any", type(value))
-    if isinstance(value, type):
-        return None
-    names: Iterable[str] | None = getattr(kind, "__struct_fields__", None)
-    if hasattr(kind, "__dataclass_fields__"):
-        names = [field.name for field in dataclass_fields(cast("Any", value))]
-    elif names is None and hasattr(kind, "model_validate"):
-        names = getattr(kind, "model_fields", None)
-    if names is None:
-        return None
-    fields = {name: getattr(value, name) for name in names if hasattr(value, name)}
-    extra: Mapping[str, Any] | None = getattr(value, "model_extra", None)
-    return {**fields, **extra} if extra else fields
-
-
-def _is_frozen_contract(kind: Any) -> bool:
-    # A class that only inherits from a frozen dataclass takes new attributes, so it must be one itself.
-    own: Mapping[str, Any] = kind.__dict__
-    parameters = own.get("__dataclass_params__") or getattr(kind, "__struct_config__", None)
-    if parameters is not None:
-        return bool(parameters.frozen)
-    config = getattr(kind, "model_config", None)
-    return isinstance(config, Mapping) and bool(cast("Mapping[str, Any]", config).get("frozen"))
-
-
 def is_shareable(value: object) -> bool:
     """Return whether the value cannot be changed by whoever reads it, all the way down."""
     kind = type(value)
     if kind in SHAREABLE_TYPES:
         return True
+    contract = contract_of(kind)
+    if contract is not None:
+        return contract.frozen and all(map(is_shareable, contract.contents(value)))
     if isinstance(value, tuple):
         # One with a __dict__, as a subclass without __slots__ has, takes attributes.
         items = cast("tuple[object, ...]", value)
         return not hasattr(items, "__dict__") and all(map(is_shareable, items))
     if kind is frozenset:
         return all(map(is_shareable, cast("frozenset[object]", value)))
-    if isinstance(value, (enum.Enum, type)) or f"{kind.__module__}.{kind.__qualname__}" in _SHAREABLE_NAMES:
-        return True
-    if _is_frozen_contract(kind):
-        fields = contract_fields(value)
-        return fields is not None and all(map(is_shareable, (*fields.values(), *_attributes(value))))
-    return False
-
-
-def _attributes(value: object) -> Iterable[object]:
-    """Return what a contract value holds beside its fields: cached properties, pydantic's private attributes."""
-    private: Mapping[str, Any] | None = getattr(value, "__pydantic_private__", None)
-    return (*getattr(value, "__dict__", {}).values(), *(private or {}).values())
+    return isinstance(value, (enum.Enum, type)) or f"{kind.__module__}.{kind.__qualname__}" in _SHAREABLE_NAMES
 
 
 def freeze(value: Any, name: str = "value") -> Any:

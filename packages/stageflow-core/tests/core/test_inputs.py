@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from stageflow import AmbiguousInputError, StageContext, StageInputs, StageOutput, UndeclaredDependencyError, stage
 from stageflow.core.inputs import Stored
-from stageflow.core.output import returned
+from stageflow.core.returning import returned
 from stageflow.errors import MissingInputError, StageReturnTypeError
 
 

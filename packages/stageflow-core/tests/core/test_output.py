@@ -1,9 +1,8 @@
-"""What a stage returns: how it is built, compared, and brought through JSON."""
+"""What a stage returns: how it is built, compared and read."""
 
 from __future__ import annotations
 
 import copy
-import json
 import pickle
 import threading
 from collections import OrderedDict
@@ -14,11 +13,9 @@ from typing import Any, TypedDict
 import msgspec
 import pydantic
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from stageflow import StageArtifact, StageEvent, StageOutput, StageStatus
-from stageflow.core.output import ErrorInfo, reader_view, returned
-from stageflow.errors import NotCopyableError, SerializationError, StageReturnTypeError, UnpicklableCause
+from stageflow.core.output import ErrorInfo, reader_view
+from stageflow.errors import NotCopyableError, SerializationError, UnpicklableCause
 from stageflow.frozen import FrozenDict
 
 
@@ -348,74 +345,6 @@ def test_a_failure_pickles_whatever_its_exception_holds() -> None:
     assert UnpicklableCause is type(back.error.exception)
 
 
-# --- what a stage returned ---------------------------------------------------------------------------------------
-
-
-def test_none_is_ok_without_data() -> None:
-    """A stage that says nothing did what it is for."""
-    assert {} == returned("s", None)
-
-
-@pytest.mark.parametrize("result", [{"a": [1]}, MappingProxyType({"a": [1]}), OrderedDict(a=[1]), Typed(name="a")])
-def test_a_mapping_is_stored_frozen(result: Any) -> None:
-    """The data alone, as nothing else is to be said."""
-    stored = returned("s", result)
-    assert dict(result) == stored
-    assert FrozenDict is type(stored)
-
-
-def test_a_mapping_with_a_mutable_object_is_stored_as_an_output() -> None:
-    """So that it is seen to need a copy for each reader."""
-    stored = returned("s", {"p": Profile("a")})
-    assert StageOutput.ok({"p": Profile("a")}) == stored
-
-
-@by_type
-def test_a_contract_value_is_ok_with_that_value(value: Any) -> None:
-    """Returning it is the same as ok() of it."""
-    assert StageOutput.ok(value) == returned("s", value)
-
-
-@each
-def test_an_output_is_stored_as_what_it_says(output: StageOutput[Any]) -> None:
-    """A plain one is stored as its data."""
-    stored = returned("s", output)
-    assert output == (StageOutput.ok(stored) if isinstance(stored, FrozenDict) else stored)
-
-
-@pytest.mark.parametrize(
-    ("result", "text"),
-    [
-        (5, "Stage 's' returned an int, which is not a stage's result."),
-        ("a", "Stage 's' returned a str, which is not a stage's result."),
-        ([1], "Stage 's' returned a list, which is not a stage's result."),
-        ((1, 2), "Stage 's' returned a tuple, which is not a stage's result."),
-        (True, "Stage 's' returned a bool, which is not a stage's result."),
-        (Profile, "Stage 's' returned a type, which is not a stage's result."),
-        (StageStatus.OK, "Stage 's' returned a stageflow.core.kinds.StageStatus, which is not a stage's result."),
-        ((n for n in ()), "Stage 's' returned a generator, which is not a stage's result."),
-    ],
-)
-def test_anything_else_is_an_error(result: Any, text: str) -> None:
-    """It names the stage and the type, and says what to return."""
-    with pytest.raises(StageReturnTypeError) as caught:
-        returned("s", result)
-    assert (text, "s") == (caught.value.message, caught.value.stage)
-
-
-@pytest.mark.parametrize("result", [{"a": [threading.Lock()]}, Profile("a", [threading.Lock()])])
-def test_what_cannot_be_shared_is_an_error(result: Any) -> None:
-    """It leads to the culprit and says where live objects go."""
-    with pytest.raises(StageReturnTypeError) as caught:
-        returned("s", result)
-    path = "['a'][0]" if isinstance(result, dict) else ".tags[0]"
-    assert (
-        f"Stage 's' returned something that cannot be shared: its result{path} is a _thread.lock, which cannot be "
-        "copied. What stages share is frozen or copied for them; live objects (clients, locks, connections) belong "
-        "in ports." == str(caught.value)
-    )
-
-
 # --- one reader's view -------------------------------------------------------------------------------------------
 
 
@@ -441,131 +370,3 @@ def test_each_reader_gets_a_copy_of_what_can_be_changed(output: StageOutput[Any]
     assert output == view
     read(view).append("changed")
     assert [] == read(output) == read(reader_view(output))
-
-
-# --- JSON --------------------------------------------------------------------------------------------------------
-
-texts = st.text()
-scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
-json_values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(texts, inner), max_leaves=8)
-objects = st.dictionaries(texts, json_values, max_size=3)
-outcomes = (
-    objects.map(StageOutput.ok)
-    | st.builds(lambda data, version: StageOutput.ok(data, version=version), objects, texts)
-    | texts.map(StageOutput.skip)
-    | texts.map(StageOutput.cancel)
-    | st.builds(
-        lambda text, data, code: StageOutput.fail(text, data=data, code=code), texts, objects, st.none() | texts
-    )
-    | st.builds(lambda text: StageOutput.fail(ValueError(text)), texts)
-)
-outputs = st.builds(
-    lambda output, items: output.publishing(*items) if items else output,
-    outcomes,
-    st.lists(st.builds(StageArtifact, texts, objects) | st.builds(StageEvent, texts, objects), max_size=2),
-)
-
-
-@given(outputs)
-def test_json_gives_an_equal_output_back(output: StageOutput[Any]) -> None:
-    """Through json.dumps and json.loads, everything is exactly what it was."""
-    data = output.to_dict()
-    back = StageOutput.from_dict(json.loads(json.dumps(data)))
-    assert output == back
-    assert data == back.to_dict()
-
-
-@by_type
-def test_a_contract_value_comes_back_as_its_mapping(value: Any) -> None:
-    """JSON does not know the class."""
-    back = StageOutput.from_dict(StageOutput.ok(value, version="2").to_dict())
-    assert StageOutput.ok({"name": "Ada", "tags": ["a"]}, version="2") == back
-
-
-def test_contracts_inside_data_are_written_as_their_mappings() -> None:
-    """At any depth."""
-    data = StageOutput.ok(people=[{"one": Profile("Ada")}, Frozen("Bob")]).to_dict()["data"]
-    assert {"people": [{"one": {"name": "Ada", "tags": []}}, {"name": "Bob"}]} == data
-
-
-@pytest.mark.parametrize(
-    ("output", "path"),
-    [
-        (StageOutput.ok(a={"b": [(1,)]}), "$.data.a.b[0]"),
-        (StageOutput.ok(Frozen(b"a")), "$.data.name"),
-        (StageOutput.fail("a", data={"e": ValueError()}), "$.data.e"),
-    ],
-)
-def test_writing_names_the_path_of_what_is_not_json(output: StageOutput[Any], path: str) -> None:
-    """The error leads to it from the output."""
-    with pytest.raises(SerializationError) as caught:
-        output.to_dict()
-    assert path == caught.value.path
-
-
-def test_data_nested_too_deep_for_writing_is_refused() -> None:
-    """Where the stack is shorter than when the data was frozen, the error is still a typed one."""
-    output = StageOutput.ok(a=nested(150))
-
-    def deeper(levels: int) -> Any:
-        return deeper(levels - 1) if levels else output.to_dict()
-
-    with pytest.raises(SerializationError, match=r"\$\.data: is nested too deep\."):
-        deeper(levels_left() - 200)
-
-
-def nested(depth: int) -> list[Any]:
-    """Return lists in lists."""
-    value: list[Any] = []
-    for _ in range(depth):
-        value = [value]
-    return value
-
-
-def levels_left() -> int:
-    """Return how many calls deep one can still go."""
-    try:
-        return levels_left() + 1
-    except RecursionError:
-        return 1
-
-
-GOOD = StageOutput.fail("boom").publishing(StageArtifact("a"), StageEvent("e")).to_dict()
-
-
-@pytest.mark.parametrize(
-    ("change", "path", "text"),
-    [
-        ({"status": "done"}, "$.status", "'done' is not a status."),
-        ({"status": None}, "$.status", "expected str, found NoneType."),
-        ({"data": []}, "$.data", "expected an object, found list."),
-        ({"data": {"a": {1}}}, "$.data.a", "a set is not JSON."),
-        ({"artifacts": {}}, "$.artifacts", "expected list, found dict."),
-        ({"artifacts": [5]}, "$.artifacts[0]", "expected an object, found int."),
-        ({"artifacts": [{"type": 5, "payload": {}}]}, "$.artifacts[0].type", "expected str, found int."),
-        ({"artifacts": [{"type": "a"}]}, "$.artifacts[0].payload", "expected an object, found NoneType."),
-        ({"artifacts": [{"type": "a", "payload": {"x": b""}}]}, "$.artifacts[0].payload.x", "a bytes is not JSON."),
-        ({"events": [{"type": "a", "data": 5}]}, "$.events[0].data", "expected an object, found int."),
-        ({"error": "boom"}, "$.error", "expected an object, found str."),
-        ({"error": {}}, "$.error.message", "expected str, found NoneType."),
-        ({"error": {"message": "a", "type": 5}}, "$.error.type", "expected str, found int."),
-        ({"error": {"message": "a", "code": 5}}, "$.error.code", "expected str, found int."),
-        ({"reason": 5}, "$.reason", "expected str, found int."),
-        ({"version": 5}, "$.version", "expected str, found int."),
-        ({"extra": 5}, "$.extra", "is not a field that is known here."),
-    ],
-    ids=lambda value: value if isinstance(value, str) and value.startswith("$") else "",
-)
-def test_reading_names_the_path_of_what_is_malformed(change: dict[str, Any], path: str, text: str) -> None:
-    """Each field is checked, and the error leads to it."""
-    with pytest.raises(SerializationError) as caught:
-        StageOutput.from_dict({**GOOD, **change})
-    assert (path, text) == (caught.value.path, caught.value.problem)
-
-
-@pytest.mark.parametrize("name", GOOD)
-def test_a_missing_field_is_named(name: str) -> None:
-    """No default is made up when something is read."""
-    with pytest.raises(SerializationError) as caught:
-        StageOutput.from_dict({key: value for key, value in GOOD.items() if key != name})
-    assert (f"$.{name}", "is missing.") == (caught.value.path, caught.value.problem)

@@ -22,6 +22,7 @@ from stageflow import (
     StageStatus,
     stage,
 )
+from stageflow.core.output_json import output_to_dict
 from stageflow.errors import SchemaVersionError, SerializationError, StageOutcomeError
 from stageflow.execution.results import SCHEMA_VERSION, RunLog
 
@@ -328,7 +329,7 @@ def test_newer_results_are_refused() -> None:
         PipelineResults.from_dict({**completed().to_dict(), "schema_version": SCHEMA_VERSION + 1})
 
 
-OUTPUT = StageOutput.ok().to_dict()
+OUTPUT = output_to_dict(StageOutput.ok())
 RECORD = {"output": OUTPUT, "attempts": 1, "started_at": 1.0, "duration_ms": 2.0, "origin": None}
 GOOD = {
     "schema_version": SCHEMA_VERSION,

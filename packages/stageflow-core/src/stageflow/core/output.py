@@ -1,4 +1,4 @@
-"""What a stage returns, and how it becomes a `StageOutput`.
+"""What a stage returns when it says more than a mapping can.
 
 Most stages return a mapping that ends OK, so a `StageOutput` itself holds nothing but `data`: everything else is a
 class attribute with the value that it has then. The private subclass has the slots for the rest. (PERFORMANCE: an
@@ -11,11 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, NoReturn, TypeVar, cast, overload
 
+from stageflow.contracts import contract_fields
 from stageflow.core.kinds import StageStatus
 from stageflow.errors import (
-    NotCopyableError,
-    SerializationError,
-    StageReturnTypeError,
     picklable,
     type_name,
     with_article,
@@ -23,13 +21,12 @@ from stageflow.errors import (
 from stageflow.frozen import (
     EMPTY,
     FrozenDict,
-    contract_fields,
     for_reader,
     freeze,
     freeze_mapping,
     is_shareable,
 )
-from stageflow.serialization import as_object, check_json, expect, expect_fields, expect_list
+from stageflow.serialization import as_object, check_json
 
 T = TypeVar("T", covariant=True)
 V = TypeVar("V")
@@ -172,24 +169,24 @@ class StageOutput(Generic[T]):
         if data is None or isinstance(data, Mapping):
             given = cast("Mapping[str, Any] | None", data)
             frozen = freeze_mapping(_merged(given, fields) if given and fields else given or fields, "data")
-            return plain(frozen) if version is None else _make(data=frozen, version=version)
+            return plain(frozen) if version is None else make_output(data=frozen, version=version)
         if fields:
             raise TypeError(f"ok() takes a {type(data).__qualname__} or fields, not both: {', '.join(fields)}")
         if contract_fields(data) is None:
             raise TypeError(f"ok() takes a mapping or a contract value, not {_described(data)}; say ok(value=...).")
-        return _make(value=freeze(data, "data"), version=version)
+        return make_output(value=freeze(data, "data"), version=version)
 
     @staticmethod
     def skip(reason: str) -> StageOutput[Any]:
         """The stage has nothing to do; what requires it is skipped too, and the run goes on."""
         _expect_text("The reason for a skip", reason)
-        return _make(StageStatus.SKIP, reason=reason)
+        return make_output(StageStatus.SKIP, reason=reason)
 
     @staticmethod
     def cancel(reason: str) -> StageOutput[Any]:
         """The run should end here, in good order: it raises PipelineCancelled with this reason."""
         _expect_text("The reason for a cancel", reason)
-        return _make(StageStatus.CANCEL, reason=reason)
+        return make_output(StageStatus.CANCEL, reason=reason)
 
     @staticmethod
     def fail(
@@ -201,69 +198,16 @@ class StageOutput(Generic[T]):
         if code is not None:
             _expect_text("The code of a failure", code)
         frozen = EMPTY if data is None else freeze_mapping(_mapping("fail(data=...)", data), "data")
-        return _make(StageStatus.FAIL, data=frozen, error=ErrorInfo.of(error, code))
+        return make_output(StageStatus.FAIL, data=frozen, error=ErrorInfo.of(error, code))
 
     def publishing(self, *items: StageArtifact | StageEvent) -> StageOutput[T]:
         """Return this output with artifacts and events to publish when the stage ends."""
-        fields = _fields(self)
+        fields = output_fields(self)
         fields["artifacts"] += tuple(item for item in items if isinstance(item, StageArtifact))
         fields["events"] += tuple(item for item in items if isinstance(item, StageEvent))
         if len(fields["artifacts"]) + len(fields["events"]) != len(self.artifacts) + len(self.events) + len(items):
             raise TypeError("publishing() takes StageArtifact and StageEvent objects.")
-        return _make(**fields)
-
-    def to_dict(self, path: str = "$") -> dict[str, Any]:
-        """Return the output as JSON-ready data.
-
-        Raises:
-            SerializationError: Something in it is not JSON; `path` says what.
-        """
-        error = self.error
-        return {
-            "status": self.status.value,
-            "data": _to_json(self.data, f"{path}.data"),
-            "artifacts": [
-                {"type": item.type, "payload": check_json(item.payload, f"{path}.artifacts[{i}]")}
-                for i, item in enumerate(self.artifacts)
-            ],
-            "events": [
-                {"type": item.type, "data": check_json(item.data, f"{path}.events[{i}]")}
-                for i, item in enumerate(self.events)
-            ],
-            "error": {"message": error.message, "type": error.type, "code": error.code} if error else None,
-            "reason": self.reason,
-            "version": self.version,
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any], path: str = "$") -> StageOutput[Any]:
-        """Read what `to_dict` wrote. A contract value comes back as its mapping.
-
-        Raises:
-            SerializationError: It is malformed; `path` says where.
-        """
-        fields = as_object(data, path)
-        expect_fields(fields, _JSON_FIELDS, path)
-        text = expect(fields.get("status"), str, f"{path}.status")
-        try:
-            status = StageStatus(text)
-        except ValueError:
-            raise SerializationError(f"{path}.status", f"'{text}' is not a status.") from None
-        error = fields.get("error")
-        return _make(
-            status,
-            data=freeze_mapping(check_json(as_object(fields.get("data"), f"{path}.data"), f"{path}.data")),
-            artifacts=tuple(
-                StageArtifact(item["type"], item["payload"])
-                for item in _objects(fields, "artifacts", ("type", "payload"), path)
-            ),
-            events=tuple(
-                StageEvent(item["type"], item["data"]) for item in _objects(fields, "events", ("type", "data"), path)
-            ),
-            error=None if error is None else _error_info(error, f"{path}.error"),
-            reason=_text(fields, "reason", path),
-            version=_text(fields, "version", path),
-        )
+        return make_output(**fields)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"A StageOutput is frozen: '{name}' cannot be set.")
@@ -274,7 +218,7 @@ class StageOutput(Generic[T]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, StageOutput):
             return NotImplemented
-        return _fields(self) == _fields(cast("StageOutput[Any]", other))
+        return output_fields(self) == output_fields(cast("StageOutput[Any]", other))
 
     __hash__ = None  # pyright: ignore[reportAssignmentType]
 
@@ -283,7 +227,7 @@ class StageOutput(Generic[T]):
         return f"StageOutput.{self.status.value}({shown!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (_fields(self),)
+        return _restore, (output_fields(self),)
 
 
 class _FullOutput(StageOutput[Any]):
@@ -321,7 +265,7 @@ def plain(data: FrozenDict[str, Any]) -> StageOutput[Any]:
     return output
 
 
-def _make(
+def make_output(
     status: StageStatus = StageStatus.OK,
     *,
     data: FrozenDict[str, Any] | None = None,
@@ -331,13 +275,18 @@ def _make(
     error: ErrorInfo | None = None,
     reason: str | None = None,
     version: str | None = None,
+    shareable: bool | None = None,
 ) -> StageOutput[Any]:
+    """Return an output of these parts; its data and value must be frozen already.
+
+    `shareable` says whether every reader may have this very object, if that is known.
+    """
     output = _FullOutput.__new__(_FullOutput)
     put = object.__setattr__
     put(output, "status", status)
     put(output, "_data", EMPTY if data is None and value is None else data)
     put(output, "_value", value)
-    put(output, "_shareable", None)
+    put(output, "_shareable", shareable)
     put(output, "artifacts", artifacts)
     put(output, "events", events)
     put(output, "error", error)
@@ -346,7 +295,8 @@ def _make(
     return output
 
 
-def _fields(output: StageOutput[Any]) -> dict[str, Any]:
+def output_fields(output: StageOutput[Any]) -> dict[str, Any]:
+    """Return the parts of an output, as `make_output` takes them."""
     contract = getattr(output, "_value", None)
     return {
         "status": output.status,
@@ -361,7 +311,7 @@ def _fields(output: StageOutput[Any]) -> dict[str, Any]:
 
 
 def _restore(fields: dict[str, Any]) -> StageOutput[Any]:
-    return _make(**fields)
+    return make_output(**fields)
 
 
 def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
@@ -386,83 +336,10 @@ def _described(value: object) -> str:
     return with_article(type_name(value))
 
 
-_JSON_FIELDS = ("status", "data", "artifacts", "events", "error", "reason", "version")
-
-
-def _to_json(data: Mapping[str, Any], path: str) -> Any:
-    try:
-        return check_json(_jsonable(data), path)
-    except RecursionError as error:
-        raise SerializationError(path, "is nested too deep.") from error
-
-
-def _jsonable(value: Any) -> Any:
-    fields = contract_fields(value)
-    if fields is not None:
-        value = fields
-    if isinstance(value, Mapping):
-        return {key: _jsonable(item) for key, item in cast("Mapping[Any, Any]", value).items()}
-    if isinstance(value, list):
-        return [_jsonable(item) for item in cast("list[Any]", value)]
-    return value
-
-
-def _objects(fields: dict[str, Any], name: str, keys: tuple[str, str], path: str) -> list[dict[str, Any]]:
-    items = expect_list(fields.get(name), f"{path}.{name}")
-    objects = [as_object(item, f"{path}.{name}[{i}]") for i, item in enumerate(items)]
-    for i, item in enumerate(objects):
-        expect(item.get(keys[0]), str, f"{path}.{name}[{i}].{keys[0]}")
-        where = f"{path}.{name}[{i}].{keys[1]}"
-        check_json(as_object(item.get(keys[1]), where), where)
-    return objects
-
-
-def _text(fields: Mapping[str, Any], name: str, path: str) -> str | None:
-    value = fields.get(name)
-    return None if value is None else expect(value, str, f"{path}.{name}")
-
-
-def _error_info(value: Any, path: str) -> ErrorInfo:
-    fields = as_object(value, path)
-    message = expect(fields.get("message"), str, f"{path}.message")
-    return ErrorInfo(message, _text(fields, "type", path), _text(fields, "code", path))
-
-
-def returned(stage: str, result: Any) -> FrozenDict[str, Any] | StageOutput[Any]:
-    """Make what a stage returned into what a run stores: a frozen mapping, or an output that says more.
-
-    A mapping without anything mutable in it is stored as it is; its StageOutput is made when somebody asks for one.
-
-    Raises:
-        StageReturnTypeError: It is none of the things that a stage may return, or cannot be frozen or copied.
-    """
-    try:
-        output = _output_of(result)
-    except NotCopyableError as error:
-        raise StageReturnTypeError(
-            stage, f"something that cannot be shared: {error.path} {error.why}", hint=error.hint
-        ) from error
-    if output is None:
-        raise StageReturnTypeError(stage, f"{_described(result)}, which is not a stage's result")
-    if type(output) is StageOutput and type(output.data) is FrozenDict:
-        return cast("FrozenDict[str, Any]", output.data)
-    return output
-
-
-def _output_of(result: Any) -> StageOutput[Any] | None:
-    if isinstance(result, StageOutput):
-        return cast("StageOutput[Any]", result)
-    if result is None:
-        return plain(EMPTY)
-    if isinstance(result, Mapping):
-        return plain(freeze_mapping(cast("Mapping[str, Any]", result), "its result"))
-    return None if contract_fields(result) is None else _make(value=freeze(result, "its result"))
-
-
 def reader_view(output: StageOutput[Any]) -> StageOutput[Any]:
     """Return the output for one reader: itself if nothing in it can be changed, else with copies."""
     if output.shareable if isinstance(output, _FullOutput) else is_shareable(output.data):
         return output
-    fields = _fields(output)
+    fields = output_fields(output)
     fields["data"], fields["value"] = for_reader(fields["data"]), for_reader(fields["value"])
-    return _make(**fields)
+    return make_output(**fields)

@@ -10,6 +10,7 @@ from stageflow.core.handle import StageHandle, StageRef
 from stageflow.core.inputs import Stored
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import StageOutput, plain
+from stageflow.core.output_json import output_from_dict, output_to_dict
 from stageflow.core.timer import PipelineTimer
 from stageflow.errors import SerializationError, StageflowError, StageOutcomeError, listed, nearest
 from stageflow.frozen import FrozenDict
@@ -294,7 +295,7 @@ _RECORD_FIELDS = ("output", "attempts", "started_at", "duration_ms", "origin")
 
 def _record_to_dict(record: StageResult) -> dict[str, Any]:
     return {
-        "output": record.output.to_dict(f"$.stages.{record.name}.output"),
+        "output": output_to_dict(record.output, f"$.stages.{record.name}.output"),
         "attempts": record.attempts,
         "started_at": record.started_at,
         "duration_ms": record.duration_ms,
@@ -309,7 +310,7 @@ def _read_record(name: str, value: Any) -> StageResult:
     started, origin = fields.get("started_at"), fields.get("origin")
     return StageResult(
         name=name,
-        output=StageOutput.from_dict(as_object(fields.get("output"), f"{path}.output"), f"{path}.output"),
+        output=output_from_dict(as_object(fields.get("output"), f"{path}.output"), f"{path}.output"),
         attempts=expect(fields.get("attempts"), int, f"{path}.attempts"),
         started_at=None if started is None else expect_number(started, f"{path}.started_at"),
         duration_ms=expect_number(fields.get("duration_ms"), f"{path}.duration_ms"),

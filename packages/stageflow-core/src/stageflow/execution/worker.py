@@ -30,7 +30,8 @@ from typing import Any
 
 from stageflow.core.inputs import Stored
 from stageflow.core.kinds import StageStatus
-from stageflow.core.output import StageOutput, returned
+from stageflow.core.output import StageOutput
+from stageflow.core.returning import returned
 from stageflow.execution.state import RunState
 from stageflow.frozen import SHAREABLE_TYPES, FrozenDict
 

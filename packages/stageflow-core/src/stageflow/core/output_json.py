@@ -1,0 +1,108 @@
+"""A StageOutput as JSON-ready data, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from stageflow.contracts import contract_fields
+from stageflow.core.kinds import StageStatus
+from stageflow.core.output import ErrorInfo, StageArtifact, StageEvent, StageOutput, make_output
+from stageflow.errors import SerializationError
+from stageflow.frozen import freeze_mapping
+from stageflow.serialization import as_object, check_json, expect, expect_fields, expect_list
+
+_JSON_FIELDS = ("status", "data", "artifacts", "events", "error", "reason", "version")
+
+
+def output_to_dict(output: StageOutput[Any], path: str = "$") -> dict[str, Any]:
+    """Return the output as JSON-ready data.
+
+    Raises:
+        SerializationError: Something in it is not JSON; `path` says what.
+    """
+    error = output.error
+    return {
+        "status": output.status.value,
+        "data": _to_json(output.data, f"{path}.data"),
+        "artifacts": [
+            {"type": item.type, "payload": check_json(item.payload, f"{path}.artifacts[{i}]")}
+            for i, item in enumerate(output.artifacts)
+        ],
+        "events": [
+            {"type": item.type, "data": check_json(item.data, f"{path}.events[{i}]")}
+            for i, item in enumerate(output.events)
+        ],
+        "error": {"message": error.message, "type": error.type, "code": error.code} if error else None,
+        "reason": output.reason,
+        "version": output.version,
+    }
+
+
+def output_from_dict(data: Mapping[str, Any], path: str = "$") -> StageOutput[Any]:
+    """Read what `output_to_dict` wrote. A contract value comes back as its mapping.
+
+    Raises:
+        SerializationError: It is malformed; `path` says where.
+    """
+    fields = as_object(data, path)
+    expect_fields(fields, _JSON_FIELDS, path)
+    text = expect(fields.get("status"), str, f"{path}.status")
+    try:
+        status = StageStatus(text)
+    except ValueError:
+        raise SerializationError(f"{path}.status", f"'{text}' is not a status.") from None
+    error = fields.get("error")
+    return make_output(
+        status,
+        data=freeze_mapping(check_json(as_object(fields.get("data"), f"{path}.data"), f"{path}.data")),
+        artifacts=tuple(
+            StageArtifact(item["type"], item["payload"])
+            for item in _objects(fields, "artifacts", ("type", "payload"), path)
+        ),
+        events=tuple(
+            StageEvent(item["type"], item["data"]) for item in _objects(fields, "events", ("type", "data"), path)
+        ),
+        error=None if error is None else _error_info(error, f"{path}.error"),
+        reason=_text(fields, "reason", path),
+        version=_text(fields, "version", path),
+    )
+
+
+def _to_json(data: Mapping[str, Any], path: str) -> Any:
+    try:
+        return check_json(_jsonable(data), path)
+    except RecursionError as error:
+        raise SerializationError(path, "is nested too deep.") from error
+
+
+def _jsonable(value: Any) -> Any:
+    fields = contract_fields(value)
+    if fields is not None:
+        value = fields
+    if isinstance(value, Mapping):
+        return {key: _jsonable(item) for key, item in cast("Mapping[Any, Any]", value).items()}
+    if isinstance(value, list):
+        return [_jsonable(item) for item in cast("list[Any]", value)]
+    return value
+
+
+def _objects(fields: dict[str, Any], name: str, keys: tuple[str, str], path: str) -> list[dict[str, Any]]:
+    items = expect_list(fields.get(name), f"{path}.{name}")
+    objects = [as_object(item, f"{path}.{name}[{i}]") for i, item in enumerate(items)]
+    for i, item in enumerate(objects):
+        expect(item.get(keys[0]), str, f"{path}.{name}[{i}].{keys[0]}")
+        where = f"{path}.{name}[{i}].{keys[1]}"
+        check_json(as_object(item.get(keys[1]), where), where)
+    return objects
+
+
+def _text(fields: Mapping[str, Any], name: str, path: str) -> str | None:
+    value = fields.get(name)
+    return None if value is None else expect(value, str, f"{path}.{name}")
+
+
+def _error_info(value: Any, path: str) -> ErrorInfo:
+    fields = as_object(value, path)
+    message = expect(fields.get("message"), str, f"{path}.message")
+    return ErrorInfo(message, _text(fields, "type", path), _text(fields, "code", path))

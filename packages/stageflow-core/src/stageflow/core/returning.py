@@ -1,0 +1,46 @@
+"""How what a stage returns becomes what its run stores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from stageflow.contracts import contract_of
+from stageflow.core.output import StageOutput, make_output, plain
+from stageflow.errors import NotCopyableError, StageReturnTypeError, type_name, with_article
+from stageflow.frozen import EMPTY, FrozenDict, freeze, freeze_mapping, is_shareable
+
+
+def returned(stage: str, result: Any) -> FrozenDict[str, Any] | StageOutput[Any]:
+    """Make what a stage returned into what a run stores: a frozen mapping, or an output that says more.
+
+    A mapping without anything mutable in it is stored as it is; its StageOutput is made when somebody asks for one.
+
+    Raises:
+        StageReturnTypeError: It is none of the things that a stage may return, or cannot be frozen or copied.
+    """
+    try:
+        output = _output_of(result)
+    except NotCopyableError as error:
+        raise StageReturnTypeError(
+            stage, f"something that cannot be shared: {error.path} {error.why}", hint=error.hint
+        ) from error
+    if output is None:
+        raise StageReturnTypeError(stage, f"{with_article(type_name(result))}, which is not a stage's result")
+    if type(output) is StageOutput and type(output.data) is FrozenDict:
+        return cast("FrozenDict[str, Any]", output.data)
+    return output
+
+
+def _output_of(result: Any) -> StageOutput[Any] | None:
+    if isinstance(result, StageOutput):
+        return cast("StageOutput[Any]", result)
+    if result is None:
+        return plain(EMPTY)
+    kind: type[Any] = type(result)
+    if contract_of(kind) is not None:
+        shareable = is_shareable(result)
+        return make_output(value=result if shareable else freeze(result, "its result"), shareable=shareable)
+    if isinstance(result, Mapping):
+        return plain(freeze_mapping(cast("Mapping[str, Any]", result), "its result"))
+    return None

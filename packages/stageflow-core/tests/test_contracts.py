@@ -1,0 +1,142 @@
+"""What core knows of contract types."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import InitVar, dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
+
+import msgspec
+import pydantic
+import pytest
+from stageflow.contracts import contract_fields
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+class Point(NamedTuple):
+    x: Any
+    y: Any
+
+
+class Tagged(Point):
+    """A named tuple that takes attributes, as it has no __slots__."""
+
+
+@dataclass
+class Mutable:
+    items: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Frozen:
+    value: Any
+
+
+class HalfFrozen(Frozen):
+    """Inherits from a frozen dataclass and is none: it takes new attributes."""
+
+
+@dataclass(frozen=True)
+class Caching:
+    size: int
+
+    @cached_property
+    def items(self) -> list[int]:
+        return [0] * self.size
+
+
+@dataclass
+class WithClassVar:
+    known: ClassVar[list[str]] = ["a"]
+    hint: InitVar[str] = "b"
+    size: int = 1
+
+
+class Model(pydantic.BaseModel):
+    items: list[int] = []
+
+
+class FrozenModel(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(frozen=True)
+    value: Any = None
+    _cache: list[int] = pydantic.PrivateAttr(default_factory=list)
+
+
+class FrozenPlainModel(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(frozen=True)
+    value: Any = None
+
+
+class OpenModel(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="allow")
+    size: int = 1
+
+
+class Struct(msgspec.Struct):
+    items: list[int] = []
+
+
+class FrozenStruct(msgspec.Struct, frozen=True):
+    value: Any = None
+
+
+class Vector:
+    """Compares like a numpy array, element by element, and copies itself in its own way."""
+
+    def __init__(self, numbers: list[int]) -> None:
+        self.numbers = numbers
+
+    def __eq__(self, other: object) -> Any:
+        return [number == other for number in self.numbers]
+
+    def __bool__(self) -> bool:
+        raise ValueError("The truth value of an array is ambiguous.")
+
+    __hash__ = None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Vector:
+        return Vector(self.numbers.copy())
+
+
+class Uncopyable:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Uncopyable:
+        raise RuntimeError("there is only one of me")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (Mutable([1]), {"items": [1]}),
+        (Frozen(Mutable()), {"value": Mutable()}),
+        (WithClassVar(), {"size": 1}),
+        (Model(items=[1]), {"items": [1]}),
+        (OpenModel(size=2, colour="red"), {"size": 2, "colour": "red"}),
+        (FrozenModel(value=1), {"value": 1}),
+        (Struct([1]), {"items": [1]}),
+        (HalfFrozen(1), {"value": 1}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_contract_value_has_its_fields(value: Any, expected: dict[str, Any]) -> None:
+    """The fields are listed by name, one level deep, without what belongs to the class."""
+    assert expected == contract_fields(value)
+
+
+@pytest.mark.parametrize("value", [1, "a", [], {}, None, Mutable, Model, Struct, object(), Point(1, 2)], ids=repr)
+def test_other_values_are_no_contract(value: Any) -> None:
+    """A plain value, and the class of a contract itself, have no fields."""
+    assert None is contract_fields(value)
+
+
+def test_a_field_that_was_never_set_is_left_out() -> None:
+    """A dataclass may have a field without a value."""
+
+    @dataclass
+    class Lazy:
+        size: int = field(init=False)
+
+    assert {} == contract_fields(Lazy())
