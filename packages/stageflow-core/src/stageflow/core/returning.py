@@ -37,8 +37,7 @@ def _output_of(result: Any) -> StageOutput[Any] | None:
         return cast("StageOutput[Any]", result)
     if result is None:
         return plain(EMPTY)
-    kind: type[Any] = type(result)
-    if contract_of(kind) is not None:
+    if contract_of(cast("type[Any]", type(result))) is not None:
         shareable = is_shareable(result)
         return make_output(value=result if shareable else freeze(result, "its result"), shareable=shareable)
     if isinstance(result, Mapping):
