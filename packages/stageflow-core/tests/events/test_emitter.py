@@ -225,13 +225,15 @@ async def test_a_sink_may_do_what_it_likes_with_an_event(recorder):
     async def talks(ctx: StageContext):
         mine = {"list": [1]}
         ctx.emit_event("mine", mine)
-        return mine
+        return StageOutput.ok(mine).publishing(StageEvent("ours", mine))
 
     run = Pipeline("p", [stage("s", talks)]).start(event_sink=Vandal())
     events = [event async for event in run.events()]
-    assert (await run).data("s") == {"list": [1]}
-    assert [event.sequence for event in events] == [1, 2, 3, 4, 5, 6]
-    assert events[3].data == {"list": [1]}
+    results = await run
+    assert results.data("s") == results["s"].events[0].data == {"list": [1]}
+    assert results.events_lost == 0
+    assert [event.sequence for event in events] == [1, 2, 3, 4, 5, 6, 7]
+    assert events[3].data == events[4].data == {"list": [1]}
     assert events[-1].event_type == "pipeline.completed"
 
 

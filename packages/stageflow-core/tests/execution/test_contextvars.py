@@ -135,6 +135,19 @@ async def test_every_stage_of_a_chain_that_sets_is_isolated():
 
 
 @simulated
+async def test_a_stage_that_sets_a_variable_does_not_mix_up_the_order():
+    """What it releases starts in plan order, although its worker retires."""
+    started = []
+
+    async def note(ctx: StageContext):
+        started.append(ctx.stage_name)
+
+    stages = [stage("sets", setting("mine")), *(stage(f"s{i}", note, dependencies="sets") for i in range(4))]
+    await Pipeline("order", stages).run()
+    assert started == ["s0", "s1", "s2", "s3"]
+
+
+@simulated
 async def test_two_runs_of_a_graph_have_contexts_of_their_own():
     """Concurrent runs that set the same variable do not meet."""
 

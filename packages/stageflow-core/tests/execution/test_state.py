@@ -56,6 +56,26 @@ async def test_what_requires_a_skipped_stage_is_skipped():
 
 
 @simulated
+async def test_a_stage_that_is_reached_by_two_ways_is_skipped_once(recorder):
+    """Behind a diamond there is one outcome and one event for each stage."""
+    stages = [
+        stage("top", returning(StageOutput.skip("x"))),
+        stage("left", returning({}), dependencies="top"),
+        stage("right", returning({}), dependencies="top"),
+        stage("bottom", returning({}), dependencies=("left", "right", "top")),
+    ]
+    results = await Pipeline("diamond", stages).run(event_sink=recorder)
+    assert results.status == "completed"
+    assert recorder.types[3:] == [
+        "stage.top.skipped",
+        "stage.left.skipped",
+        "stage.right.skipped",
+        "stage.bottom.skipped",
+        "pipeline.completed",
+    ]
+
+
+@simulated
 async def test_one_missing_requirement_is_enough_to_skip():
     """A stage with one skipped requirement never runs, however well the others ended."""
     ran = []

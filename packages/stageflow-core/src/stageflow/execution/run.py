@@ -113,6 +113,7 @@ class Run:
             except asyncio.CancelledError as error:
                 self._interrupt(error)
             else:
+                state.workers -= ended  # each has left by itself; one that had not would be waited for without end
                 if not ended and timeout is not None:
                     return
 
