@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Optional, TypedDict
 
 import pytest
 from stageflow import AmbiguousInputError, StageContext, StageInputs, StageOutput, UndeclaredDependencyError, stage
@@ -192,7 +193,7 @@ def test_a_value_of_another_type_is_an_error() -> None:
     with pytest.raises(StageReturnTypeError) as caught:
         inputs(a={"k": 1}).value("a", Profile)
     assert (
-        "Stage 'a' returned FrozenDict, and stage 'me' reads it as Profile. "
+        "Stage 'a' returned a mapping, and stage 'me' reads it as Profile. "
         "Read the type that the stage returns, or make it return that type." == str(caught.value)
     )
 
@@ -214,3 +215,22 @@ def test_what_cannot_be_changed_is_never_copied() -> None:
     first, second = inputs(a=value), inputs(a=value)
     assert value is first.value("a", Frozen)
     assert first.value("a", Frozen) is second.value("a", Frozen)
+
+
+class Ticket(TypedDict):
+    title: str
+
+
+@pytest.mark.parametrize("wanted", [Ticket, dict[str, str], Mapping, Mapping[str, str], dict | None, Optional[dict]])  # noqa: UP045 - the old form too
+def test_a_mapping_can_be_read_as_any_type_of_mapping(wanted: Any) -> None:
+    """What a type checker tells apart is a mapping at run time."""
+    assert {"title": "x"} == inputs(a={"title": "x"}).value("a", wanted)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "name"), [(Ticket, "Ticket"), (list[int], "list"), (int | None, r"int | None")], ids=str
+)
+def test_a_contract_value_is_no_mapping(wanted: Any, name: str) -> None:
+    """The message has the type as it was written, or its name."""
+    with pytest.raises(StageReturnTypeError, match=re.escape(f"reads it as {name}")):
+        inputs(a=Profile("Ada")).value("a", wanted)

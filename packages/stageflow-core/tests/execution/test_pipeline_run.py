@@ -344,3 +344,44 @@ async def test_events_of_a_stage_reach_the_readers():
     with pytest.raises(TypeError, match="frozen"):
         token.data["words"].append("c")
     await run
+
+
+@simulated
+async def test_cancel_once_every_stage_has_ended_changes_nothing():
+    """There is nothing left to cancel, though the run has not yet returned."""
+
+    @stage
+    async def last():
+        # Two turns on, the stage has ended and whoever awaits the run has not been told.
+        asyncio.get_running_loop().call_soon(run.cancel, "too late")
+
+    run = Pipeline("p", [last]).start()
+    results = await run
+    assert "completed" == results.status
+
+
+@simulated
+async def test_an_event_of_a_straggler_after_the_end_is_dropped_with_a_warning(recorder, caplog):
+    """The run's last event stays the last one."""
+    late, gone = asyncio.Event(), asyncio.Event()
+
+    @stage
+    async def stubborn(ctx: StageContext):
+        try:
+            await late.wait()
+        except asyncio.CancelledError:
+            await late.wait()
+        ctx.emit_event("late")
+        gone.set()
+
+    @stage
+    async def fails():
+        raise ValueError("boom")
+
+    run = Pipeline("p", [stubborn, fails], cancel_grace=1.0).start(event_sink=recorder)
+    results = await run.outcome()
+    assert ("stubborn",) == results.stragglers
+    late.set()
+    await gone.wait()
+    assert "pipeline.failed" == recorder.events[-1]["event_type"]
+    assert "Event 'late' of stage 'stubborn' came after the end of its run, and was dropped." in caplog.messages

@@ -419,3 +419,44 @@ def test_parameters_and_declared_dependencies_add_up() -> None:
 
     Pipeline("p", [last, first, second]).run_sync()
     assert "last" == order[-1]
+
+
+async def test_a_local_class_that_only_the_annotations_mention_is_found() -> None:
+    """A stage and the types it passes on may be defined in one function, as in a test."""
+
+    @dataclass(frozen=True)
+    class Question:
+        text: str
+
+    @stage
+    async def question() -> Question:
+        return Question("why?")
+
+    @stage(kind=StageKind.AGENT)
+    async def answer(question: Question, more: Question | None = None) -> dict[str, str]:
+        return {"text": question.text}
+
+    asked = stage(name="more")(question.runner)
+    results = await Pipeline("local", [question, asked, answer]).run()
+    assert {"text": "why?"} == results.data("answer")
+
+
+async def test_the_names_around_a_stage_do_not_make_it_another_stage() -> None:
+    """Two specs of one function are equal wherever they were made."""
+
+    async def plain(profile: Profile) -> None:
+        return None
+
+    assert stage(plain) == StageSpec("plain", plain, StageKind.TRANSFORM)
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, 3), ({"input": None}, 3), ({"input": 5}, 5)])
+async def test_the_input_has_its_default_where_the_run_has_none(given: Any, expected: int) -> None:
+    """As any parameter has."""
+
+    @stage
+    async def counts(input: int = 3) -> dict[str, int]:
+        return {"count": input}
+
+    results = await Pipeline("counts", [counts]).run(**given)
+    assert expected == results.data(counts)["count"]

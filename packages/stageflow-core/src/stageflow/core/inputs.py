@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar, cast
+from types import UnionType
+from typing import Any, TypeVar, Union, cast, get_origin
+
+from typing_extensions import is_typeddict
 
 from stageflow.core.handle import StageRef, name_of
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import StageOutput, plain, reader_view
-from stageflow.errors import AmbiguousInputError, MissingInputError, StageReturnTypeError, UndeclaredDependencyError
+from stageflow.errors import (
+    AmbiguousInputError,
+    MissingInputError,
+    StageReturnTypeError,
+    UndeclaredDependencyError,
+    type_name,
+    with_article,
+)
 from stageflow.frozen import FrozenDict
 
 T = TypeVar("T")
@@ -92,10 +102,11 @@ class StageInputs:
         if output is None:
             raise self._missing(stage, None, stored)
         value = output.value
-        if not isinstance(value, type):
+        if not isinstance(value, _runtime_type(type)):
+            returned = "a mapping" if isinstance(value, FrozenDict) else with_article(type_name(value))
             raise StageReturnTypeError(
                 name_of(stage),
-                f"{value.__class__.__qualname__}, and stage '{self._stage}' reads it as {type.__qualname__}",
+                f"{returned}, and stage '{self._stage}' reads it as {getattr(type, '__qualname__', type)}",
                 hint="Read the type that the stage returns, or make it return that type.",
             )
         return value
@@ -129,3 +140,11 @@ class StageInputs:
 
 def _status(stored: Stored) -> StageStatus:
     return cast("StageOutput[Any]", stored).status
+
+
+def _runtime_type(wanted: Any) -> Any:
+    """Return what `isinstance` can ask for: a TypedDict is a mapping at run time, and dict[str, int] a dict."""
+    if is_typeddict(wanted):
+        return Mapping
+    origin = get_origin(wanted)
+    return wanted if origin in (None, Union, UnionType) else origin

@@ -85,6 +85,11 @@ class Emitter:
         data: Mapping[str, Any] | None = None,
     ) -> None:
         """Deliver an event at once; nothing that the sink does reaches the caller."""
+        if self._finished:  # by a stage that its run has left behind: the run's last event stays the last
+            logger.warning(
+                "Event '%s' of stage '%s' came after the end of its run, and was dropped.", event_type, stage
+            )
+            return
         event = self._event(event_type, stage, status, attempt, duration_ms, data)
         if self.sink is not None:
             try:

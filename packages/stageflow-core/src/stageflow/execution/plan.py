@@ -116,7 +116,8 @@ def _argument(scope: RunScope, outputs: Sequence[Stored], node: PlanNode, argume
     if reads is Reads.CONTEXT:
         return StageContext(scope, node.name, StageInputs(outputs, node.name, node.declared))
     if reads is Reads.INPUT:
-        return scope.context.snapshot.input
+        given = scope.context.snapshot.input
+        return argument.default if given is None else given
     stored = outputs[argument.index]
     if type(stored) is FrozenDict:
         return plain(stored) if reads is Reads.OUTPUT else stored

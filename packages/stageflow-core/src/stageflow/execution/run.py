@@ -79,7 +79,7 @@ class Run:
         if not self.begun:
             if self._cancel_requested is None:
                 self._cancel_requested = reason
-        elif not self.state.closed:  # else it has its results, and only tells its sink
+        elif self.state.remaining:  # else every stage has its outcome, and there is nothing left to cancel
             self.state.stop(reason)
 
     def abandon(self) -> None:

@@ -79,7 +79,7 @@ def _draft(spec: StageSpec[Any], faults: list[PipelineValidationError]) -> _Draf
     parameters: tuple[ParameterRead, ...] = ()
     if inspect.isroutine(spec.runner):
         try:
-            parameters = read_signature(spec.runner)
+            parameters = read_signature(spec.runner, spec.local_names)
         except UnreadableSignature as error:
             faults.append(InvalidStageError(f"Stage '{spec.name}' cannot be read: {error}", stage=spec.name))
     reads = [parameter for parameter in parameters if parameter.stage]

@@ -30,22 +30,26 @@ class UnreadableSignature(Exception):
     """The parameters of a function cannot be understood; the message says why and what to do."""
 
 
-def read_signature(function: Callable[..., Any]) -> tuple[ParameterRead, ...]:
+def read_signature(function: Callable[..., Any], names: Mapping[str, Any] | None = None) -> tuple[ParameterRead, ...]:
     """Return what each parameter of a function stage asks for, in order.
+
+    Args:
+        function: The function.
+        names: What its annotations may mention beside the names of its module; they may be strings.
 
     Raises:
         UnreadableSignature: A parameter is `*args` or `**kwargs`, or an annotation cannot be resolved.
     """
-    hints = _hints(function)
+    hints = _hints(function, names)
     return tuple(
         _read(parameter, hints.get(parameter.name, inspect.Parameter.empty))
         for parameter in inspect.signature(function).parameters.values()
     )
 
 
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+def _hints(function: Callable[..., Any], names: Mapping[str, Any] | None) -> dict[str, Any]:
     try:
-        return get_type_hints(function, localns=_closure(function), include_extras=True)
+        return get_type_hints(function, localns={**(names or {}), **_closure(function)}, include_extras=True)
     except Exception as error:
         raise UnreadableSignature(
             f"the annotations of {function.__qualname__} cannot be resolved ({type(error).__name__}: {error}). "
@@ -80,9 +84,10 @@ def _read(parameter: inspect.Parameter, hint: Any) -> ParameterRead:
         return ParameterRead(name, Reads.CONTEXT, keyword_only=keyword_only)
     if hint is inspect.Parameter.empty and name in ("ctx", "context"):
         raise UnreadableSignature(f"its parameter '{name}' has no annotation: write `{name}: StageContext`.")
-    if source is None and name == "input":
-        return ParameterRead(name, Reads.INPUT, keyword_only=keyword_only)
     optional = parameter.default is not inspect.Parameter.empty
+    if source is None and name == "input":
+        default = parameter.default if optional else None
+        return ParameterRead(name, Reads.INPUT, default=default, keyword_only=keyword_only)
     return ParameterRead(
         parameter=name,
         reads=_mode(plain),

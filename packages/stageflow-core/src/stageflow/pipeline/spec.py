@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar, cast, overload
 
@@ -44,6 +45,8 @@ class StageSpec(StageHandle[T]):
         runner: What does the work.
         dependencies: The required dependencies that were declared by name; a function's parameters come on top.
         optional: Likewise, the optional ones.
+        local_names: Where `@stage` stood in a function, the names there that the annotations mention, since
+            annotations may be strings.
     """
 
     name: str
@@ -51,6 +54,7 @@ class StageSpec(StageHandle[T]):
     kind: StageKind
     dependencies: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+    local_names: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -59,10 +63,10 @@ class StageSpec(StageHandle[T]):
         if not isinstance(self.kind, StageKind):  # pyright: ignore[reportUnnecessaryIsInstance]
             kinds = ", ".join(kind.name for kind in StageKind)
             raise TypeError(f"The kind of stage '{self.name}' is a StageKind ({kinds}), not {self.kind!r}.")
-        for field, called in (("dependencies", "dependencies"), ("optional", "optional dependencies")):
-            given = getattr(self, field)
+        for name, called in (("dependencies", "dependencies"), ("optional", "optional dependencies")):
+            given = getattr(self, name)
             if given != ():
-                object.__setattr__(self, field, _names(given, f"{called} of stage '{self.name}'"))
+                object.__setattr__(self, name, _names(given, f"{called} of stage '{self.name}'"))
 
     def __hash__(self) -> int:
         return hash(self.name)  # runners need not be hashable
@@ -73,13 +77,18 @@ class StageSpec(StageHandle[T]):
 
 
 def make_spec(
-    name: str, runner: Runner, kind: StageKind | None, dependencies: Dependencies, optional: Dependencies
+    name: str,
+    runner: Runner,
+    kind: StageKind | None,
+    dependencies: Dependencies,
+    optional: Dependencies,
+    local_names: Mapping[str, Any] | None = None,
 ) -> StageSpec[Any]:
     """Make a spec, or raise InvalidStageError or TypeError for what can be seen to be wrong without the pipeline."""
     if kind is None:
         kind = getattr(runner, "kind", StageKind.TRANSFORM)
     # The spec itself checks them, and turns references to stages into names.
-    fields: Any = (name, runner, kind, dependencies, optional)
+    fields: Any = (name, runner, kind, dependencies, optional, local_names)
     return StageSpec[Any](*fields)
 
 
@@ -215,17 +224,37 @@ def stage(
         if name is not None:
             raise TypeError(f"stage() was given two names, '{first}' and '{name}'.")
         return make_spec(first, runner, kind, dependencies, optional)
+    here = inspect.currentframe()
+    around = here.f_back.f_locals if here is not None and here.f_back is not None else {}
+    make = partial(_of_function, name=name, kind=kind, dependencies=dependencies, optional=optional, around=around)
     if first is None:
-        return partial(_of_function, name=name, kind=kind, dependencies=dependencies, optional=optional)
+        return make
     if runner is not None or name is not None:
         raise TypeError("Use @stage, @stage(kind=...) or stage('name', runner, ...).")
-    return _of_function(first, None, kind, dependencies, optional)
+    return make(first)
+
+
+def _mentioned(function: Any, around: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the names around a nested function that its annotations mention, where these are strings."""
+    if "<locals>" not in function.__qualname__:
+        return None
+    texts = " ".join(hint for hint in function.__annotations__.values() if isinstance(hint, str))
+    return {name: around[name] for name in _IDENTIFIER.findall(texts) if name in around}
+
+
+_IDENTIFIER = re.compile(r"[^\W\d]\w*")
 
 
 def _of_function(
-    function: Any, name: str | None, kind: StageKind | None, dependencies: Dependencies, optional: Dependencies
+    function: Any,
+    *,
+    name: str | None,
+    kind: StageKind | None,
+    dependencies: Dependencies,
+    optional: Dependencies,
+    around: Mapping[str, Any],
 ) -> StageSpec[Any]:
     if not inspect.isroutine(function):
         raise TypeError(f"@stage goes above an async function, not {function!r}; use stage('name', runner).")
     name = function.__name__ if name is None else name
-    return make_spec(name, function, kind, dependencies, optional)
+    return make_spec(name, function, kind, dependencies, optional, _mentioned(function, around))
