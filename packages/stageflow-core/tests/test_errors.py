@@ -35,6 +35,7 @@ from stageflow.errors import (
     TooLateError,
     UndeclaredDependencyError,
     UnknownDependencyError,
+    UnknownStageError,
     UnpicklableCause,
     listed,
     nearest,
@@ -183,6 +184,11 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
         "Pipeline 'chat' was cancelled by stage 'a': spam",
         {"pipeline": "chat", "stage": "a", "reason": "spam"},
     ),
+    UnknownStageError: (
+        lambda: UnknownStageError("replly", pipeline="chat", stages=("a", "reply")),
+        "Pipeline 'chat' has no stage 'replly'. Did you mean 'reply'? Stages: a, reply.",
+        {"stage": "replly"},
+    ),
     TooLateError: (lambda: TooLateError("It has begun."), "It has begun.", {}),
     NotCopyableError: (
         lambda: NotCopyableError("data['lock']", threading.Lock()),
@@ -268,6 +274,7 @@ def test_every_error_survives_pickling(cls: type[StageflowError]) -> None:
         (MissingInputError, "KeyError"),
         (StageReturnTypeError, "TypeError"),
         (TooLateError, "RuntimeError"),
+        (UnknownStageError, "KeyError"),
         (NotCopyableError, "TypeError"),
         (SerializationError, "ValueError"),
     ],

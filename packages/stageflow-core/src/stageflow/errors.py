@@ -20,6 +20,7 @@
     ├── PipelineCancelled              a run ended by a stage's `cancel()` or by `PipelineRun.cancel`
     ├── TooLateError                   something was asked of a run that has begun (also a RuntimeError)
     ├── NotCopyableError               data that stages share can be neither frozen nor copied (also a TypeError)
+    ├── UnknownStageError              results were asked for a stage that the plan does not have (also a KeyError)
     └── SerializationError             data cannot go to or come from JSON (also a ValueError)
         └── SchemaVersionError
 
@@ -31,7 +32,7 @@ cannot be pickled become None, and a note says why.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from difflib import get_close_matches
 from typing import Any, ClassVar, Protocol
@@ -44,16 +45,28 @@ class RunResults(Protocol):
     """
 
     @property
+    def pipeline(self) -> str: ...
+    @property
+    def pipeline_run_id(self) -> str: ...
+    @property
     def status(self) -> str: ...
     @property
     def duration_ms(self) -> float: ...
+    @property
+    def stragglers(self) -> tuple[str, ...]: ...
+    @property
+    def events_lost(self) -> int: ...
     def failed(self) -> tuple[str, ...]: ...
     def skipped(self) -> tuple[str, ...]: ...
-    def data(self, name: str, /) -> Mapping[str, Any]: ...
-    def record(self, name: str, /) -> Any: ...
+    def data(self, stage: Any, /) -> Mapping[str, Any]: ...
+    def value(self, stage: Any, /) -> Any: ...
+    def record(self, stage: Any, /) -> Any: ...
+    def records(self) -> tuple[Any, ...]: ...
     def to_dict(self) -> dict[str, Any]: ...
-    def __getitem__(self, name: str, /) -> Any: ...
-    def __iter__(self) -> Any: ...
+    def items(self) -> Any: ...
+    def __getitem__(self, stage: Any, /) -> Any: ...
+    def __contains__(self, stage: object, /) -> bool: ...
+    def __iter__(self) -> Iterator[str]: ...
     def __len__(self) -> int: ...
 
 
@@ -109,7 +122,7 @@ def _picklable_state(state: Mapping[str, Any]) -> dict[str, Any]:
         return dict(state)
     token = _probing.set(True)  # the results may hold errors that have results: one look goes all the way down
     try:
-        pickle.dumps(state["results"])
+        pickle.loads(pickle.dumps(state["results"]))  # noqa: S301 - as above
     except Exception as error:  # noqa: BLE001 - as above
         note = f"Its results could not be pickled ({type_name(error)}: {error})."
         return {**state, "results": None, "__notes__": [*state.get("__notes__", ()), note]}
@@ -394,7 +407,7 @@ class StageExecutionError(StageError):
 
 
 class StageOutcomeError(StageError):
-    """A value was asked of a stage that did not end OK, or of no stage of this run."""
+    """A value was asked of a stage that did not end OK."""
 
     code = "no-value"
 
@@ -425,6 +438,19 @@ class PipelineCancelled(StageflowError):
         self.stage = stage
         self.reason = reason
         self.results = results
+
+
+class UnknownStageError(StageflowError, KeyError):
+    """The results of a run were asked for a stage that its plan does not have."""
+
+    code = "unknown-stage"
+
+    def __init__(self, stage: object, *, pipeline: str, stages: Sequence[str]) -> None:
+        near = nearest(stage, stages) if isinstance(stage, str) else ""
+        super().__init__(f"Pipeline '{pipeline}' has no stage {stage!r}.", hint=f"{near}Stages: {listed(stages)}.")
+        self.stage = stage
+
+    __str__ = StageflowError.__str__  # KeyError's would show the repr of the message
 
 
 class TooLateError(StageflowError, RuntimeError):

@@ -154,3 +154,44 @@ def test_the_logging_sink_takes_an_event_without_data(caplog):
     caplog.set_level(logging.INFO, "stageflow.events")
     LoggingEventSink().try_emit(type="custom", data=None)
     assert caplog.records[0].getMessage() == "custom (run None)"
+
+
+class ListSink(list):
+    """A sink that is a container, and so false while it is empty."""
+
+    async def emit(self, *, type, data):
+        self.append(type)
+
+    def try_emit(self, *, type, data):
+        self.append(type)
+
+
+class HalfSink(NoOpEventSink):
+    """A sink that overrides half of the one that does nothing."""
+
+    def __init__(self):
+        self.types = []
+
+    def try_emit(self, *, type, data):
+        self.types.append(type)
+
+
+async def test_an_empty_container_is_a_sink_all_the_same():
+    """Whether a sink is there is a question of identity, not of truth."""
+    sink = ListSink()
+    set_event_sink(sink)
+    assert get_event_sink() is sink
+    await Pipeline("p", [noop]).run()
+    assert sink[-1] == "pipeline.completed"
+
+
+async def test_a_subclass_of_the_sink_that_does_nothing_gets_events():
+    """It is the natural way to write a sink that wants only some of them."""
+    sink = HalfSink()
+    await Pipeline("p", [noop]).run(event_sink=sink)
+    assert "stage.noop.completed" in sink.types
+
+
+@stage
+async def noop():
+    """Do nothing."""

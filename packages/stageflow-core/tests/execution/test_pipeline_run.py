@@ -241,7 +241,7 @@ async def test_cancelling_who_waits_for_the_outcome_leaves_the_run_alone():
 
 @simulated
 async def test_a_run_whose_task_is_cancelled_before_its_first_step_has_an_outcome(recorder):
-    """Whoever cancels all tasks right after start() leaves a run with results, and readers that end."""
+    """Whoever cancels all tasks right after start() leaves a run that says so in its results and its events."""
     run = Pipeline("bg", [stage("s", instant)]).start(event_sink=recorder)
     events = run.events()
     for task in asyncio.all_tasks() - {asyncio.current_task()}:
@@ -250,8 +250,9 @@ async def test_a_run_whose_task_is_cancelled_before_its_first_step_has_an_outcom
         await run
     results = await run.outcome()
     assert (results.status, results["s"].status) == ("cancelled", StageStatus.CANCEL)
-    assert "before it began" in results["s"].reason
-    assert (recorder.events, [event async for event in events]) == ([], [])
+    assert results["s"].reason == "the caller was cancelled"
+    assert recorder.types == ["pipeline.created", "pipeline.started", "stage.s.cancelled", "pipeline.cancelled"]
+    assert recorder.types == [event.event_type async for event in events]
 
 
 @simulated
@@ -385,3 +386,16 @@ async def test_an_event_of_a_straggler_after_the_end_is_dropped_with_a_warning(r
     await gone.wait()
     assert "pipeline.failed" == recorder.events[-1]["event_type"]
     assert "Event 'late' of stage 'stubborn' came after the end of its run, and was dropped." in caplog.messages
+
+
+@pytest.mark.parametrize("reason", [None, 5])
+@simulated
+async def test_a_reason_that_is_no_text_is_refused_and_changes_nothing(reason):
+    """A wrong argument is the caller's error, and the run goes on."""
+    run = Pipeline("bg", [stage("s", second)]).start()
+    with pytest.raises(TypeError, match="The reason for a cancel is a string"):
+        run.cancel(reason)
+    await asyncio.sleep(0)
+    with pytest.raises(TypeError, match="The reason for a cancel is a string"):
+        run.cancel(reason)
+    assert (await run).status == "completed"

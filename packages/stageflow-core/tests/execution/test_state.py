@@ -1,9 +1,20 @@
 """How outcomes are settled: what is skipped, what fails, what cancels, and what the records say."""
 
 import asyncio
+import dataclasses
 
 import pytest
-from stageflow import Pipeline, PipelineCancelled, StageContext, StageExecutionError, StageOutput, StageStatus, stage
+from stageflow import (
+    Pipeline,
+    PipelineCancelled,
+    PipelineContext,
+    StageContext,
+    StageExecutionError,
+    StageOutput,
+    StageStatus,
+    stage,
+)
+from stageflow.execution.run import Run
 from stageflow_mocks.simulation import simulated
 
 OK, SKIP, CANCEL, FAIL = StageStatus.OK, StageStatus.SKIP, StageStatus.CANCEL, StageStatus.FAIL
@@ -464,3 +475,16 @@ async def test_depth_and_width_do_not_matter():
     results = await Pipeline("large", [*chain, *fan]).run()
     assert len(results.skipped()) == 20_000
     assert results.record("c9999").origin == "c0"
+
+
+@simulated
+async def test_a_run_that_comes_to_rest_too_early_raises_instead_of_waiting():
+    """A defect of the executor is shown, with the stages that it lost; it neither hangs nor passes for a result."""
+    graph = Pipeline("p", [stage("a", nothing), stage("b", nothing, dependencies="a")]).build()
+    plan = dataclasses.replace(graph._plan, in_degrees=(0, 2))
+    with pytest.raises(RuntimeError, match="these never did: b"):
+        await Run(plan, PipelineContext()).execute()
+
+
+async def nothing(ctx: StageContext):
+    return None

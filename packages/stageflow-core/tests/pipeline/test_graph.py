@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import pytest
-from stageflow import Pipeline, PipelineCancelled, StageContext, StageExecutionError, StageOutput
+from stageflow import Pipeline, PipelineCancelled, StageContext, StageExecutionError, StageOutput, stage
 
 seen: ContextVar[str] = ContextVar("seen", default="nothing")
 
@@ -72,8 +72,8 @@ async def test_an_instance_is_shared_between_runs() -> None:
 
 async def test_run_raises_what_start_reports() -> None:
     """A failure and a cancellation, both with the results."""
-    for stage, error in ((failing, StageExecutionError), (cancelling, PipelineCancelled)):
-        graph = Pipeline().with_stage("a", stage).build()
+    for runner, error in ((failing, StageExecutionError), (cancelling, PipelineCancelled)):
+        graph = Pipeline().with_stage("a", runner).build()
         with pytest.raises(error) as caught:
             await graph.run()
         outcome = await graph.start().outcome()
@@ -99,3 +99,22 @@ async def test_run_sync_is_refused_in_async_code() -> None:
     """The error says what to write there, and no coroutine is left unawaited."""
     with pytest.raises(RuntimeError, match=r"use `await pipeline\.run\(\.\.\.\)` there"):
         Pipeline().with_stage("a", echo).build().run_sync()
+
+
+def test_run_sync_adds_nothing_to_a_stage_s_own_error() -> None:
+    """What a stage raises is all that is shown: no other exception is being handled around the run."""
+
+    async def fails() -> None:
+        raise KeyError("nmae")
+
+    with pytest.raises(StageExecutionError) as caught:
+        Pipeline("p", [stage(fails)]).run_sync()
+    cause = caught.value.__cause__
+    assert isinstance(cause, KeyError)
+    assert (None, None) == (cause.__context__, caught.value.__context__)
+
+
+def test_start_outside_of_async_code_says_what_to_do() -> None:
+    """There is no event loop to run beside."""
+    with pytest.raises(RuntimeError, match=r"use `pipeline\.run_sync"):
+        Pipeline("p", [stage("echo", echo)]).start()

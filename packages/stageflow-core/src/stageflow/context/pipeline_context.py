@@ -22,3 +22,7 @@ class PipelineContext:
     snapshot: ContextSnapshot = field(default_factory=ContextSnapshot)
     event_sink: EventSink | None = None
     ports: Any = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.snapshot, ContextSnapshot):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"The snapshot of a PipelineContext is a ContextSnapshot, not {self.snapshot!r}.")

@@ -30,17 +30,16 @@ class Emitter:
     Attributes:
         sink: Where events go, or None if only readers listen.
         lost: How many events the sink dropped, refused or did not finish.
-        log: Every event so far, kept only while there are readers.
     """
 
     __slots__ = (
         "_changed",
         "_finished",
         "_id_prefix",
+        "_log",
         "_reported",
         "_start",
         "_template",
-        "log",
         "lost",
         "sequence",
         "sink",
@@ -50,7 +49,7 @@ class Emitter:
         self.sink = sink
         self.sequence = 0
         self.lost = 0
-        self.log: list[PipelineEvent] | None = None
+        self._log: list[PipelineEvent] | None = None
         self._changed: list[asyncio.Future[None]] = []
         self._finished = False
         self._id_prefix = f"{identity.pipeline_run_id}-"
@@ -146,11 +145,21 @@ class Emitter:
                 interrupted = error
         return interrupted
 
+    @property
+    def keeps_log(self) -> bool:
+        """Whether every event is kept for readers."""
+        return self._log is not None
+
+    def keep_log(self) -> None:
+        """Keep every event from now on, for readers."""
+        if self._log is None:
+            self._log = []
+
     async def read(self) -> AsyncIterator[PipelineEvent]:
         """Yield every event of the run, from the first to the last."""
         position = 0
         while True:
-            log = self.log or []
+            log = self._log or []
             while position < len(log):
                 position += 1
                 yield log[position - 1]
@@ -185,9 +194,9 @@ class Emitter:
         event["attempt"] = attempt
         event["duration_ms"] = duration_ms
         event["data"] = {} if data is None else dict(data)
-        if self.log is not None:
+        if self._log is not None:
             frozen: dict[str, Any] = {**event, "data": freeze_mapping(event["data"])}
-            self.log.append(PipelineEvent(**frozen))
+            self._log.append(PipelineEvent(**frozen))
             self._wake_readers()
         return event
 

@@ -53,10 +53,16 @@ def check_sink(sink: Any) -> EventSink:
     """Return the sink, or raise a TypeError that shows the two methods that it must have."""
     emit, try_emit = getattr(sink, "emit", None), getattr(sink, "try_emit", None)
     plain_emit = inspect.isroutine(emit) and not inspect.iscoroutinefunction(emit)
-    if callable(emit) and callable(try_emit) and not plain_emit and not inspect.iscoroutinefunction(try_emit):
+    if (
+        not isinstance(sink, type)
+        and callable(emit)
+        and callable(try_emit)
+        and not plain_emit
+        and not inspect.iscoroutinefunction(try_emit)
+    ):
         return sink
     raise TypeError(
-        f"{type(sink).__qualname__} is not an EventSink, which has `async def emit(self, *, type: str, data: dict | "
+        f"{sink!r} is not an EventSink, which has `async def emit(self, *, type: str, data: dict | "
         "None)` and `def try_emit(self, *, type: str, data: dict | None)`."
     )
 
@@ -68,7 +74,8 @@ def set_event_sink(sink: EventSink) -> Token[EventSink | None]:
 
 def get_event_sink() -> EventSink:
     """Return the current sink; one that does nothing if none was set."""
-    return _current.get() or NO_SINK
+    sink = _current.get()
+    return NO_SINK if sink is None else sink  # by identity: a sink that is a container may be empty
 
 
 def clear_event_sink() -> None:

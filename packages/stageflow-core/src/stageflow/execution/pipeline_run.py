@@ -6,11 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Generator
 from typing import Any
 
-from stageflow.errors import TooLateError
-from stageflow.events.emitter import Emitter
 from stageflow.events.event import PipelineEvent
 from stageflow.execution.results import PipelineResults
 from stageflow.execution.run import Run
+from stageflow.execution.worker import queued
 
 
 class PipelineRun:
@@ -24,26 +23,29 @@ class PipelineRun:
     def __init__(self, run: Run) -> None:
         self._run = run
         # Not by `create_task`: an eager task factory would take the first step before anybody could ask for `events()`.
-        loop = asyncio.get_running_loop()
-        self._task = asyncio.Task(self._drive(), loop=loop, name=f"stageflow run {run.plan.name}")
+        loop, driver = asyncio.get_running_loop(), self._drive()
+        driver.send(None)  # into its `try`: a task that is cancelled before its first step never runs
+        self._task = asyncio.Task(driver, loop=loop, name=f"stageflow run {run.plan.name}")
         self._task.add_done_callback(self._ended)
 
     async def _drive(self) -> PipelineResults:
+        try:
+            await queued()
+        except asyncio.CancelledError as error:
+            self._run.interrupt(error)
         results = await self._run.execute()
         if results.error is not None:
             raise results.error
         return results
 
-    def _ended(self, task: asyncio.Task[PipelineResults]) -> None:
-        if task.cancelled():
-            self._run.abandon()
+    def _ended(self, _: asyncio.Task[PipelineResults]) -> None:
         if self._run.scope.emitter is not None:
             self._run.scope.emitter.end_reading()
 
     @property
     def id(self) -> str:
         """The `pipeline_run_id`."""
-        return self._run.scope.context.snapshot.run_id.pipeline_run_id
+        return self._run.id
 
     @property
     def done(self) -> bool:
@@ -56,8 +58,13 @@ class PipelineRun:
     def cancel(self, reason: str = "cancelled by its owner") -> None:
         """End the run in good order: it raises PipelineCancelled with this reason.
 
-        Once the run has ended this does nothing.
+        Once every stage has ended this does nothing.
+
+        Raises:
+            TypeError: The reason is not a string.
         """
+        if not isinstance(reason, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"The reason for a cancel is a string, not {reason!r}.")
         if not self._task.done():
             self._run.request_cancel(reason)
 
@@ -79,14 +86,4 @@ class PipelineRun:
         Raises:
             TooLateError: The run has begun, and has kept no events.
         """
-        scope = self._run.scope
-        if scope.emitter is None or scope.emitter.log is None:
-            if self._run.begun:
-                raise TooLateError(
-                    f"Run {self.id} has begun without a reader, so its first events are gone.",
-                    hint="Call run.events() right after start(), before the first await.",
-                )
-            if scope.emitter is None:
-                scope.emitter = Emitter(scope.context.snapshot.run_id, None)
-            scope.emitter.log = []
-        return scope.emitter.read()
+        return self._run.listen().read()

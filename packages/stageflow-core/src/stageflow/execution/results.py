@@ -12,7 +12,7 @@ from stageflow.core.kinds import StageStatus
 from stageflow.core.output import StageOutput, plain
 from stageflow.core.output_json import output_from_dict, output_to_dict
 from stageflow.core.timer import PipelineTimer
-from stageflow.errors import SerializationError, StageflowError, StageOutcomeError, listed, nearest
+from stageflow.errors import SerializationError, StageflowError, StageOutcomeError, UnknownStageError
 from stageflow.frozen import FrozenDict
 from stageflow.serialization import as_object, expect, expect_fields, expect_list, expect_number, expect_version
 
@@ -156,7 +156,7 @@ class PipelineResults(Mapping[str, StageOutput[Any]]):
         """Return the data of a stage.
 
         Raises:
-            KeyError: The plan has no such stage.
+            UnknownStageError: The plan has no such stage.
             StageOutcomeError: It did not end OK.
         """
         return self._ok(stage).data
@@ -169,7 +169,7 @@ class PipelineResults(Mapping[str, StageOutput[Any]]):
         """Return the value of a stage, typed by its handle.
 
         Raises:
-            KeyError: The plan has no such stage.
+            UnknownStageError: The plan has no such stage.
             StageOutcomeError: It did not end OK; the error names its status and where that began.
         """
         return self._ok(stage).value
@@ -260,10 +260,7 @@ class PipelineResults(Mapping[str, StageOutput[Any]]):
         try:
             return self._log.index[name]
         except (KeyError, TypeError):
-            near = nearest(name, self._log.names) if isinstance(name, str) else ""
-            raise KeyError(
-                f"Pipeline '{self.pipeline}' has no stage {name!r}. {near}Stages: {listed(self._log.names)}."
-            ) from None
+            raise UnknownStageError(name, pipeline=self.pipeline, stages=self._log.names) from None
 
     def _output(self, index: int) -> StageOutput[Any]:
         stored = self._log.outputs[index]

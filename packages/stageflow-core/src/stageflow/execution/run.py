@@ -17,8 +17,7 @@ from typing import Any
 
 from stageflow.context.pipeline_context import PipelineContext
 from stageflow.core.context import RunScope
-from stageflow.core.output import StageOutput
-from stageflow.errors import PipelineCancelled, StageExecutionError, StageflowError
+from stageflow.errors import PipelineCancelled, StageExecutionError, StageflowError, TooLateError
 from stageflow.events.emitter import Emitter
 from stageflow.events.sinks import NoOpEventSink, check_sink, get_event_sink
 from stageflow.execution.plan import ExecutionPlan
@@ -32,16 +31,16 @@ logger = logging.getLogger(__name__)
 class Run:
     """One run of a plan, from its start to its results."""
 
-    __slots__ = ("_cancel_requested", "_interrupted", "begun", "plan", "results", "scope", "state")
+    __slots__ = ("_begun", "_cancel_requested", "_interrupted", "plan", "results", "scope", "state")
 
     def __init__(self, plan: ExecutionPlan, context: PipelineContext) -> None:
         sink = get_event_sink() if context.event_sink is None else check_sink(context.event_sink)
-        listening = not isinstance(sink, NoOpEventSink)
+        listening = type(sink) is not NoOpEventSink  # a subclass may take what it likes
         self.plan = plan
         self.scope = RunScope(context, Emitter(context.snapshot.run_id, sink) if listening else None)
         self.state = RunState(plan, self.scope)
         self.results: PipelineResults | None = None
-        self.begun = False
+        self._begun = False
         self._cancel_requested: str | None = None
         self._interrupted: asyncio.CancelledError | None = None
 
@@ -52,7 +51,7 @@ class Run:
             asyncio.CancelledError: The caller was cancelled; every stage has stopped.
         """
         state, emitter = self.state, self.scope.emitter
-        self.begun = True
+        self._begun = True
         state.begin()
         if emitter is not None:
             emitter.emit("pipeline.created", data={"pipeline": self.plan.name, "stages": len(self.plan.nodes)})
@@ -64,38 +63,51 @@ class Run:
         try:
             await state.wake
         except asyncio.CancelledError as error:
-            self._interrupt(error)
+            self.interrupt(error)
         if state.workers:
             await self._wind_down()
-        if state.broken is not None:
-            raise state.broken
+        state.check()
         results = await self._finish(state.close())
         if self._interrupted is not None:
             raise self._interrupted
         return results
 
+    @property
+    def id(self) -> str:
+        """The `pipeline_run_id`."""
+        return self.scope.context.snapshot.run_id.pipeline_run_id
+
+    def listen(self) -> Emitter:
+        """Return the emitter of the run, which keeps every event from now on.
+
+        Raises:
+            TooLateError: The run has begun, and has kept no events.
+        """
+        emitter = self.scope.emitter
+        if emitter is None or not emitter.keeps_log:
+            if self._begun:
+                raise TooLateError(
+                    f"Run {self.id} has begun without a reader, so its first events are gone.",
+                    hint="Call run.events() right after start(), before the first await.",
+                )
+            if emitter is None:
+                emitter = self.scope.emitter = Emitter(self.scope.context.snapshot.run_id, None)
+            emitter.keep_log()
+        return emitter
+
     def request_cancel(self, reason: str) -> None:
         """End the run in good order; PipelineCancelled will give this reason."""
-        if not self.begun:
+        if not self._begun:
             if self._cancel_requested is None:
                 self._cancel_requested = reason
-        elif self.state.remaining:  # else every stage has its outcome, and there is nothing left to cancel
+        elif not self.state.is_settled():  # else there is nothing left to cancel
             self.state.stop(reason)
 
-    def abandon(self) -> None:
-        """Give a run that was cancelled before its first step its results."""
-        if self.results is None:
-            self.state.scope.stopping = reason = "the run was cancelled before it began"
-            self.state.cancel_output = StageOutput.cancel(reason)
-            emitter, self.scope.emitter = self.scope.emitter, None  # nothing began, so there is nothing to tell
-            self.state.close()
-            self._conclude((), 0.0)
-            self.scope.emitter = emitter
-
-    def _interrupt(self, error: asyncio.CancelledError) -> None:
+    def interrupt(self, error: asyncio.CancelledError) -> None:
+        """End the run because its caller was cancelled, before its first step or later."""
         if self._interrupted is None:
             self._interrupted = error
-        self.state.stop("the caller was cancelled")
+        self.request_cancel("the caller was cancelled")
 
     async def _wind_down(self) -> None:
         """Wait until every worker has ended, cancelling them if the run is stopping, for `cancel_grace` at most."""
@@ -111,7 +123,7 @@ class Run:
             try:
                 ended, _ = await asyncio.wait(state.workers.copy(), timeout=timeout)
             except asyncio.CancelledError as error:
-                self._interrupt(error)
+                self.interrupt(error)
             else:
                 state.workers -= ended  # each has left by itself; one that had not would be waited for without end
                 if not ended and timeout is not None:
@@ -146,7 +158,7 @@ class Run:
         self.results = results = PipelineResults(
             RunLog(plan.names, plan.index, state.outputs, state.origins, times),
             pipeline=plan.name,
-            pipeline_run_id=self.scope.context.snapshot.run_id.pipeline_run_id,
+            pipeline_run_id=self.id,
             status=self._status(),
             duration_ms=duration_ms,
             stragglers=stragglers,

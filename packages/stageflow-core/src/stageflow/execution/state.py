@@ -18,6 +18,7 @@ from stageflow.core.context import RunScope
 from stageflow.core.inputs import Stored
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import StageOutput
+from stageflow.errors import listed
 from stageflow.execution.plan import ExecutionPlan
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,6 @@ class RunState:
         ready: Stages that may start, in the order in which they will.
         started, ended: Readings of `perf_counter_ns`, 0 where there is none.
         origins: The stage or the reason that kept a stage from running, or stopped it.
-        remaining: How many stages have no outcome yet.
         failures: Stages that failed of their own accord, not while they were being cancelled.
         cancelled_by: The stage that returned CANCEL, if that is what ended the run.
         relief: How many workers and guards are queued; the event loop will come to each.
@@ -60,7 +60,6 @@ class RunState:
         "plan",
         "ready",
         "relief",
-        "remaining",
         "scope",
         "started",
         "waiting",
@@ -78,7 +77,6 @@ class RunState:
         self.started = [0] * size
         self.ended = [0] * size
         self.origins: dict[int, str] = {}
-        self.remaining = size
         # Outcomes that end the run.
         self.failures: list[int] = []
         self.cancelled_by: int | None = None
@@ -100,11 +98,24 @@ class RunState:
         self.base: Context = copy_context()
         self.wake: asyncio.Future[None] = self.loop.create_future()
 
+    def is_settled(self) -> bool:
+        """Return whether every stage has an outcome."""
+        return all(stored is not None for stored in self.outputs)
+
+    def check(self) -> None:
+        """Raise what is a defect of the executor, instead of results that would not be true."""
+        if self.broken is not None:
+            raise self.broken
+        # `ended` first: to look for a zero is as cheap as it gets, and only stages that never ran have one.
+        if self.scope.stopping is None and 0 in self.ended and not self.is_settled():
+            names = [name for name, stored in zip(self.plan.names, self.outputs, strict=True) if stored is None]
+            raise RuntimeError(f"A defect of Stageflow: nothing runs any more, and these never did: {listed(names)}.")
+
     def stop(self, reason: str) -> None:
         """Let no further stage start, and have the coordinator cancel those that run. The first reason stays."""
         if self.scope.stopping is None:
-            self.scope.stopping = reason
             self.cancel_output = StageOutput.cancel(reason)
+            self.scope.stopping = reason
         self.wake_coordinator()
 
     def wake_coordinator(self) -> None:
@@ -154,7 +165,6 @@ class RunState:
     def record(self, index: int, stored: Stored) -> None:
         """Write one outcome down, and emit its events."""
         self.outputs[index] = stored
-        self.remaining -= 1
         emitter = self.scope.emitter
         if emitter is not None:
             self.emit_ended(index, stored)
@@ -209,7 +219,7 @@ class RunState:
         """Record CANCEL for every stage without an outcome; return those of them that still run."""
         stragglers: list[str] = []
         reason = self.scope.stopping
-        if self.remaining and reason is not None:
+        if reason is not None:
             now = clock()
             for index, stored in enumerate(self.outputs):
                 if stored is None:

@@ -50,7 +50,8 @@ def spawn(run: RunState, count: int = 1) -> None:
 
 
 @coroutine
-def _queued() -> Generator[None, None, None]:
+def queued() -> Generator[None, None, None]:
+    """Stand where a coroutine waits for the first step of the task that is to be made of it."""
     yield
 
 
@@ -58,7 +59,7 @@ async def work(run: RunState) -> None:
     """Run ready stages until there are none, or until the worker must retire."""
     try:
         try:
-            await _queued()
+            await queued()
         finally:
             run.relief -= 1
         if not run.paused:
@@ -85,10 +86,11 @@ def _current_task(run: RunState) -> asyncio.Task[None]:
 
 def _leave(run: RunState) -> None:
     run.workers.discard(_current_task(run))
-    if not run.remaining:
+    if run.ready and run.scope.stopping is None:
+        if not run.relief and not run.paused:
+            spawn(run)
+    elif not run.workers:
         run.wake_coordinator()
-    elif run.ready and not run.relief and not run.paused and run.scope.stopping is None:
-        spawn(run)
 
 
 def _stand_guard(run: RunState) -> None:
@@ -160,7 +162,6 @@ async def _run_stages(run: RunState, task: asyncio.Task[None]) -> None:  # noqa:
                 break
 
             outputs[index] = stored
-            run.remaining -= 1
             if emitter is not None:
                 run.emit_ended(index, stored)
                 if scope.stopping is not None:  # the sink cancelled the run

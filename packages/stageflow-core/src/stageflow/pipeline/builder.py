@@ -10,6 +10,7 @@ from typing_extensions import Unpack
 
 from stageflow.context.pipeline_context import PipelineContext
 from stageflow.context.snapshot import ContextSnapshot
+from stageflow.core.handle import StageHandle
 from stageflow.core.kinds import StageKind
 from stageflow.errors import DuplicateStageError
 from stageflow.execution.pipeline_run import PipelineRun
@@ -159,8 +160,8 @@ class Pipeline:
     def __len__(self) -> int:
         return len(self._specs)
 
-    def __contains__(self, name: object) -> bool:
-        return name in self._specs
+    def __contains__(self, stage: object) -> bool:
+        return (stage.name if isinstance(stage, StageHandle) else stage) in self._specs
 
     def __repr__(self) -> str:
         return f"<Pipeline '{self._name}': {', '.join(self._specs) or 'no stages'}>"

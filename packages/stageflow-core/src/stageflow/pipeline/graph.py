@@ -54,7 +54,13 @@ class StageGraph:
     def start(
         self, context: PipelineContext | ContextSnapshot | None = None, /, **fields: Unpack[RunFields]
     ) -> PipelineRun:
-        """Start a run in the background of the running event loop, and return it at once."""
+        """Start a run in the background of the running event loop, and return it at once.
+
+        Raises:
+            RuntimeError: There is no running event loop.
+        """
+        if not _in_event_loop():
+            raise RuntimeError("start() needs async code to run beside: elsewhere use `pipeline.run_sync(...)`.")
         return PipelineRun(Run(self._plan, make_context(context, fields)))
 
     def run_sync(
@@ -65,14 +71,21 @@ class StageGraph:
         Raises:
             RuntimeError: It was called from async code, where it is `await graph.run(...)`.
         """
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return asyncio.run(self.run(context, **fields))
-        raise RuntimeError("run_sync() cannot be called from async code: use `await pipeline.run(...)` there.")
+        if _in_event_loop():
+            raise RuntimeError("run_sync() cannot be called from async code: use `await pipeline.run(...)` there.")
+        return asyncio.run(self.run(context, **fields))
 
     def __len__(self) -> int:
         return len(self._plan.nodes)
 
     def __repr__(self) -> str:
         return f"<StageGraph '{self._plan.name}': {len(self)} stages>"
+
+
+def _in_event_loop() -> bool:
+    """Return whether an event loop runs the calling code."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

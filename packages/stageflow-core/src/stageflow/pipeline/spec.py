@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -224,8 +225,9 @@ def stage(
         if name is not None:
             raise TypeError(f"stage() was given two names, '{first}' and '{name}'.")
         return make_spec(first, runner, kind, dependencies, optional)
-    here = inspect.currentframe()
-    around = here.f_back.f_locals if here is not None and here.f_back is not None else {}
+    # No other way leads to a type that a function defines. The frame is the caller's: one's own would hold itself.
+    caller = sys._getframe(1)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    around = {} if caller.f_locals is caller.f_globals else caller.f_locals
     make = partial(_of_function, name=name, kind=kind, dependencies=dependencies, optional=optional, around=around)
     if first is None:
         return make
