@@ -92,6 +92,7 @@ def test_contracts_inside_data_are_written_as_their_mappings() -> None:
     ("output", "path"),
     [
         (StageOutput.ok(a={"b": [(1,)]}), "$.data.a.b[0]"),
+        (StageOutput.ok(a=(Frozen("b"),)), "$.data.a"),
         (StageOutput.ok(Frozen(b"a")), "$.data.name"),
         (StageOutput.fail("a", data={"e": ValueError()}), "$.data.e"),
     ],
@@ -136,7 +137,8 @@ GOOD = output_to_dict(StageOutput.fail("boom").publishing(StageArtifact("a"), St
 @pytest.mark.parametrize(
     ("change", "path", "text"),
     [
-        ({"status": "done"}, "$.status", "'done' is not a status."),
+        ({"status": "done"}, "$.status", "'done' is not how a stage can end."),
+        ({"status": "retry"}, "$.status", "'retry' is not how a stage can end."),
         ({"status": None}, "$.status", "expected str, found NoneType."),
         ({"data": []}, "$.data", "expected an object, found list."),
         ({"data": {"a": {1}}}, "$.data.a", "a set is not JSON."),
@@ -169,3 +171,10 @@ def test_a_missing_field_is_named(name: str) -> None:
     with pytest.raises(SerializationError) as caught:
         output_from_dict({key: value for key, value in GOOD.items() if key != name})
     assert (f"$.{name}", "is missing.") == (caught.value.path, caught.value.problem)
+
+
+def test_tuples_of_a_contract_value_come_back_as_lists() -> None:
+    """A frozen dataclass has no other way to hold several things."""
+    value = Frozen(("a", Frozen(("b",))))  # pyright: ignore[reportArgumentType]
+    data = json.loads(json.dumps(output_to_dict(StageOutput.ok(value))))
+    assert {"name": ["a", {"name": ["b"]}]} == output_from_dict(data).data

@@ -369,7 +369,7 @@ def test_the_layout_is_a_contract() -> None:
         (
             {"stages": {"a": {**RECORD, "output": {**OUTPUT, "status": "x"}}}},
             "$.stages.a.output.status",
-            "'x' is not a status.",
+            "'x' is not how a stage can end.",
         ),
         ({"stages": {"a": {**RECORD, "attempts": 1.5}}}, "$.stages.a.attempts", "expected int, found float."),
         (

@@ -31,3 +31,7 @@ class StageStatus(StrEnum):
     FAIL = "fail"
     RETRY = "retry"
     SUSPEND = "suspend"
+
+
+RECORDED = frozenset({StageStatus.OK, StageStatus.SKIP, StageStatus.CANCEL, StageStatus.FAIL})
+"""How a stage of a run can have ended."""

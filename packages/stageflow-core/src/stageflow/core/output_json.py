@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from stageflow.contracts import contract_fields
-from stageflow.core.kinds import StageStatus
+from stageflow.core.kinds import RECORDED
 from stageflow.core.output import ErrorInfo, StageArtifact, StageEvent, StageOutput, make_output
 from stageflow.errors import SerializationError
 from stageflow.frozen import freeze_mapping
@@ -24,7 +24,7 @@ def output_to_dict(output: StageOutput[Any], path: str = "$") -> dict[str, Any]:
     error = output.error
     return {
         "status": output.status.value,
-        "data": _to_json(output.data, f"{path}.data"),
+        "data": _to_json(output.value, f"{path}.data"),
         "artifacts": [
             {"type": item.type, "payload": check_json(item.payload, f"{path}.artifacts[{i}]")}
             for i, item in enumerate(output.artifacts)
@@ -48,10 +48,9 @@ def output_from_dict(data: Mapping[str, Any], path: str = "$") -> StageOutput[An
     fields = as_object(data, path)
     expect_fields(fields, _JSON_FIELDS, path)
     text = expect(fields.get("status"), str, f"{path}.status")
-    try:
-        status = StageStatus(text)
-    except ValueError:
-        raise SerializationError(f"{path}.status", f"'{text}' is not a status.") from None
+    status = next((status for status in RECORDED if status.value == text), None)
+    if status is None:
+        raise SerializationError(f"{path}.status", f"'{text}' is not how a stage can end.")
     error = fields.get("error")
     return make_output(
         status,
@@ -69,21 +68,23 @@ def output_from_dict(data: Mapping[str, Any], path: str = "$") -> StageOutput[An
     )
 
 
-def _to_json(data: Mapping[str, Any], path: str) -> Any:
+def _to_json(data: Any, path: str) -> Any:
     try:
         return check_json(_jsonable(data), path)
     except RecursionError as error:
         raise SerializationError(path, "is nested too deep.") from error
 
 
-def _jsonable(value: Any) -> Any:
+def _jsonable(value: Any, *, in_contract: bool = False) -> Any:
     fields = contract_fields(value)
     if fields is not None:
-        value = fields
+        value, in_contract = fields, True
     if isinstance(value, Mapping):
-        return {key: _jsonable(item) for key, item in cast("Mapping[Any, Any]", value).items()}
-    if isinstance(value, list):
-        return [_jsonable(item) for item in cast("list[Any]", value)]
+        items = cast("Mapping[Any, Any]", value).items()
+        return {key: _jsonable(item, in_contract=in_contract) for key, item in items}
+    # A contract value comes back as its mapping anyway, so that its tuples may come back as lists.
+    if isinstance(value, list) or (in_contract and isinstance(value, tuple)):
+        return [_jsonable(item, in_contract=in_contract) for item in cast("list[Any]", value)]
     return value
 
 
