@@ -13,9 +13,14 @@ def uuid7() -> str:
     Source: RFC 9562, section 5.7. `uuid.uuid7` of the standard library is there from Python 3.14 on.
     """
     random = int.from_bytes(os.urandom(10), "big")
-    value = (time.time_ns() // 1_000_000) << 80 | 0x7 << 76 | (random >> 68 & 0xFFF) << 64 | 0b10 << 62
-    text = f"{value | (random & 0x3FFF_FFFF_FFFF_FFFF):032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    milliseconds = time.time_ns() // 1_000_000
+    return "%08x-%04x-7%03x-%04x-%012x" % (  # noqa: UP031 - a fifth cheaper than an f-string, for every run
+        milliseconds >> 16,
+        milliseconds & 0xFFFF,
+        random >> 68 & 0xFFF,
+        0x8000 | random >> 48 & 0x3FFF,
+        random & 0xFFFF_FFFF_FFFF,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,8 @@ class RunIdentity:
     def __post_init__(self) -> None:
         if not isinstance(self.pipeline_run_id, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"pipeline_run_id of a RunIdentity is a string, not {self.pipeline_run_id!r}.")
+        if self.request_id is self.session_id is self.user_id is self.org_id is self.interaction_id is None:
+            return  # as in most tests and benchmarks, and quicker than a look at each
         for name in _CALLERS_IDS:
             value = getattr(self, name)
             if value is not None and not isinstance(value, str):

@@ -9,7 +9,7 @@ from typing import Any
 from stageflow.events.event import PipelineEvent
 from stageflow.execution.results import PipelineResults
 from stageflow.execution.run import Run
-from stageflow.execution.worker import queued
+from stageflow.execution.worker import QUEUED
 
 
 class PipelineRun:
@@ -30,7 +30,7 @@ class PipelineRun:
 
     async def _drive(self) -> PipelineResults:
         try:
-            await queued()
+            await QUEUED
         except asyncio.CancelledError as error:
             self._run.interrupt(error)
         results = await self._run.execute()

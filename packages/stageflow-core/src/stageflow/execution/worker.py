@@ -21,11 +21,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Iterator
 from contextvars import copy_context
 from operator import is_
 from time import perf_counter_ns as clock
-from types import coroutine
 from typing import Any
 
 from stageflow.core.inputs import Stored
@@ -49,17 +48,21 @@ def spawn(run: RunState, count: int = 1) -> None:
         run.workers.add(asyncio.Task(worker, loop=run.loop, name="stageflow worker", context=run.base.copy()))
 
 
-@coroutine
-def queued() -> Generator[None, None, None]:
-    """Stand where a coroutine waits for the first step of the task that is to be made of it."""
-    yield
+class _Queued:
+    """Where a coroutine waits for the first step of the task that is to be made of it: it yields once."""
+
+    def __await__(self) -> Iterator[None]:
+        return iter((None,))
+
+
+QUEUED = _Queued()
 
 
 async def work(run: RunState) -> None:
     """Run ready stages until there are none, or until the worker must retire."""
     try:
         try:
-            await queued()
+            await QUEUED
         finally:
             run.relief -= 1
         if not run.paused:
