@@ -278,6 +278,19 @@ def test_an_interrupt_in_a_stage_ends_the_loop_and_cleans_up(kind, recorder):
     assert recorder.types[-1] == "pipeline.failed"
 
 
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_in_a_stage_is_reported_once(kind, caplog):
+    """It comes out of run_sync; asyncio has nothing to add about an exception that nobody retrieved."""
+
+    async def interrupt():
+        raise kind("now")
+
+    with pytest.raises(kind, match="now"):
+        Pipeline("interrupted", [stage("interrupt", interrupt)]).run_sync()
+    gc.collect()
+    assert caplog.messages == []
+
+
 @pytest.mark.parametrize(
     "result",
     [42, "text", [1], (1, 2), object(), StageOutput, {1: object()}.items()],

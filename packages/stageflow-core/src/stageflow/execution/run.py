@@ -125,6 +125,9 @@ class Run:
             except asyncio.CancelledError as error:
                 self.interrupt(error)
             else:
+                for worker in ended:
+                    if not worker.cancelled():
+                        worker.exception()  # an interrupt has ended the event loop already; asyncio need not report it
                 state.workers -= ended  # each has left by itself; one that had not would be waited for without end
                 if not ended and timeout is not None:
                     return

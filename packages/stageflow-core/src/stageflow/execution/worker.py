@@ -74,8 +74,7 @@ async def work(run: RunState) -> None:
     except GeneratorExit:  # the event loop was closed under the run
         raise
     except (KeyboardInterrupt, SystemExit):
-        _leave(run)
-        raise
+        raise  # through the event loop, too; the coordinator still finds this worker, and takes note of its end
     except BaseException as error:  # noqa: BLE001 - a defect of ours: the run must end, and show it
         run.broken = error
         run.stop("the executor failed")
