@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+from stageflow import Pipeline, stage
 from stageflow_mocks.simulation import OutsideWorldError, StalledError, VirtualClockLoop, run, simulated
 
 
@@ -178,3 +179,14 @@ async def test_an_async_test_can_be_simulated(tmp_path):
     assert tmp_path.name
     await asyncio.sleep(3600)
     assert asyncio.get_running_loop().time() == 3600
+
+
+@simulated
+async def test_a_run_has_simulated_durations():
+    """What a pipeline's stages took is what they slept, to the nanosecond, on the busiest machine."""
+
+    async def sleep():
+        await asyncio.sleep(3600)
+
+    results = await Pipeline("slow", [stage(sleep), stage("other", sleep)]).run()
+    assert (results.duration_ms, results.record("other").duration_ms) == (3_600_000.0, 3_600_000.0)

@@ -65,7 +65,6 @@ async def test_a_run_tells_its_story_in_causal_order(recorder):
     assert recorder.types == CHAIN_TYPES
 
 
-@simulated
 async def test_sequence_numbers_count_from_one_without_gaps(recorder):
     """Every event has the next number, an id of its own, and a time that never goes back."""
     await CHAIN.run(event_sink=recorder)

@@ -18,7 +18,7 @@ from stageflow import (
     stage,
 )
 from stageflow.execution import worker as worker_module
-from stageflow_mocks.simulation import run
+from stageflow_mocks.simulation import VirtualClockLoop, run
 
 OK, SKIP, CANCEL, FAIL = StageStatus.OK, StageStatus.SKIP, StageStatus.CANCEL, StageStatus.FAIL
 
@@ -281,7 +281,7 @@ def worker_clock(step):
         return now
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(worker_module, "clock", read)
+        patch.setattr(VirtualClockLoop, "perf_counter_ns", lambda _: read())
         yield
 
 

@@ -26,10 +26,10 @@ class RunScope:
 
     __slots__ = ("context", "emitter", "stopping", "timer")
 
-    def __init__(self, context: PipelineContext, emitter: Emitter | None) -> None:
+    def __init__(self, context: PipelineContext, emitter: Emitter | None, timer: PipelineTimer) -> None:
         self.context = context
         self.emitter = emitter
-        self.timer = PipelineTimer()
+        self.timer = timer
         self.stopping: str | None = None
 
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from stageflow.context.identity import RunIdentity
@@ -37,15 +36,15 @@ class Emitter:
         "_finished",
         "_id_prefix",
         "_log",
+        "_now",
         "_reported",
-        "_start",
         "_template",
         "lost",
         "sequence",
         "sink",
     )
 
-    def __init__(self, identity: RunIdentity, sink: EventSink | None) -> None:
+    def __init__(self, identity: RunIdentity, sink: EventSink | None, now: Callable[[], float]) -> None:
         self.sink = sink
         self.sequence = 0
         self.lost = 0
@@ -54,7 +53,7 @@ class Emitter:
         self._finished = False
         self._id_prefix = f"{identity.pipeline_run_id}-"
         self._reported = False
-        self._start = time.time() - time.perf_counter()
+        self._now = now
         self._template: dict[str, Any] = {
             "event_id": None,
             "event_type": None,
@@ -187,7 +186,7 @@ class Emitter:
         self.sequence = sequence = self.sequence + 1
         event["event_id"] = self._id_prefix + str(sequence)
         event["event_type"] = event_type
-        event["timestamp"] = self._start + time.perf_counter()
+        event["timestamp"] = self._now()
         event["sequence"] = sequence
         event["stage"] = stage
         event["status"] = status

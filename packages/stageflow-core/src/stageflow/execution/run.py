@@ -12,11 +12,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from time import perf_counter_ns as clock
 from typing import Any
 
 from stageflow.context.pipeline_context import PipelineContext
 from stageflow.core.context import RunScope
+from stageflow.core.timer import PipelineTimer
 from stageflow.errors import PipelineCancelled, StageExecutionError, StageflowError, TooLateError
 from stageflow.events.emitter import Emitter
 from stageflow.events.sinks import NoOpEventSink, check_sink, get_event_sink
@@ -37,7 +37,9 @@ class Run:
         sink = get_event_sink() if context.event_sink is None else check_sink(context.event_sink)
         listening = type(sink) is not NoOpEventSink  # a subclass may take what it likes
         self.plan = plan
-        self.scope = RunScope(context, Emitter(context.snapshot.run_id, sink) if listening else None)
+        timer = PipelineTimer(asyncio.get_running_loop())
+        emitter = Emitter(context.snapshot.run_id, sink, timer.now) if listening else None
+        self.scope = RunScope(context, emitter, timer)
         self.state = RunState(plan, self.scope)
         self.results: PipelineResults | None = None
         self._begun = False
@@ -91,7 +93,7 @@ class Run:
                     hint="Call run.events() right after start(), before the first await.",
                 )
             if emitter is None:
-                emitter = self.scope.emitter = Emitter(self.scope.context.snapshot.run_id, None)
+                emitter = self.scope.emitter = Emitter(self.scope.context.snapshot.run_id, None, self.scope.timer.now)
             emitter.keep_log()
         return emitter
 
@@ -134,7 +136,6 @@ class Run:
 
     async def _finish(self, stragglers: tuple[str, ...]) -> PipelineResults:
         emitter = self.scope.emitter
-        started_ns = self.scope.timer.started_ns
         for name in stragglers:
             logger.warning(
                 "Stage '%s' of pipeline '%s' did not stop within %g s of its cancellation, and was left behind.",
@@ -144,7 +145,7 @@ class Run:
             )
             if emitter is not None:
                 emitter.emit(f"stage.{name}.straggling", stage=name, data={"cancel_grace_s": self.plan.cancel_grace})
-        duration_ms = (clock() - started_ns) / 1e6
+        duration_ms = self.scope.timer.elapsed_ms
         if emitter is not None:
             status = self._status()
             try:

@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections import deque
 from contextvars import Context, copy_context
-from time import perf_counter_ns as clock
 from typing import Any
 
 from stageflow.core.context import RunScope
@@ -31,7 +30,7 @@ class RunState:
         outputs: What each stage ended as, None while it has not.
         waiting: How many dependencies each stage still waits for.
         ready: Stages that may start, in the order in which they will.
-        started, ended: Readings of `perf_counter_ns`, 0 where there is none.
+        started, ended: Readings of the run's clock, 0 where there is none.
         origins: The stage or the reason that kept a stage from running, or stopped it.
         failures: Stages that failed of their own accord, not while they were being cancelled.
         cancelled_by: The stage that returned CANCEL, if that is what ended the run.
@@ -220,7 +219,7 @@ class RunState:
         stragglers: list[str] = []
         reason = self.scope.stopping
         if reason is not None:
-            now = clock()
+            now = self.scope.timer.clock()
             for index, stored in enumerate(self.outputs):
                 if stored is None:
                     self.origins[index] = reason

@@ -24,7 +24,6 @@ from collections import deque
 from collections.abc import Generator
 from contextvars import copy_context
 from operator import is_
-from time import perf_counter_ns as clock
 from typing import Any, cast
 
 from stageflow.core.inputs import Stored
@@ -115,6 +114,7 @@ def _relieve(run: RunState) -> None:
 async def _run_stages(run: RunState, task: asyncio.Task[None]) -> None:  # noqa: C901, PLR0912, PLR0915 - see above
     plan, scope, ready, outputs, waiting = run.plan, run.scope, run.ready, run.outputs, run.waiting
     nodes, started, ended, base = plan.nodes, run.started, run.ended, run.base
+    clock = scope.timer.clock
     emitter, cancelling, inherited = scope.emitter, task.cancelling, tuple(base.values())
     retire = False
     now = clock()
@@ -212,7 +212,7 @@ async def _yield_to_loop(run: RunState) -> int:
         await asyncio.sleep(0)
     finally:
         run.paused = False
-    now = clock()
+    now = run.scope.timer.clock()
     run.hold_until = now + HOLD_NS
     return now
 

@@ -20,6 +20,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+_ORIGIN_NS = 1_000_000_000
+"""The first reading of `perf_counter_ns`: like a real one it means nothing, and is not zero."""
+
+
 class StalledError(RuntimeError):
     """Nothing is ready and no timer is set: whoever still waits would wait for ever."""
 
@@ -69,6 +73,10 @@ class VirtualClockLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         """Return the simulated time in seconds."""
         return self._clock.now
+
+    def perf_counter_ns(self) -> int:
+        """Return the simulated time in nanoseconds, from an origin of its own: what a run takes its durations from."""
+        return _ORIGIN_NS + round(self._clock.now * 1e9)
 
     def _process_events(self, event_list: object) -> None:
         """There are never any."""
