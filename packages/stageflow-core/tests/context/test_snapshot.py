@@ -378,3 +378,11 @@ def test_no_json_breaks_the_reader(data: Any) -> None:
         with contextlib.suppress(SerializationError):
             snapshot = ContextSnapshot.from_dict(broken)
             assert {**broken} == {**snapshot.to_dict(), "created_at": broken["created_at"]}
+
+
+def test_a_snapshot_has_one_identity_however_often_it_is_asked() -> None:
+    """It is made when it is first read, and stays; another snapshot has another one."""
+    snapshot = ContextSnapshot()
+    assert snapshot.run_id is snapshot.run_id
+    assert ContextSnapshot().run_id != snapshot.run_id
+    assert ContextSnapshot.from_dict(snapshot.to_dict()) == snapshot

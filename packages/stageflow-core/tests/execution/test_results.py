@@ -276,7 +276,7 @@ runs = st.builds(
     lambda log, **fields: PipelineResults(RunLog.of(log), **fields),
     st.lists(records, max_size=4, unique_by=lambda record: record.name),
     pipeline=texts,
-    pipeline_run_id=texts,
+    asked=texts,
     status=st.sampled_from(["completed", "failed", "cancelled"]),
     duration_ms=finite,
     stragglers=st.lists(texts, max_size=2).map(tuple),

@@ -53,17 +53,16 @@ class ContextSnapshot:
         "_extensions",
         "_input",
         "_metadata",
+        "_run_id",
         "conversation",
         "created_at",
         "execution_mode",
         "input_audio_duration_ms",
         "input_text",
-        "run_id",
         "topology",
         "transport",
     )
 
-    run_id: RunIdentity
     input_text: str | None
     input_audio_duration_ms: float | None
     topology: str | None
@@ -71,6 +70,7 @@ class ContextSnapshot:
     transport: str | None
     conversation: Conversation
     created_at: datetime
+    _run_id: RunIdentity | None
     _input: Any
     _enrichments: Mapping[str, Any]
     _extensions: Mapping[str, Any]
@@ -93,7 +93,7 @@ class ContextSnapshot:
         created_at: datetime | None = None,
     ) -> None:
         put = object.__setattr__
-        put(self, "run_id", RunIdentity() if run_id is None else _of("run_id", run_id, RunIdentity))
+        put(self, "_run_id", run_id if run_id is None else _of("run_id", run_id, RunIdentity))
         put(self, "input_text", input_text if input_text is None else _of("input_text", input_text, str))
         put(self, "_input", freeze(input, "input"))
         put(self, "input_audio_duration_ms", _duration(input_audio_duration_ms))
@@ -105,6 +105,15 @@ class ContextSnapshot:
         put(self, "_extensions", extensions if extensions is EMPTY else _frozen("extensions", extensions))
         put(self, "_metadata", metadata if metadata is EMPTY else _frozen("metadata", metadata))
         put(self, "created_at", datetime.now(UTC) if created_at is None else _in_utc(created_at))
+
+    @property
+    def run_id(self) -> RunIdentity:
+        # Made when it is first asked for: a run that nobody watches would spend a tenth of its fixed cost on its id.
+        identity = self._run_id
+        if identity is None:
+            identity = RunIdentity()
+            object.__setattr__(self, "_run_id", identity)
+        return identity
 
     @property
     def input(self) -> Any:

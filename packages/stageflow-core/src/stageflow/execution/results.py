@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, cast, get_args, overload
 
+from stageflow.context.snapshot import ContextSnapshot
 from stageflow.core.handle import StageHandle, StageRef
 from stageflow.core.inputs import Stored
 from stageflow.core.kinds import StageStatus
@@ -96,6 +97,8 @@ class RunLog:
 class PipelineResults(Mapping[str, StageOutput[Any]]):
     """The outcome of every stage of a run, by name or handle, in plan order.
 
+    Made by a run, with the snapshot that it was `asked`, or of JSON, with the id that stands there.
+
     Attributes:
         pipeline: Name of the pipeline.
         pipeline_run_id: Id of the run.
@@ -106,14 +109,14 @@ class PipelineResults(Mapping[str, StageOutput[Any]]):
         events_lost: How many events the sink dropped or failed to take.
     """
 
-    __slots__ = ("_log", "duration_ms", "error", "events_lost", "pipeline", "pipeline_run_id", "status", "stragglers")
+    __slots__ = ("_asked", "_log", "duration_ms", "error", "events_lost", "pipeline", "status", "stragglers")
 
     def __init__(
         self,
         log: RunLog,
         *,
         pipeline: str,
-        pipeline_run_id: str,
+        asked: ContextSnapshot | str,
         status: RunStatus,
         duration_ms: float,
         stragglers: tuple[str, ...] = (),
@@ -121,12 +124,16 @@ class PipelineResults(Mapping[str, StageOutput[Any]]):
     ) -> None:
         self._log = log
         self.pipeline = pipeline
-        self.pipeline_run_id = pipeline_run_id
+        self._asked = asked
         self.status: RunStatus = status
         self.duration_ms = duration_ms
         self.stragglers = stragglers
         self.events_lost = events_lost
         self.error: StageflowError | None = None
+
+    @property
+    def pipeline_run_id(self) -> str:
+        return self._asked if isinstance(self._asked, str) else self._asked.run_id.pipeline_run_id
 
     @overload
     def __getitem__(self, stage: StageHandle[U], /) -> StageOutput[U]: ...
@@ -222,7 +229,7 @@ class PipelineResults(Mapping[str, StageOutput[Any]]):
         return cls(
             RunLog.of([_read_record(name, value) for name, value in stages.items()]),
             pipeline=expect(fields.get("pipeline"), str, "$.pipeline"),
-            pipeline_run_id=expect(fields.get("pipeline_run_id"), str, "$.pipeline_run_id"),
+            asked=expect(fields.get("pipeline_run_id"), str, "$.pipeline_run_id"),
             status=cast("RunStatus", status),
             duration_ms=expect_number(fields.get("duration_ms"), "$.duration_ms"),
             stragglers=tuple(expect(name, str, f"$.stragglers[{i}]") for i, name in enumerate(stragglers)),
@@ -320,7 +327,7 @@ def _restore(records: tuple[StageResult, ...], summary: tuple[Any, ...]) -> Pipe
     return PipelineResults(
         RunLog.of(records),
         pipeline=pipeline,
-        pipeline_run_id=pipeline_run_id,
+        asked=pipeline_run_id,
         status=status,
         duration_ms=duration_ms,
         stragglers=stragglers,

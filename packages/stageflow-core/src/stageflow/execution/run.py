@@ -162,7 +162,7 @@ class Run:
         self.results = results = PipelineResults(
             RunLog(plan.names, plan.index, state.outputs, state.origins, times),
             pipeline=plan.name,
-            pipeline_run_id=self.id,
+            asked=self.scope.context.snapshot,
             status=self._status(),
             duration_ms=duration_ms,
             stragglers=stragglers,
