@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: prints the table of DESIGN 6 and writes it as JSON."""
+"""`python -m benchmarks`: prints the table of what the framework costs and writes it as JSON."""
 
 import argparse
 import asyncio

@@ -1,4 +1,4 @@
-"""The workloads that are judged against hand-written asyncio, with the ratios that DESIGN 6 asks of each."""
+"""The workloads that are judged against hand-written asyncio, with the ratios that the project asks of each."""
 
 import time
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ class Workload:
 
 
 def workloads(scale: float = 1.0) -> Sequence[Workload]:
-    """List the workloads of DESIGN 6; a scale below 1 makes smaller ones of the same shape, to try them quickly."""
+    """List the workloads; a scale below 1 makes smaller ones of the same shape, to try them quickly."""
 
     def scaled(count: int, least: int) -> int:
         return max(least, round(count * scale))

@@ -1,6 +1,6 @@
 """Stageflow: pipelines of async stages for LLM, voice and agent applications.
 
-This module is the home of every name that it lists; see DESIGN and docs/reference for what each is for.
+This module is the home of every name that it lists; the pages under docs/reference say what each is for.
 """
 
 from stageflow.context.conversation import Conversation

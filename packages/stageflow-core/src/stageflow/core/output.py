@@ -1,8 +1,8 @@
 """What a stage returns when it says more than a mapping can.
 
 Most stages return a mapping that ends OK, so a `StageOutput` itself holds nothing but `data`: everything else is a
-class attribute with the value that it has then. The private subclass has the slots for the rest. (PERFORMANCE: an
-object of one slot costs a quarter of a frozen dataclass.)
+class attribute with the value that it has then. The private subclass has the slots for the rest: an object
+of one slot costs a fraction of a frozen dataclass.
 """
 
 from __future__ import annotations
