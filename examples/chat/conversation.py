@@ -106,10 +106,14 @@ class Chat:
         )
         events = run.events()
         with interrupt.ends(lambda: run.cancel("interrupted by the user")):
-            async with Progress(self._terminal) as progress:
-                async for event in events:
-                    progress.note(event)
-            results = await run.outcome()
+            try:
+                async with Progress(self._terminal) as progress:
+                    async for event in events:
+                        progress.note(event)
+            finally:
+                # Where the output has gone, the run must end before the client and the memory that it uses do.
+                run.cancel("shown to nobody")
+                results = await run.outcome()
         if results["output_guard"].status is StageStatus.OK:
             self._terminal.answer(results.data("output_guard")["text"])
         if (problem := _problem(results)) is not None:

@@ -115,7 +115,8 @@ class Progress:
     ) -> None:
         if self._ticking is not None:
             self._ticking.cancel()
-            await asyncio.wait({self._ticking})
+            # If it failed, the terminal is gone, and the next line says so in its place.
+            await asyncio.gather(self._ticking, return_exceptions=True)
             self._terminal.redraw("")
 
     async def _tick(self) -> None:

@@ -338,6 +338,29 @@ async def test_output_that_goes_away(server: GroqServer) -> None:
     assert await process.stderr.read() == b""
 
 
+async def test_output_that_goes_away_during_a_run() -> None:
+    """The run is stopped before the client that it uses is closed: no task is left to complain."""
+    reading, writing = os.pipe()
+
+    def answer(messages: object) -> str:
+        os.close(reading)
+        return "Hello."
+
+    async with GroqServer(responder=answer) as server:
+        server.fail_next(Hang(after_chunks=1))
+        process = await asyncio.create_subprocess_exec(
+            *COMMAND,
+            cwd=ROOT,
+            env=_environment(_at(server)),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=writing,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        os.close(writing)
+        _, err = await process.communicate(b"hello\n")
+    assert (process.returncode, err) == (128 + signal.SIGPIPE, b"")
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("fault", [Hang(), Hang(after_chunks=1)], ids=repr)
 async def test_signal_during_a_run(
