@@ -106,9 +106,7 @@ class Pipeline:
             mine = self._specs.get(spec.name)
             if mine is None:
                 added.append(spec)
-            elif mine != spec:
-                fields = ("runner", "kind", "dependencies", "optional")
-                differing = [field for field in fields if getattr(mine, field) != getattr(spec, field)]
+            elif differing := mine.differing(spec):
                 raise DuplicateStageError(spec.name, pipeline=self._name, differing=differing)
         return self._with(*added)
 

@@ -36,7 +36,7 @@ class From:
         object.__setattr__(self, "stage", name_of(stage))
 
 
-@dataclass(frozen=True, eq=True)
+@dataclass(frozen=True, eq=False)
 class StageSpec(StageHandle[T]):
     """One stage of a pipeline: a runner, its name and kind, and what it depends on.
 
@@ -55,7 +55,7 @@ class StageSpec(StageHandle[T]):
     kind: StageKind
     dependencies: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
-    local_names: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    local_names: Mapping[str, Any] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -69,12 +69,26 @@ class StageSpec(StageHandle[T]):
             if given != ():
                 object.__setattr__(self, name, _names(given, f"{called} of stage '{self.name}'"))
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, StageSpec):
+            return NotImplemented
+        return self.name == other.name and not self.differing(cast("StageSpec[Any]", other))
+
     def __hash__(self) -> int:
         return hash(self.name)  # runners need not be hashable
+
+    def differing(self, other: StageSpec[Any]) -> tuple[str, ...]:
+        """Return the names of the fields, other than the name, in which the two stages differ."""
+        pairs = ((name, getattr(self, name), getattr(other, name)) for name in _COMPARED)
+        # By identity first: == of a runner may do anything, and a stage is often its own counterpart.
+        return tuple(name for name, mine, theirs in pairs if mine is not theirs and mine != theirs)
 
     def named(self, name: str) -> StageSpec[T]:
         """Return the same stage under another name."""
         return replace(self, name=name)
+
+
+_COMPARED = ("runner", "kind", "dependencies", "optional")
 
 
 def make_spec(
