@@ -301,8 +301,8 @@ async def test_cancelling_the_run_closes_the_stream(ports: Ports, server: GroqSe
     assert results.status == "cancelled"
     assert results.stragglers == ()
     assert await request.wait_ended() == "client_left"
-    await asyncio.sleep(0)
-    assert {task for task in asyncio.all_tasks() - before if "stageflow" in repr(task)} == set()
+    # By name: the server's own tasks, which may take a moment more to end, come from a file of stageflow_mocks.
+    assert [task for task in asyncio.all_tasks() - before if task.get_name().startswith("stageflow ")] == []
 
 
 async def test_broken_stream_is_closed() -> None:
