@@ -32,10 +32,11 @@ cannot be pickled become None, and a note says why.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from difflib import get_close_matches
-from typing import Any, ClassVar, Protocol
+from inspect import isroutine
+from typing import Any, ClassVar, Protocol, cast
 
 
 class RunResults(Protocol):
@@ -149,6 +150,17 @@ def type_name(value: object) -> str:
     """Return the name of the value's type, as a person would look for it."""
     kind = type(value)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def shown(value: object) -> str:
+    """Return what a message calls the value: its repr, unless that is an address in memory."""
+    if isinstance(value, type):
+        return f"the class {value.__qualname__}"
+    if isroutine(value):
+        return f"the function {getattr(value, '__qualname__', type_name(value))}"
+    if type(value) is list:
+        return f"[{', '.join(map(shown, cast('list[object]', value)))}]"
+    return with_article(type(value).__qualname__) if type(value).__repr__ is object.__repr__ else repr(value)
 
 
 def with_article(name: str) -> str:
@@ -303,18 +315,26 @@ class StageError(StageflowError):
 
 
 class UndeclaredDependencyError(StageError):
-    """A stage read another stage that it did not declare as a dependency."""
+    """A stage read another stage that it did not declare as a dependency.
+
+    `dependency` is None if it asked all its dependencies for a key and declares none.
+    """
 
     code = "undeclared-dependency"
 
-    def __init__(self, stage: str, dependency: str, *, declared: Sequence[str]) -> None:
-        beside = ", beside those that it has" if declared else ""
-        super().__init__(
-            f"Stage '{stage}' read '{dependency}' without declaring it (declared: {listed(declared)}).",
-            stage=stage,
-            hint=f"{nearest(dependency, declared)}To declare it, add to the stage{beside}: "
-            f'dependencies=("{dependency}",)',
-        )
+    def __init__(
+        self, stage: str, dependency: str | None, *, declared: Sequence[str] = (), key: str | None = None
+    ) -> None:
+        if dependency is None:
+            what = f"looked for the key '{key}' in its dependencies, and declares none"
+            hint = 'Declare the stage that holds the key: dependencies=("...",)'
+        else:
+            what = f"read '{dependency}' without declaring it (declared: {listed(declared)})"
+            beside = ", beside those that it has" if declared else ""
+            # A misspelt name is to be mended; declared, it would be an unknown stage.
+            declare = f'To declare it, add to the stage{beside}: dependencies=("{dependency}",)'
+            hint = nearest(dependency, declared) or declare
+        super().__init__(f"Stage '{stage}' {what}.", stage=stage, hint=hint)
         self.dependency = dependency
         self.declared = tuple(declared)
 
@@ -471,8 +491,11 @@ class NotCopyableError(StageflowError, TypeError):
         self.path = path
         self.kind = type_name(value)
         self.why = why or f"is {with_article(self.kind)}, which cannot be copied"
-        hint = "What stages share is frozen or copied for them"
-        hint += ": make it flatter." if why else "; live objects (clients, locks, connections) belong in ports."
+        if isinstance(value, Awaitable):
+            hint = "Await it first: an `await` seems to be missing."
+        else:
+            hint = "What stages share is frozen or copied for them"
+            hint += ": make it flatter." if why else "; live objects (clients, locks, connections) belong in ports."
         super().__init__(f"{path} {self.why}.", hint=hint)
 
 

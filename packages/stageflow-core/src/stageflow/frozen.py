@@ -27,8 +27,8 @@ V = TypeVar("V")
 def _refuse(self: object, *_args: object, **_kwargs: object) -> NoReturn:
     base = "dict" if isinstance(self, dict) else "list"
     raise TypeError(
-        f"This {base} is frozen, because other stages read it too. Change a copy: copy.deepcopy of it is as frozen as "
-        f"it is, {base}(value) is not."
+        f"This {base} is frozen, because other stages read it too. To change it, copy it with {base}(...), and "
+        "likewise each dict and list in it that you change."
     )
 
 

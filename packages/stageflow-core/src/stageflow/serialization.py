@@ -96,5 +96,7 @@ def expect_fields(fields: Mapping[str, Any], names: Collection[str], path: str) 
 def as_object(value: Any, path: str) -> dict[str, Any]:
     """Return a new dict of the value's fields if it is a JSON object, else raise a SerializationError."""
     if not isinstance(value, Mapping):
-        raise SerializationError(path, f"expected an object, found {type(value).__name__}.")
+        text = isinstance(value, (str, bytes)) and path == "$"
+        hint = "Read it with json.loads first." if text else None
+        raise SerializationError(path, f"expected an object, found {type(value).__name__}.", hint=hint)
     return dict(cast("Mapping[str, Any]", value))

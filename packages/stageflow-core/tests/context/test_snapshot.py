@@ -119,13 +119,27 @@ def test_what_cannot_be_copied_is_named_by_its_field() -> None:
 @pytest.mark.parametrize(
     ("fields", "error", "text"),
     [
-        ({"run_id": "r"}, TypeError, "run_id of a snapshot is a RunIdentity, not a str."),
+        (
+            {"run_id": "r"},
+            TypeError,
+            (
+                "run_id of a snapshot is a RunIdentity, not a str. "
+                "Make one: RunIdentity(session_id=...); its pipeline_run_id is new unless given."
+            ),
+        ),
         ({"input_text": 5}, TypeError, "input_text of a snapshot is a str, not an int."),
         ({"input_text": 0}, TypeError, "input_text of a snapshot is a str, not an int."),
         ({"topology": b"a"}, TypeError, "topology of a snapshot is a str, not a bytes."),
         ({"execution_mode": []}, TypeError, "execution_mode of a snapshot is a str, not a list."),
         ({"transport": False}, TypeError, "transport of a snapshot is a str, not a bool."),
-        ({"conversation": []}, TypeError, "conversation of a snapshot is a Conversation, not a list."),
+        (
+            {"conversation": []},
+            TypeError,
+            (
+                "conversation of a snapshot is a Conversation, not a list. "
+                "Make one: Conversation().with_message('user', '...')."
+            ),
+        ),
         ({"metadata": [("a", 1)]}, TypeError, "metadata of a snapshot is a Mapping, not a list."),
         ({"enrichments": None}, TypeError, "enrichments of a snapshot is a Mapping, not a NoneType."),
         ({"extensions": "a"}, TypeError, "extensions of a snapshot is a Mapping, not a str."),
@@ -146,6 +160,13 @@ def test_a_field_of_another_type_is_refused(fields: dict[str, Any], error: type[
     with pytest.raises(error) as caught:
         ContextSnapshot(**fields)
     assert text == str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["{}", b"{}"])
+def test_json_that_was_not_parsed_is_refused(text: Any) -> None:
+    """The error says which step is missing."""
+    with pytest.raises(SerializationError, match=r"^\$: expected an object, found .*Read it with json\.loads first\.$"):
+        ContextSnapshot.from_dict(text)
 
 
 def test_a_moment_without_a_time_zone_is_refused() -> None:

@@ -31,9 +31,21 @@ def test_a_handle_has_the_name_of_its_stage() -> None:
     assert ("profile", "other") == (name_of(profile), name_of(profile.named("other")))
 
 
-@pytest.mark.parametrize("other", [None, 5, Named, Named(), b"profile", ("profile",)], ids=repr)
-def test_anything_else_is_refused(other: Any) -> None:
+@pytest.mark.parametrize(
+    ("other", "called"),
+    [
+        (None, "None"),
+        (5, "5"),
+        (Named, "the class Named"),
+        (Named(), "a Named"),
+        (Named.__init__, "the function object.__init__"),
+        (b"profile", "b'profile'"),
+        (("profile",), "('profile',)"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_anything_else_is_refused(other: Any, called: str) -> None:
     """The error says what a stage is given by."""
     with pytest.raises(TypeError) as caught:
         name_of(other)
-    assert f"A stage is given by its name or by its handle (what `stage` made), not as {other!r}." == str(caught.value)
+    assert f"A stage is given by its name or by its handle (what `stage` made), not as {called}." == str(caught.value)

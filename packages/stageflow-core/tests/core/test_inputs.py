@@ -173,9 +173,22 @@ def test_an_absent_dependency_holds_no_key() -> None:
     assert 2 == inputs(a=StageOutput.fail("boom", data={"k": 1}), b={"k": 2}).get("k")
 
 
-def test_a_stage_without_dependencies_holds_no_key() -> None:
-    """`get` looks at what was declared, which is nothing."""
-    assert 5 == inputs().get("k", 5)
+def test_a_stage_without_dependencies_cannot_look_for_a_key() -> None:
+    """`get` would look at nothing for ever: this is an undeclared read, default or not."""
+    with pytest.raises(UndeclaredDependencyError) as caught:
+        inputs().get("k", 5)
+    assert ("me", None, ()) == (caught.value.stage, caught.value.dependency, caught.value.declared)
+    assert str(caught.value) == (
+        "Stage 'me' looked for the key 'k' in its dependencies, and declares none. "
+        'Declare the stage that holds the key: dependencies=("...",)'
+    )
+
+
+def test_a_misspelt_stage_is_not_to_be_declared() -> None:
+    """Only the name that was meant is suggested."""
+    with pytest.raises(UndeclaredDependencyError) as caught:
+        inputs(profile={}).get_from("profle", "k")
+    assert "Did you mean 'profile'?" == caught.value.hint
 
 
 # --- contract values ---------------------------------------------------------------------------------------------

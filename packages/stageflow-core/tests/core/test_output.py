@@ -15,7 +15,7 @@ import pydantic
 import pytest
 from stageflow import StageArtifact, StageEvent, StageOutput, StageStatus
 from stageflow.core.output import ErrorInfo, reader_view
-from stageflow.errors import NotCopyableError, SerializationError, UnpicklableCause
+from stageflow.errors import NotCopyableError, SerializationError, StageReturnTypeError, UnpicklableCause
 from stageflow.frozen import FrozenDict
 
 
@@ -370,3 +370,18 @@ def test_each_reader_gets_a_copy_of_what_can_be_changed(output: StageOutput[Any]
     assert output == view
     read(view).append("changed")
     assert [] == read(output) == read(reader_view(output))
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ErrorInfo("no such user"), "no such user"),
+        (ErrorInfo("no such user", "LookupError"), "LookupError: no such user"),
+        (ErrorInfo("", "KeyboardInterrupt"), "KeyboardInterrupt"),
+        (ErrorInfo.of(StageReturnTypeError("s", "5", hint="No.")), "Stage 's' returned 5. No."),
+        (ErrorInfo("Groq failed", "stageflow_plus.errors.ProviderServerError"), "Groq failed"),
+    ],
+)
+def test_an_error_reads_as_a_sentence(error: ErrorInfo, text: str) -> None:
+    """Python's own needs its type to be understood; one of Stageflow's says what it is."""
+    assert text == str(error)

@@ -110,6 +110,23 @@ def test_anything_else_is_an_error(result: Any, text: str) -> None:
     assert (text, "s") == (caught.value.message, caught.value.stage)
 
 
+async def forgotten() -> None:
+    """Be called without `await`."""
+
+
+def test_a_forgotten_await_is_called_so() -> None:
+    """Whether the coroutine is the result or stands in it."""
+    coroutine = forgotten()
+    with pytest.raises(StageReturnTypeError) as bare:
+        returned("s", coroutine)
+    with pytest.raises(StageReturnTypeError) as inside:
+        returned("s", {"a": [coroutine]})
+    coroutine.close()
+    assert "Await it first: `return await ...`." == bare.value.hint
+    assert "its result['a'][0] is a coroutine" in inside.value.message
+    assert "Await it first: an `await` seems to be missing." == inside.value.hint
+
+
 @pytest.mark.parametrize("result", [{"a": [threading.Lock()]}, Profile("a", [threading.Lock()])])
 def test_what_cannot_be_shared_is_an_error(result: Any) -> None:
     """It leads to the culprit and says where live objects go."""

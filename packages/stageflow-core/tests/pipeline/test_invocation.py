@@ -89,6 +89,20 @@ def test_a_context_is_taken_as_it_is() -> None:
             ("run() takes no keyword 'snapshot'. Give it as the first argument: run(snapshot)."),
         ),
         (
+            lambda: make(session_id="s"),
+            (
+                "run() takes no keyword 'session_id'. "
+                "It is part of the run's identity: run_id=RunIdentity(session_id=...)."
+            ),
+        ),
+        (
+            lambda: make(ContextSnapshot(), org_id="s"),
+            (
+                "run() beside a ContextSnapshot takes no keyword 'org_id'. It is part of the run's identity: "
+                "run_id=RunIdentity(org_id=...). Use snapshot.replace(...) for its fields."
+            ),
+        ),
+        (
             lambda: make(qqq=1),
             (
                 "run() takes no keyword 'qqq'. They are: conversation, created_at, enrichments, "

@@ -198,8 +198,15 @@ _OFTEN_EMPTY = ("conversation", "enrichments", "extensions", "metadata")
 
 def _of(name: str, value: Any, kind: type[Any]) -> Any:
     if not isinstance(value, kind):
-        raise TypeError(f"{name} of a snapshot is a {kind.__name__}, not {with_article(type_name(value))}.")
+        example = f" {_EXAMPLES[kind]}" if kind in _EXAMPLES else ""
+        raise TypeError(f"{name} of a snapshot is a {kind.__name__}, not {with_article(type_name(value))}.{example}")
     return value
+
+
+_EXAMPLES: dict[type[Any], str] = {
+    RunIdentity: "Make one: RunIdentity(session_id=...); its pipeline_run_id is new unless given.",
+    Conversation: "Make one: Conversation().with_message('user', '...').",
+}
 
 
 def _frozen(name: str, value: Any) -> Mapping[str, Any]:

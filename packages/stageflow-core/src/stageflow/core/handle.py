@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeVar
 
+from stageflow.errors import shown
+
 T = TypeVar("T", covariant=True)
 
 
@@ -28,4 +30,4 @@ def name_of(stage: StageRef) -> str:
         return stage
     if isinstance(stage, StageHandle):  # pyright: ignore[reportUnnecessaryIsInstance]
         return stage.name
-    raise TypeError(f"A stage is given by its name or by its handle (what `stage` made), not as {stage!r}.")
+    raise TypeError(f"A stage is given by its name or by its handle (what `stage` made), not as {shown(stage)}.")

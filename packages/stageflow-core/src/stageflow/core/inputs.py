@@ -74,8 +74,11 @@ class StageInputs:
         """Return a key that exactly one of the declared dependencies holds, or the default if none does.
 
         Raises:
+            UndeclaredDependencyError: The stage declares no dependencies at all.
             AmbiguousInputError: More than one holds it.
         """
+        if not self._declared:
+            raise UndeclaredDependencyError(self._stage, None, key=key)
         holders = [name for name in self._declared if (found := self.get_output(name)) and key in found.data]
         if len(holders) > 1:
             raise AmbiguousInputError(self._stage, key, candidates=holders)

@@ -82,7 +82,9 @@ class ErrorInfo:
     exception: BaseException | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
-        return ": ".join(part for part in (self.type, self.message) if part)
+        # An error of ours says what it is in its message. Told by the name, which is still there after JSON.
+        ours = self.type is not None and self.type.startswith(("stageflow.", "stageflow_"))
+        return ": ".join(part for part in (None if ours else self.type, self.message) if part)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ErrorInfo, (self.message, self.type, self.code, picklable(self.exception))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any, cast
 
 from stageflow.contracts import contract_of
@@ -26,7 +26,9 @@ def returned(stage: str, result: Any) -> FrozenDict[str, Any] | StageOutput[Any]
             stage, f"something that cannot be shared: {error.path} {error.why}", hint=error.hint
         ) from error
     if output is None:
-        raise StageReturnTypeError(stage, f"{with_article(type_name(result))}, which is not a stage's result")
+        what = f"{with_article(type_name(result))}, which is not a stage's result"
+        hint = "Await it first: `return await ...`." if isinstance(result, Awaitable) else None
+        raise StageReturnTypeError(stage, what, hint=hint)
     if type(output) is StageOutput and type(output.data) is FrozenDict:
         return cast("FrozenDict[str, Any]", output.data)
     return output

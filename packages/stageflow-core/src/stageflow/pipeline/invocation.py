@@ -71,4 +71,6 @@ def _check(given: dict[str, Any], names: frozenset[str], where: str, hint: str =
             advice = nearest(name, choices) or (f"They are: {', '.join(choices)}. " if choices else "")
             if name in ("snapshot", "context"):
                 advice = f"Give it as the first argument: run({name}). "
+            elif name in RunIdentity.__slots__:
+                advice = f"It is part of the run's identity: run_id=RunIdentity({name}=...). "
             raise TypeError(f"{where} takes no keyword '{name}'. {advice}{hint}".rstrip())
