@@ -153,15 +153,19 @@ def test_compose_refuses_different_stages_of_one_name(differing: tuple[str, ...]
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
-        (lambda: Pipeline([stage(answer)]), TypeError, "The name of a pipeline is a non-empty string, not [StageSpec("),
+        (
+            lambda: Pipeline([stage(answer)]),
+            TypeError,
+            "The name of a pipeline is a non-empty string, not [<stage 'answer'>].",
+        ),
         (lambda: Pipeline(""), TypeError, "The name of a pipeline is a non-empty string, not ''."),
         (
             lambda: Pipeline("p", stage("a", answer)),
             TypeError,
-            "The stages of pipeline 'p' are given as a list, not as St",
+            "The stages of pipeline 'p' are given as a list, not as <stage 'a'>.",
         ),
         (lambda: Pipeline("p", 5), TypeError, "The stages of pipeline 'p' are given as a list, not as 5."),
-        (lambda: Pipeline("p", [answer]), TypeError, "Pipeline 'p' was given <function answer"),
+        (lambda: Pipeline("p", [answer]), TypeError, "Pipeline 'p' was given the function answer as a stage;"),
         (
             lambda: Pipeline("p", "ab"),
             TypeError,
@@ -170,8 +174,16 @@ def test_compose_refuses_different_stages_of_one_name(differing: tuple[str, ...]
                 "stage('name', runner) or .with_stage('name', runner)."
             ),
         ),
-        (lambda: Pipeline.from_stages([stage(answer)]), TypeError, "Pipeline 'pipeline' was given [StageSpec("),
-        (lambda: Pipeline("p").compose([stage(answer)]), TypeError, "compose() takes a Pipeline, not [StageSpec("),
+        (
+            lambda: Pipeline.from_stages([stage(answer)]),
+            TypeError,
+            "Pipeline 'pipeline' was given [<stage 'answer'>] as a stage;",
+        ),
+        (
+            lambda: Pipeline("p").compose([stage(answer)]),
+            TypeError,
+            "compose() takes a Pipeline, not [<stage 'answer'>].",
+        ),
         (lambda: Pipeline("p", cancel_grace="5"), TypeError, "cancel_grace is a number of seconds, not '5'."),
         (lambda: Pipeline("p", cancel_grace=None), TypeError, "cancel_grace is a number of seconds, not None."),
         (lambda: Pipeline("p", cancel_grace=-1), ValueError, "cancel_grace is a number of seconds, 0 or more, not -1."),

@@ -8,8 +8,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Optional, TypedDict, Union
 
 import pytest
-from stageflow import From, Pipeline, StageContext, StageKind, StageOutput, StageSpec, stage
-from stageflow.errors import InvalidStageError, PipelineValidationError, UnknownDependencyError
+from stageflow import (
+    ContextSnapshot,
+    From,
+    Pipeline,
+    PipelineContext,
+    StageContext,
+    StageKind,
+    StageOutput,
+    StageSpec,
+    stage,
+)
+from stageflow.errors import InvalidStageError, UnknownDependencyError
 from stageflow.execution.plan import Reads
 from stageflow.pipeline.signature import ParameterRead, UnreadableSignature, read_signature
 
@@ -229,40 +239,53 @@ async def bare_context(context) -> None:
     """Read something called context."""
 
 
+async def whole_run(ctx: PipelineContext) -> None:
+    """Ask for what the run was given."""
+
+
+async def asked(context: ContextSnapshot) -> None:
+    """Ask for what the run was asked."""
+
+
+DEFINE = "Define or import the types at the top of the module, outside `if TYPE_CHECKING:`."
+SEPARATE = "Write one parameter for each dependency."
+
+
 @pytest.mark.parametrize(
-    ("function", "text"),
+    ("function", "text", "hint"),
     [
         (
             unresolvable,
-            (
-                "the annotations of unresolvable cannot be resolved (NameError: name 'Decimal' is not defined). "
-                "Define or import the types at the top of the module, outside `if TYPE_CHECKING:`."
-            ),
+            "the annotations of unresolvable cannot be resolved (NameError: name 'Decimal' is not defined).",
+            DEFINE,
         ),
         (
             unresolvable_return,
-            (
-                "the annotations of unresolvable_return cannot be resolved (NameError: name 'Decimal' is "
-                "not defined). Define or import the types at the top of the module, outside `if TYPE_CHECKING:`."
-            ),
+            "the annotations of unresolvable_return cannot be resolved (NameError: name 'Decimal' is not defined).",
+            DEFINE,
         ),
-        (starred, "its parameter '*profiles: 'Profile'' names no stage: write one parameter for each dependency."),
-        (
-            double_starred,
-            ("its parameter '**profiles: 'Profile'' names no stage: write one parameter for each dependency."),
-        ),
-        (bare_ctx, "its parameter 'ctx' has no annotation: write `ctx: StageContext`."),
-        (bare_context, "its parameter 'context' has no annotation: write `context: StageContext`."),
+        (starred, "its parameter '*profiles: 'Profile'' names no stage.", SEPARATE),
+        (double_starred, "its parameter '**profiles: 'Profile'' names no stage.", SEPARATE),
+        (bare_ctx, "its parameter 'ctx' has no annotation.", "Write `ctx: StageContext`."),
+        (bare_context, "its parameter 'context' has no annotation.", "Write `context: StageContext`."),
+        (whole_run, "its parameter 'ctx' is annotated PipelineContext.", "Write `ctx: StageContext`."),
+        (asked, "its parameter 'context' is annotated ContextSnapshot.", "Write `context: StageContext`."),
     ],
 )
-def test_parameters_that_cannot_be_read_are_a_fault_of_the_build(function: Callable[..., Any], text: str) -> None:
+def test_parameters_that_cannot_be_read_are_a_fault_of_the_build(
+    function: Callable[..., Any], text: str, hint: str
+) -> None:
     """Beside the other faults, with the way out."""
     with pytest.raises(UnreadableSignature) as caught:
         read_signature(function)
     assert text == str(caught.value)
     with pytest.raises(InvalidStageError) as fault:
         Pipeline().with_stage("x", function).build()
-    assert (f"Stage 'x' cannot be read: {text}", "x") == (fault.value.message, fault.value.stage)
+    assert (f"Stage 'x' cannot be read: {text}", hint, "x") == (
+        fault.value.message,
+        fault.value.hint,
+        fault.value.stage,
+    )
 
 
 # --- what the function receives ----------------------------------------------------------------------------------
@@ -387,18 +410,26 @@ def test_a_parameter_that_names_no_stage_does_not_build() -> None:
     )
 
 
-def test_a_method_that_is_not_bound_asks_for_self() -> None:
-    """The error shows which function has that parameter."""
+@pytest.mark.parametrize("first", ["self", "cls"])
+def test_a_method_in_its_class_is_no_stage(first: str) -> None:
+    """Its first parameter is no dependency; the error shows the form that takes an object."""
+    defined: dict[str, Any] = {"StageContext": StageContext}
+    exec(f"async def reply({first}, ctx: StageContext): ...", defined)
+    with pytest.raises(InvalidStageError) as caught:
+        stage(defined["reply"])
+    assert str(caught.value) == (
+        "Stage 'reply' is the method reply, and a method does not stand alone. "
+        "Use a class with `async def execute(self, ctx)`: stage('reply', TheClass)."
+    )
 
-    class Service:
-        @stage
-        async def reply(self, ctx: StageContext) -> None:
-            """Reply."""
 
-    with pytest.raises(
-        PipelineValidationError, match=r"depends on 'self'.*It is the parameter 'self' of .*Service\.reply"
-    ):
-        Pipeline("p", [Service.reply]).build()
+def test_a_stage_may_be_named_self() -> None:
+    """An annotation says that the parameter is no method's."""
+
+    async def reads(self: Profile) -> None:
+        """Read it."""
+
+    assert ("self",) == tuple(read.stage for read in read_signature(stage(reads).runner))
 
 
 def test_parameters_and_declared_dependencies_add_up() -> None:

@@ -106,6 +106,10 @@ def test_a_spec_is_hashable_whatever_its_runner() -> None:
         (lambda: stage("x", answer, name="y"), "stage() was given two names, 'x' and 'y'."),
         (lambda: stage(answer, other), "Use @stage, @stage(kind=...) or stage('name', runner, ...)."),
         (lambda: stage(answer, name="x"), "Use @stage, @stage(kind=...) or stage('name', runner, ...)."),
+        (
+            lambda: stage(StageKind.GUARD),
+            "The kind of a stage is given by name: @stage(kind=StageKind.GUARD).",
+        ),
         (lambda: stage(name=5)(answer), "The name of a stage is a string, not 5."),
         (
             lambda: stage("x", answer, "work"),
@@ -125,7 +129,7 @@ def test_a_spec_is_hashable_whatever_its_runner() -> None:
         ),
         (
             lambda: stage("x", answer, dependencies=[other]),
-            (f"The dependencies of stage 'x' are names or handles of stages, not {other!r}."),
+            ("The dependencies of stage 'x' are names or handles of stages, not the function other."),
         ),
         (lambda: stage(answer).named(None), "The name of a stage is a string, not None."),
         (lambda: StageSpec(5, answer, StageKind.WORK), "The name of a stage is a string, not 5."),
@@ -153,7 +157,7 @@ def test_an_unknown_option_is_a_type_error() -> None:
 def test_the_decorator_goes_above_a_function() -> None:
     """A class or an object has no parameters to read: the error shows the other form."""
     with pytest.raises(
-        TypeError, match=r"@stage goes above an async function, not <class .*use stage\('name', runner\)"
+        TypeError, match=r"@stage goes above an async function, not the class Runner; use stage\('name', runner\)"
     ):
         stage(Runner)
 
@@ -288,14 +292,14 @@ class Shown:
         (
             Plain,
             (
-                f"Stage 'x' is {Plain!r}, whose `execute` is not async. Write `async def execute(self, ctx)`; call "
-                "what blocks with `await asyncio.to_thread(...)`."
+                "Stage 'x' is the class Plain, whose `execute` is not async. Write `async def execute(self, ctx)`; "
+                "call what blocks with `await asyncio.to_thread(...)`."
             ),
         ),
         (
             Streaming,
             (
-                f"Stage 'x' is {Streaming!r}, whose `execute` is an async generator. A stage returns one result: "
+                "Stage 'x' is the class Streaming, whose `execute` is an async generator. A stage returns one result: "
                 "collect what it yields, and return that."
             ),
         ),
@@ -349,6 +353,88 @@ def test_a_runner_that_is_no_stage_is_refused_at_once(runner: Any, text: str) ->
         assert (text, "x") == (str(caught.value), caught.value.stage)
 
 
+def test_a_handle_of_the_same_name_is_given_as_it_is() -> None:
+    """There is nothing to rename."""
+    with pytest.raises(InvalidStageError, match=r"already made\. Give it to Pipeline\(\.\.\., \[answer\]\)\.$"):
+        Pipeline().with_stage("answer", stage(answer))
+
+
+class NoContext:
+    async def execute(self) -> None:
+        """Take nothing."""
+
+
+class TooMany:
+    async def execute(self, ctx: StageContext, profile: object) -> None:
+        """Take a dependency, as functions do."""
+
+
+class KeywordOnly:
+    async def execute(self, *, ctx: StageContext) -> None:
+        """Take the context by name."""
+
+
+class StaticTooMany:
+    @staticmethod
+    async def execute(this: object, ctx: StageContext) -> None:
+        """Be a method and no method."""
+
+
+class ClassNoContext:
+    @classmethod
+    async def execute(cls) -> None:
+        """Take nothing."""
+
+
+@pytest.mark.parametrize("kind", [NoContext, TooMany, KeywordOnly, StaticTooMany, ClassNoContext])
+def test_an_execute_that_cannot_take_the_context_is_refused(kind: type[Any]) -> None:
+    """It would fail in each run; the same for a class and for an object."""
+    for runner, called in ((kind, f"the class {kind.__name__}"), (kind(), f"a {kind.__name__}")):
+        with pytest.raises(InvalidStageError) as caught:
+            stage("x", runner)
+        assert str(caught.value).startswith(f"Stage 'x' is {called}, whose `execute(")
+        assert "does not take the context as its only argument. Write `async def execute(self, ctx)`" in str(
+            caught.value
+        )
+
+
+class Lenient:
+    async def execute(
+        self, ctx: StageContext, retries: int = 1, *more: object, client: object = None
+    ) -> dict[str, int]:
+        """Answer."""
+        return {"answer": 42}
+
+
+class Starred:
+    async def execute(*arguments: object) -> dict[str, int]:
+        """Answer."""
+        return {"answer": 40 + len(arguments)}
+
+
+class OfTheClass:
+    @classmethod
+    async def execute(cls, ctx: StageContext) -> dict[str, int]:
+        """Answer."""
+        return {"answer": 42}
+
+
+class Binding:
+    def __get__(self, instance: object, owner: type[Any]) -> Any:
+        return Lenient.execute if instance is None else functools.partial(Lenient.execute, instance)
+
+
+class Bound:
+    execute = Binding()
+
+
+@pytest.mark.parametrize("kind", [Lenient, Starred, OfTheClass, Bound])
+def test_an_execute_that_can_take_the_context_is_taken(kind: type[Any]) -> None:
+    """Whatever else it may take."""
+    for runner in (kind, kind()):
+        assert {"answer": 42} == Pipeline().with_stage("x", runner).run_sync().data("x")
+
+
 @pytest.mark.parametrize("runner", [Calling(), functools.partial(answer)], ids=["callable", "partial"])
 def test_other_callables_are_refused(runner: Any) -> None:
     """Their parameters are not those of the function behind: what would be read is not clear."""
@@ -381,6 +467,17 @@ class Traced:
 def test_a_decorated_coroutine_function_is_a_stage(runner: Any) -> None:
     """functools.wraps says what is behind it."""
     assert {"answer": 42} == Pipeline().with_stage("x", runner).run_sync().data("x")
+
+
+def test_a_decorated_bound_method_is_a_stage() -> None:
+    """What is behind it has its `self`, however many decorators there are."""
+    assert {"answer": 42} == Pipeline().with_stage("x", traced(Traced().execute)).run_sync().data("x")
+
+
+def test_a_decorated_method_in_its_class_is_no_stage() -> None:
+    """Its `self` is still to be given."""
+    with pytest.raises(InvalidStageError, match=r"^Stage 'execute' is the method Runner\.execute"):
+        stage(Traced.execute)
 
 
 class Defaulted:

@@ -52,6 +52,18 @@ class Sync:
         return Profile(ctx.stage_name)
 
 
+class Configured:
+    def __init__(self, model: str) -> None:
+        self.model = model
+
+    async def execute(self, ctx: StageContext, /) -> dict[str, str]:
+        return {"model": self.model}
+
+
+class NoContext:
+    async def execute(self) -> None: ...
+
+
 # --- a stage is typed by what its function returns ---------------------------------------------------------------
 
 
@@ -80,6 +92,36 @@ async def counted() -> dict[str, int]:
     return {"n": 1}
 
 
+@stage
+async def either(ctx: StageContext) -> Profile | StageOutput[Profile]:
+    return Profile("Ada")
+
+
+@stage(kind=StageKind.GUARD)
+async def either_guard(ctx: StageContext) -> Profile | StageOutput[Profile]:
+    return Profile("Ada")
+
+
+@stage(kind=StageKind.GUARD)
+async def guard(ctx: StageContext) -> StageOutput[Any] | None:
+    return None
+
+
+@stage
+async def bare_guard(ctx: StageContext) -> StageOutput[Any] | None:
+    return None
+
+
+@stage
+async def anything(ctx: StageContext) -> Any:
+    return None
+
+
+@stage
+async def perhaps(ctx: StageContext) -> Profile | None:
+    return None
+
+
 by_name = stage("by-name", Runner, StageKind.WORK, dependencies=(profile,))
 by_keyword = stage("by-keyword", Runner(), kind=StageKind.WORK)
 
@@ -88,6 +130,12 @@ assert_type(profile.named("x"), StageSpec[Profile])
 assert_type(reply, StageSpec[str])
 assert_type(guarded, StageSpec[Profile])
 assert_type(guarded_too, StageSpec[Profile])
+assert_type(either, StageSpec[Profile])
+assert_type(either_guard, StageSpec[Profile])
+assert_type(guard, StageSpec[Any])
+assert_type(bare_guard, StageSpec[Any])
+assert_type(anything, StageSpec[Any])
+assert_type(perhaps, StageSpec[Profile | None])
 assert_type(by_name, StageSpec[Any])
 assert_type(by_keyword, StageSpec[Any])
 
@@ -97,6 +145,10 @@ no_runner: Stage = Sync()  # pyright: ignore[reportAssignmentType]
 
 def not_async(ctx: StageContext) -> Profile:
     return Profile("Ada")
+
+
+async def plainly_async(ctx: StageContext, profile: Profile) -> str:
+    return profile.name
 
 
 stage(not_async)  # pyright: ignore[reportCallIssue, reportArgumentType]
@@ -114,6 +166,18 @@ assert_type(chat.with_stage("x", Runner, StageKind.WORK, dependencies="a", optio
 assert_type(chat.compose(Pipeline.from_stages(profile, by_name)), Pipeline)
 assert_type(chat.build(), StageGraph)
 
+chat.with_stage("x", Configured("small"))
+chat.with_stage("x", profile.runner)
+chat.with_stage("x", Runner().execute)
+chat.with_stage("x", plainly_async)
+chat.with_stage("x", 42)  # pyright: ignore[reportArgumentType]
+chat.with_stage("x", profile)  # pyright: ignore[reportArgumentType]
+chat.with_stage("x", Sync)  # pyright: ignore[reportArgumentType]
+chat.with_stage("x", Sync())  # pyright: ignore[reportArgumentType]
+chat.with_stage("x", NoContext())  # pyright: ignore[reportArgumentType]
+chat.with_stage("x", not_async)  # pyright: ignore[reportArgumentType]
+stage("x", 42)  # pyright: ignore[reportArgumentType]
+stage("x", Sync)  # pyright: ignore[reportArgumentType]
 chat.with_stage("x", Runner, "work")  # pyright: ignore[reportArgumentType]
 chat.with_stage("x", Runner, dependencies=5)  # pyright: ignore[reportArgumentType]
 chat.with_stage("x", Runner, retry=5)  # pyright: ignore[reportCallIssue]

@@ -12,13 +12,14 @@ from stageflow.context.pipeline_context import PipelineContext
 from stageflow.context.snapshot import ContextSnapshot
 from stageflow.core.handle import StageHandle
 from stageflow.core.kinds import StageKind
-from stageflow.errors import DuplicateStageError
+from stageflow.errors import DuplicateStageError, shown
 from stageflow.execution.pipeline_run import PipelineRun
 from stageflow.execution.results import PipelineResults
 from stageflow.pipeline.compilation import compile_plan
 from stageflow.pipeline.graph import StageGraph
 from stageflow.pipeline.invocation import RunFields
-from stageflow.pipeline.spec import Dependencies, Runner, StageSpec, make_spec
+from stageflow.pipeline.runner import Runner
+from stageflow.pipeline.spec import Dependencies, StageSpec, make_spec
 
 
 class Pipeline:
@@ -40,13 +41,13 @@ class Pipeline:
         self, name: str = "pipeline", stages: Iterable[StageSpec[Any]] = (), *, cancel_grace: float = 5.0
     ) -> None:
         if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"The name of a pipeline is a non-empty string, not {name!r}.")
+            raise TypeError(f"The name of a pipeline is a non-empty string, not {shown(name)}.")
         if not isinstance(cancel_grace, (int, float)):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"cancel_grace is a number of seconds, not {cancel_grace!r}.")
         if not math.isfinite(cancel_grace) or cancel_grace < 0:
             raise ValueError(f"cancel_grace is a number of seconds, 0 or more, not {cancel_grace!r}.")
         if not isinstance(stages, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"The stages of pipeline '{name}' are given as a list, not as {stages!r}.")
+            raise TypeError(f"The stages of pipeline '{name}' are given as a list, not as {shown(stages)}.")
         self._name = name
         self._cancel_grace = cancel_grace
         self._graph: StageGraph | None = None
@@ -100,7 +101,7 @@ class Pipeline:
             DuplicateStageError: Both have a stage of the same name that differs; `differing` says in what.
         """
         if not isinstance(other, Pipeline):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"compose() takes a Pipeline, not {other!r}.")
+            raise TypeError(f"compose() takes a Pipeline, not {shown(other)}.")
         added: list[StageSpec[Any]] = []
         for spec in other.stages:
             mine = self._specs.get(spec.name)
@@ -148,7 +149,7 @@ class Pipeline:
         for spec in specs:
             if not isinstance(spec, StageSpec):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise TypeError(
-                    f"Pipeline '{self._name}' was given {spec!r} as a stage; decorate it with @stage, or use "
+                    f"Pipeline '{self._name}' was given {shown(spec)} as a stage; decorate it with @stage, or use "
                     "stage('name', runner) or .with_stage('name', runner)."
                 )
             if spec.name in self._specs:

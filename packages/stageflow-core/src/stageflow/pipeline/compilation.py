@@ -81,7 +81,9 @@ def _draft(spec: StageSpec[Any], faults: list[PipelineValidationError]) -> _Draf
         try:
             parameters = read_signature(spec.runner, spec.local_names)
         except UnreadableSignature as error:
-            faults.append(InvalidStageError(f"Stage '{spec.name}' cannot be read: {error}", stage=spec.name))
+            faults.append(
+                InvalidStageError(f"Stage '{spec.name}' cannot be read: {error}", stage=spec.name, hint=error.hint)
+            )
     reads = [parameter for parameter in parameters if parameter.stage]
     return _Draft(
         spec,
@@ -121,7 +123,8 @@ def _parameter_note(draft: _Draft, dependency: str) -> str:
     read = next((read for read in draft.parameters if read.stage == dependency), None)
     if read is None:
         return ""
-    what = f"It is the parameter '{read.parameter}' of {draft.spec.runner.__qualname__}"
+    function: Any = draft.spec.runner
+    what = f"It is the parameter '{read.parameter}' of {function.__qualname__}"
     return f"{what}: a parameter names a stage, is annotated StageContext, or is called `input`. "
 
 
@@ -158,7 +161,7 @@ def _assemble(pipeline: str, drafts: list[_Draft], index: dict[str, int], cancel
 
 
 def _node(draft: _Draft, index: Mapping[str, int], successors: tuple[int, ...]) -> PlanNode:
-    runner = draft.spec.runner
+    runner: Any = draft.spec.runner
     if inspect.isroutine(runner):
         invoke, target = invoke_function, runner
     elif isinstance(runner, type):

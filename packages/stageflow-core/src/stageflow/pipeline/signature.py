@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
+from stageflow.context.pipeline_context import PipelineContext
+from stageflow.context.snapshot import ContextSnapshot
 from stageflow.core.context import StageContext
 from stageflow.core.output import StageOutput
 from stageflow.execution.plan import Reads
@@ -27,7 +29,11 @@ class ParameterRead:
 
 
 class UnreadableSignature(Exception):
-    """The parameters of a function cannot be understood; the message says why and what to do."""
+    """The parameters of a function cannot be understood; the message says why, the hint what to do."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 def read_signature(function: Callable[..., Any], names: Mapping[str, Any] | None = None) -> tuple[ParameterRead, ...]:
@@ -52,8 +58,8 @@ def _hints(function: Callable[..., Any], names: Mapping[str, Any] | None) -> dic
         return get_type_hints(function, localns={**(names or {}), **_closure(function)}, include_extras=True)
     except Exception as error:
         raise UnreadableSignature(
-            f"the annotations of {function.__qualname__} cannot be resolved ({type(error).__name__}: {error}). "
-            "Define or import the types at the top of the module, outside `if TYPE_CHECKING:`."
+            f"the annotations of {function.__qualname__} cannot be resolved ({type(error).__name__}: {error}).",
+            "Define or import the types at the top of the module, outside `if TYPE_CHECKING:`.",
         ) from error
 
 
@@ -76,14 +82,15 @@ def _read(parameter: inspect.Parameter, hint: Any) -> ParameterRead:
     name, kind = parameter.name, parameter.kind
     if kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
         raise UnreadableSignature(
-            f"its parameter '{parameter}' names no stage: write one parameter for each dependency."
+            f"its parameter '{parameter}' names no stage.", "Write one parameter for each dependency."
         )
     keyword_only = kind is inspect.Parameter.KEYWORD_ONLY
     source, plain = _source(hint)
     if _is(plain, StageContext):
         return ParameterRead(name, Reads.CONTEXT, keyword_only=keyword_only)
-    if hint is inspect.Parameter.empty and name in ("ctx", "context"):
-        raise UnreadableSignature(f"its parameter '{name}' has no annotation: write `{name}: StageContext`.")
+    if source is None and name in ("ctx", "context") and _is_no_stages_value(plain):
+        what = "has no annotation" if hint is inspect.Parameter.empty else f"is annotated {plain.__name__}"
+        raise UnreadableSignature(f"its parameter '{name}' {what}.", f"Write `{name}: StageContext`.")
     optional = parameter.default is not inspect.Parameter.empty
     if source is None and name == "input":
         default = parameter.default if optional else None
@@ -111,6 +118,10 @@ def _mode(hint: Any) -> Reads:
     if _is(hint, StageOutput):
         return Reads.OUTPUT
     return Reads.DATA if _is(hint, dict) or _is(hint, Mapping) else Reads.VALUE
+
+
+def _is_no_stages_value(hint: Any) -> bool:
+    return hint in (inspect.Parameter.empty, PipelineContext, ContextSnapshot)
 
 
 def _is(hint: Any, wanted: Any) -> bool:

@@ -6,21 +6,20 @@ import inspect
 import re
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar, cast, overload
 
 from stageflow.core.handle import StageHandle, StageRef, name_of
 from stageflow.core.kinds import StageKind
 from stageflow.core.output import StageOutput
-from stageflow.errors import InvalidStageError
+from stageflow.errors import shown
+from stageflow.pipeline.runner import Runner, check_runner
 
 T = TypeVar("T", covariant=True)
 V = TypeVar("V")
 
 Dependencies = StageRef | Iterable[StageRef]
-Runner = Any
-"""An instance with `async execute(ctx)`, a class of such instances, or an async function."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class From:
         object.__setattr__(self, "stage", name_of(stage))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class StageSpec(StageHandle[T]):
     """One stage of a pipeline: a runner, its name and kind, and what it depends on.
 
@@ -55,15 +54,15 @@ class StageSpec(StageHandle[T]):
     kind: StageKind
     dependencies: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
-    local_names: Mapping[str, Any] | None = field(default=None, repr=False)
+    local_names: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"The name of a stage is a string, not {self.name!r}.")
-        _check_runner(self.name, self.runner)
+            raise TypeError(f"The name of a stage is a string, not {shown(self.name)}.")
+        check_runner(self.name, self.runner)
         if not isinstance(self.kind, StageKind):  # pyright: ignore[reportUnnecessaryIsInstance]
             kinds = ", ".join(kind.name for kind in StageKind)
-            raise TypeError(f"The kind of stage '{self.name}' is a StageKind ({kinds}), not {self.kind!r}.")
+            raise TypeError(f"The kind of stage '{self.name}' is a StageKind ({kinds}), not {shown(self.kind)}.")
         for name, called in (("dependencies", "dependencies"), ("optional", "optional dependencies")):
             given = getattr(self, name)
             if given != ():
@@ -73,6 +72,9 @@ class StageSpec(StageHandle[T]):
         if not isinstance(other, StageSpec):
             return NotImplemented
         return self.name == other.name and not self.differing(cast("StageSpec[Any]", other))
+
+    def __repr__(self) -> str:
+        return f"<stage '{self.name}'>"
 
     def __hash__(self) -> int:
         return hash(self.name)  # runners need not be hashable
@@ -111,72 +113,13 @@ def _names(given: Any, where: str) -> tuple[str, ...]:
     if isinstance(given, (str, StageHandle)):
         return (name_of(cast("StageRef", given)),)
     if not isinstance(given, Iterable):
-        raise TypeError(f"The {where} are names or handles of stages, not {given!r}.")
+        raise TypeError(f"The {where} are names or handles of stages, not {shown(given)}.")
     names: dict[str, None] = {}
     for one in cast("Iterable[Any]", given):
         if not isinstance(one, (str, StageHandle)):
-            raise TypeError(f"The {where} are names or handles of stages, not {one!r}.")
+            raise TypeError(f"The {where} are names or handles of stages, not {shown(one)}.")
         names[name_of(cast("StageRef", one))] = None
     return tuple(names)
-
-
-def _check_runner(name: str, runner: Runner) -> None:
-    if isinstance(runner, StageSpec):
-        raise InvalidStageError(
-            f"Stage '{name}' was given a stage that is already made.",
-            stage=name,
-            hint=f"Give it to Pipeline(..., [stage]) or from_stages(stage.named('{name}')).",
-        )
-    is_function = inspect.isroutine(runner)
-    called = runner if is_function else getattr(runner, "execute", None)
-    if not callable(called):
-        raise InvalidStageError(
-            f"Stage '{name}' is {runner!r}, which has no `execute`.",
-            stage=name,
-            hint="A stage is an object or a class with `async def execute(self, ctx)`, or an async function.",
-        )
-    if isinstance(runner, type):
-        _check_class(name, runner)
-    inner = inspect.unwrap(called)
-    if inspect.iscoroutinefunction(inner) or not inspect.isroutine(called):
-        return
-    if is_function:
-        what, form = f"the function {getattr(runner, '__qualname__', repr(runner))}, which", "async def"
-    else:
-        what, form = f"{runner!r}, whose `execute`", "async def execute(self, ctx)"
-    if inspect.isasyncgenfunction(inner):
-        raise InvalidStageError(
-            f"Stage '{name}' is {what} is an async generator.",
-            stage=name,
-            hint="A stage returns one result: collect what it yields, and return that.",
-        )
-    raise InvalidStageError(
-        f"Stage '{name}' is {what} is not async.",
-        stage=name,
-        hint=f"Write `{form}`; call what blocks with `await asyncio.to_thread(...)`.",
-    )
-
-
-def _check_class(name: str, runner: type[Any]) -> None:
-    """Check that a runner that is a class can be made without arguments, as each run does."""
-    if inspect.isabstract(runner):
-        raise InvalidStageError(
-            f"Stage '{name}' is the class {runner.__qualname__}, which is abstract.",
-            stage=name,
-            hint=f"Give a subclass that defines {', '.join(sorted(runner.__abstractmethods__))}.",
-        )
-    if runner.__init__ is object.__init__ and runner.__new__ is object.__new__:
-        return
-    try:
-        inspect.signature(runner).bind()
-    except TypeError as error:
-        raise InvalidStageError(
-            f"Stage '{name}' is the class {runner.__qualname__}, and each run makes one without arguments: {error}.",
-            stage=name,
-            hint=f"Give its parameters defaults, or give an instance: {runner.__qualname__}(...).",
-        ) from error
-    except ValueError:  # a class written in C that does not tell its parameters
-        return
 
 
 class _Decorator(Protocol):
@@ -185,13 +128,13 @@ class _Decorator(Protocol):
     @overload
     def __call__(self, function: Callable[..., Awaitable[StageOutput[V]]], /) -> StageSpec[V]: ...
     @overload
-    def __call__(self, function: Callable[..., Awaitable[V]], /) -> StageSpec[V]: ...
+    def __call__(self, function: Callable[..., Awaitable[V | StageOutput[V]]], /) -> StageSpec[V]: ...
 
 
 @overload
 def stage(function: Callable[..., Awaitable[StageOutput[V]]], /) -> StageSpec[V]: ...
 @overload
-def stage(function: Callable[..., Awaitable[V]], /) -> StageSpec[V]: ...
+def stage(function: Callable[..., Awaitable[V | StageOutput[V]]], /) -> StageSpec[V]: ...
 @overload
 def stage(
     *,
@@ -233,6 +176,8 @@ def stage(
         InvalidStageError: The runner is not async, or not a stage.
         TypeError: An option is unknown or of the wrong type.
     """
+    if isinstance(first, StageKind):
+        raise TypeError(f"The kind of a stage is given by name: @stage(kind=StageKind.{first.name}).")
     if isinstance(first, str):
         if runner is None:
             raise TypeError(f"stage('{first}') has no runner: stage('{first}', runner), or @stage(name='{first}').")
@@ -271,6 +216,6 @@ def _of_function(
     around: Mapping[str, Any],
 ) -> StageSpec[Any]:
     if not inspect.isroutine(function):
-        raise TypeError(f"@stage goes above an async function, not {function!r}; use stage('name', runner).")
+        raise TypeError(f"@stage goes above an async function, not {shown(function)}; use stage('name', runner).")
     name = function.__name__ if name is None else name
     return make_spec(name, function, kind, dependencies, optional, _mentioned(function, around))
