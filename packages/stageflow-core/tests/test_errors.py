@@ -37,11 +37,8 @@ from stageflow.errors import (
     UnknownDependencyError,
     UnknownStageError,
     UnpicklableCause,
-    listed,
-    nearest,
-    type_name,
-    with_article,
 )
+from stageflow.wording import listed, nearest, type_name, with_article
 
 CLASSES = [
     value

@@ -34,9 +34,9 @@ from __future__ import annotations
 import pickle
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from difflib import get_close_matches
-from inspect import isroutine
-from typing import Any, ClassVar, Protocol, cast
+from typing import Any, ClassVar, Protocol
+
+from stageflow.wording import listed, nearest, type_name, with_article
 
 
 class RunResults(Protocol):
@@ -130,42 +130,6 @@ def _picklable_state(state: Mapping[str, Any]) -> dict[str, Any]:
     finally:
         _probing.reset(token)
     return dict(state)
-
-
-def nearest(name: str, choices: Sequence[str]) -> str:
-    """Return "Did you mean 'x'? " for the closest of the choices, or nothing."""
-    found = get_close_matches(name, choices, n=1, cutoff=0.6)
-    return f"Did you mean '{found[0]}'? " if found else ""
-
-
-def listed(names: Sequence[str], most: int = 12) -> str:
-    """Return the names as one line, cut after `most` of them."""
-    if not names:
-        return "none"
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
-
-
-def type_name(value: object) -> str:
-    """Return the name of the value's type, as a person would look for it."""
-    kind = type(value)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-
-
-def shown(value: object) -> str:
-    """Return what a message calls the value: its repr, unless that is an address in memory."""
-    if isinstance(value, type):
-        return f"the class {value.__qualname__}"
-    if isroutine(value):
-        return f"the function {getattr(value, '__qualname__', type_name(value))}"
-    if type(value) is list:
-        return f"[{', '.join(map(shown, cast('list[object]', value)))}]"
-    return with_article(type(value).__qualname__) if type(value).__repr__ is object.__repr__ else repr(value)
-
-
-def with_article(name: str) -> str:
-    """Return the name after "a" or "an"."""
-    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
 # --- the graph ---------------------------------------------------------------------------------------------------

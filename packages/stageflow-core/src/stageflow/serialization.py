@@ -6,7 +6,8 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Any, TypeVar, cast
 
-from stageflow.errors import SchemaVersionError, SerializationError, nearest, type_name, with_article
+from stageflow.errors import SchemaVersionError, SerializationError
+from stageflow.wording import nearest, type_name, with_article
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from stageflow.context.conversation import Conversation, Message
 from stageflow.context.identity import RunIdentity
-from stageflow.errors import SerializationError, type_name, with_article
+from stageflow.errors import SerializationError
 from stageflow.frozen import EMPTY, for_reader, freeze, freeze_mapping
 from stageflow.serialization import (
     as_object,
@@ -21,6 +21,7 @@ from stageflow.serialization import (
     expect_number,
     expect_version,
 )
+from stageflow.wording import type_name, with_article
 
 SCHEMA_VERSION = 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeVar
 
-from stageflow.errors import shown
+from stageflow.wording import shown
 
 T = TypeVar("T", covariant=True)
 

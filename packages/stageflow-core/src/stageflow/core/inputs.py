@@ -11,15 +11,9 @@ from typing_extensions import is_typeddict
 from stageflow.core.handle import StageRef, name_of
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import StageOutput, plain, reader_view
-from stageflow.errors import (
-    AmbiguousInputError,
-    MissingInputError,
-    StageReturnTypeError,
-    UndeclaredDependencyError,
-    type_name,
-    with_article,
-)
+from stageflow.errors import AmbiguousInputError, MissingInputError, StageReturnTypeError, UndeclaredDependencyError
 from stageflow.frozen import FrozenDict
+from stageflow.wording import type_name, with_article
 
 T = TypeVar("T")
 

@@ -13,11 +13,7 @@ from typing import Any, Generic, NoReturn, TypeVar, cast, overload
 
 from stageflow.contracts import contract_fields
 from stageflow.core.kinds import StageStatus
-from stageflow.errors import (
-    picklable,
-    type_name,
-    with_article,
-)
+from stageflow.errors import picklable
 from stageflow.frozen import (
     EMPTY,
     FrozenDict,
@@ -27,6 +23,7 @@ from stageflow.frozen import (
     is_shareable,
 )
 from stageflow.serialization import as_object, check_json
+from stageflow.wording import type_name, with_article
 
 T = TypeVar("T", covariant=True)
 V = TypeVar("V")

@@ -7,8 +7,9 @@ from typing import Any, cast
 
 from stageflow.contracts import contract_of
 from stageflow.core.output import StageOutput, make_output, plain
-from stageflow.errors import NotCopyableError, StageReturnTypeError, type_name, with_article
+from stageflow.errors import NotCopyableError, StageReturnTypeError
 from stageflow.frozen import EMPTY, FrozenDict, freeze, freeze_mapping, is_shareable
+from stageflow.wording import type_name, with_article
 
 
 def returned(stage: str, result: Any) -> FrozenDict[str, Any] | StageOutput[Any]:

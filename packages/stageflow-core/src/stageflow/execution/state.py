@@ -17,8 +17,8 @@ from stageflow.core.context import RunScope
 from stageflow.core.inputs import Stored
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import StageOutput
-from stageflow.errors import listed
 from stageflow.execution.plan import ExecutionPlan
+from stageflow.wording import listed
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from stageflow.context.pipeline_context import PipelineContext
 from stageflow.context.snapshot import ContextSnapshot
 from stageflow.core.handle import StageHandle
 from stageflow.core.kinds import StageKind
-from stageflow.errors import DuplicateStageError, shown
+from stageflow.errors import DuplicateStageError
 from stageflow.execution.pipeline_run import PipelineRun
 from stageflow.execution.results import PipelineResults
 from stageflow.pipeline.compilation import compile_plan
@@ -20,6 +20,7 @@ from stageflow.pipeline.graph import StageGraph
 from stageflow.pipeline.invocation import RunFields
 from stageflow.pipeline.runner import Runner
 from stageflow.pipeline.spec import Dependencies, StageSpec, make_spec
+from stageflow.wording import shown
 
 
 class Pipeline:

@@ -22,7 +22,6 @@ from stageflow.errors import (
     PipelineValidationError,
     SelfDependencyError,
     UnknownDependencyError,
-    nearest,
 )
 from stageflow.execution.plan import (
     Argument,
@@ -35,6 +34,7 @@ from stageflow.execution.plan import (
 from stageflow.pipeline.cycles import find_cycles
 from stageflow.pipeline.signature import ParameterRead, UnreadableSignature, read_signature
 from stageflow.pipeline.spec import StageSpec
+from stageflow.wording import nearest
 
 MOST_SUGGESTIONS = 100
 """For how many unknown names the nearest one is looked for: each look compares it with all stages."""

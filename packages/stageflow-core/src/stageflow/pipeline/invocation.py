@@ -13,8 +13,8 @@ from stageflow.context.conversation import Conversation
 from stageflow.context.identity import RunIdentity
 from stageflow.context.pipeline_context import PipelineContext
 from stageflow.context.snapshot import ContextSnapshot
-from stageflow.errors import nearest
 from stageflow.protocols import EventSink
+from stageflow.wording import nearest
 
 
 class RunFields(TypedDict, total=False):

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from stageflow.core.context import StageContext
 from stageflow.core.handle import StageHandle
-from stageflow.errors import InvalidStageError, shown
+from stageflow.errors import InvalidStageError
+from stageflow.wording import shown
 
 
 class HasExecute(Protocol):

@@ -13,8 +13,8 @@ from typing import Any, Protocol, TypeVar, cast, overload
 from stageflow.core.handle import StageHandle, StageRef, name_of
 from stageflow.core.kinds import StageKind
 from stageflow.core.output import StageOutput
-from stageflow.errors import shown
 from stageflow.pipeline.runner import Runner, check_runner
+from stageflow.wording import shown
 
 T = TypeVar("T", covariant=True)
 V = TypeVar("V")
