@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from stageflow import Pipeline, StageContext, StageOutput, errors
+from stageflow import Pipeline, StageContext, errors
 from stageflow.errors import (
     AmbiguousInputError,
     CycleDetectedError,
@@ -38,7 +38,6 @@ from stageflow.errors import (
     UnknownStageError,
     UnpicklableCause,
 )
-from stageflow.wording import listed, nearest, type_name, with_article
 
 CLASSES = [
     value
@@ -464,29 +463,7 @@ def test_an_origin_is_told_if_it_is_another_stage(origin: str | None, why: str |
     assert expected == error.message
 
 
-def test_the_nearest_name_is_a_question() -> None:
-    """A near name is offered, a far one is not."""
-    assert ("Did you mean 'profile'? ", "") == (nearest("profle", ["memory", "profile"]), nearest("x", ["memory"]))
-
-
-@pytest.mark.parametrize(
-    ("names", "expected"), [((), "none"), (("a", "b"), "a, b"), (("a", "b", "c", "d"), "a, b, c and 1 more")]
-)
-def test_long_lists_are_cut(names: tuple[str, ...], expected: str) -> None:
-    """A message stays readable however many stages there are."""
-    assert expected == listed(names, most=3)
-
-
 def test_an_undeclared_read_of_a_stage_without_dependencies_holds_the_whole_line() -> None:
     """The line can be pasted as it is."""
     error = UndeclaredDependencyError("b", "a", declared=())
     assert 'To declare it, add to the stage: dependencies=("a",)' == error.hint
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [(1, "an int"), ("", "a str"), (threading.Lock(), "a _thread.lock"), (StageOutput.ok(), None)],
-)
-def test_types_are_named_as_a_person_would(value: object, expected: str | None) -> None:
-    """Python's own types go without their module, others with it."""
-    assert (expected or "a stageflow.core.output.StageOutput") == with_article(type_name(value))

@@ -1,0 +1,50 @@
+"""How messages name things."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from stageflow import StageOutput
+from stageflow.wording import listed, nearest, shown, type_name, with_article
+
+
+def test_the_nearest_name_is_a_question() -> None:
+    """A near name is offered, a far one is not."""
+    assert ("Did you mean 'profile'? ", "") == (nearest("profle", ["memory", "profile"]), nearest("x", ["memory"]))
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"), [((), "none"), (("a", "b"), "a, b"), (("a", "b", "c", "d"), "a, b, c and 1 more")]
+)
+def test_long_lists_are_cut(names: tuple[str, ...], expected: str) -> None:
+    """A message stays readable however many stages there are."""
+    assert expected == listed(names, most=3)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(1, "an int"), ("", "a str"), (threading.Lock(), "a _thread.lock"), (StageOutput.ok(), None)],
+)
+def test_types_are_named_as_a_person_would(value: object, expected: str | None) -> None:
+    """Python's own types go without their module, others with it."""
+    assert (expected or "a stageflow.core.output.StageOutput") == with_article(type_name(value))
+
+
+class Unnamed:
+    """Has the repr of every object, which ends in an address."""
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (Unnamed, "the class Unnamed"),
+        (shown, "the function shown"),
+        (Unnamed(), "an Unnamed"),
+        ([shown, 1], "[the function shown, 1]"),
+        ({"a": 1}, "{'a': 1}"),
+    ],
+)
+def test_a_value_is_shown_without_an_address(value: object, expected: str) -> None:
+    """An address in memory tells a person nothing."""
+    assert expected == shown(value)
