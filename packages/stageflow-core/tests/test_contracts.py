@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import InitVar, dataclass, field
-from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
 import msgspec
@@ -13,17 +11,9 @@ import pytest
 from stageflow.contracts import contract_fields
 
 
-class Colour(enum.Enum):
-    RED = "red"
-
-
 class Point(NamedTuple):
     x: Any
     y: Any
-
-
-class Tagged(Point):
-    """A named tuple that takes attributes, as it has no __slots__."""
 
 
 @dataclass
@@ -38,15 +28,6 @@ class Frozen:
 
 class HalfFrozen(Frozen):
     """Inherits from a frozen dataclass and is none: it takes new attributes."""
-
-
-@dataclass(frozen=True)
-class Caching:
-    size: int
-
-    @cached_property
-    def items(self) -> list[int]:
-        return [0] * self.size
 
 
 @dataclass
@@ -66,11 +47,6 @@ class FrozenModel(pydantic.BaseModel):
     _cache: list[int] = pydantic.PrivateAttr(default_factory=list)
 
 
-class FrozenPlainModel(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(frozen=True)
-    value: Any = None
-
-
 class OpenModel(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="allow")
     size: int = 1
@@ -78,10 +54,6 @@ class OpenModel(pydantic.BaseModel):
 
 class Struct(msgspec.Struct):
     items: list[int] = []
-
-
-class FrozenStruct(msgspec.Struct, frozen=True):
-    value: Any = None
 
 
 class Vector:

@@ -16,9 +16,9 @@ import time
 import types
 import uuid
 from collections.abc import Callable
-from dataclasses import InitVar, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import msgspec
 import pydantic
@@ -74,13 +74,6 @@ class Caching:
         return [0] * self.size
 
 
-@dataclass
-class WithClassVar:
-    known: ClassVar[list[str]] = ["a"]
-    hint: InitVar[str] = "b"
-    size: int = 1
-
-
 class Model(pydantic.BaseModel):
     items: list[int] = []
 
@@ -94,11 +87,6 @@ class FrozenModel(pydantic.BaseModel):
 class FrozenPlainModel(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True)
     value: Any = None
-
-
-class OpenModel(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="allow")
-    size: int = 1
 
 
 class Struct(msgspec.Struct):

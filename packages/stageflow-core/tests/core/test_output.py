@@ -8,7 +8,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, TypedDict
+from typing import Any
 
 import msgspec
 import pydantic
@@ -38,10 +38,6 @@ class Model(pydantic.BaseModel):
 class Struct(msgspec.Struct):
     name: str
     tags: list[str] = []
-
-
-class Typed(TypedDict):
-    name: str
 
 
 CONTRACTS = [Profile("Ada", ["a"]), Model(name="Ada", tags=["a"]), Struct("Ada", ["a"])]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any
 
 import msgspec
 import pydantic
@@ -35,10 +35,6 @@ class Model(pydantic.BaseModel):
 class Struct(msgspec.Struct):
     name: str
     tags: list[str] = []
-
-
-class Typed(TypedDict):
-    name: str
 
 
 CONTRACTS = [Profile("Ada", ["a"]), Model(name="Ada", tags=["a"]), Struct("Ada", ["a"])]

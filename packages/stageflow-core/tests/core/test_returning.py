@@ -23,11 +23,6 @@ class Profile:
     tags: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Frozen:
-    name: str
-
-
 class Model(pydantic.BaseModel):
     name: str
     tags: list[str] = []
