@@ -193,7 +193,11 @@ def _language(environ: Mapping[str, str]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program and return its exit code."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    base_url = os.environ.get("GROQ_BASE_URL") or GROQ_URL
+    if not base_url.startswith(("http://", "https://")):
+        parser.error(f"GROQ_BASE_URL is {base_url!r}, which does not begin with http:// or https://")
     if sys.stdin is None or sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison]
         return 2  # Closed by whoever started the program: there is nobody to talk to.
     sys.stdout.reconfigure(errors="replace")  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]

@@ -309,6 +309,15 @@ async def test_bad_arguments(arguments: tuple[str, ...]) -> None:
     assert "error: " in talk.err.splitlines()[-1]
 
 
+async def test_address_that_is_none() -> None:
+    """An address without a scheme would look like a server that cannot be reached."""
+    talk = await _talk("hello\n", {"GROQ_API_KEY": "k", "GROQ_BASE_URL": "localhost:8000"})
+    assert (talk.code, talk.out) == (2, "")
+    assert talk.err.splitlines()[-1].endswith(
+        "GROQ_BASE_URL is 'localhost:8000', which does not begin with http:// or https://"
+    )
+
+
 async def test_help() -> None:
     """The help names every option."""
     talk = await _talk("", None, "--help")

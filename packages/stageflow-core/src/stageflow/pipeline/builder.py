@@ -85,7 +85,8 @@ class Pipeline:
             runner: An object with `async execute(ctx)`, a class of such objects, or an async function.
             kind: The runner's own unless given, else TRANSFORM.
             dependencies: Stages that must end OK before this one starts: a name, a handle, or several.
-            optional: Stages that must have ended before it starts, however they ended.
+            optional: Stages that must have ended before it starts. One that was skipped reads as absent; one that fails
+                ends the run, as any failure does.
 
         Raises:
             DuplicateStageError: The pipeline has a stage of that name.
