@@ -26,3 +26,9 @@ def test_a_context_is_frozen() -> None:
     """Runs may share it."""
     with pytest.raises(dataclasses.FrozenInstanceError):
         PipelineContext().ports = 1
+
+
+def test_the_snapshot_is_a_snapshot() -> None:
+    """A text in its place is refused where it is given, not where it is read."""
+    with pytest.raises(TypeError, match="is a ContextSnapshot, not 'hello'"):
+        PipelineContext(snapshot="hello")  # type: ignore[arg-type]
