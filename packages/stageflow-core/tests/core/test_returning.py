@@ -6,13 +6,13 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, TypedDict
+from typing import Any, NoReturn, TypedDict
 
 import msgspec
 import pydantic
 import pytest
 from stageflow import StageArtifact, StageEvent, StageOutput, StageStatus
-from stageflow.core.returning import returned
+from stageflow.core.returning import returned, stored_from
 from stageflow.errors import StageReturnTypeError
 from stageflow.frozen import FrozenDict
 
@@ -133,3 +133,16 @@ def test_what_cannot_be_shared_is_an_error(result: Any) -> None:
         "copied. What stages share is frozen or copied for them; live objects (clients, locks, connections) belong "
         "in ports." == str(caught.value)
     )
+
+
+def test_what_cannot_be_stored_is_the_failure_of_the_stage() -> None:
+    """A result, however odd, never breaks a run."""
+    assert "return-type" == stored_from("s", 5).error.code
+    assert "ValueError" == stored_from("s", Unreadable()).error.type
+
+
+class Unreadable(dict[str, object]):
+    """A mapping that cannot be read."""
+
+    def items(self) -> NoReturn:
+        raise ValueError("not now")

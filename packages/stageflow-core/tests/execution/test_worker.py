@@ -489,7 +489,7 @@ async def test_a_defect_of_the_executor_ends_the_run_and_shows(journal, monkeypa
     def defect(stage, result):
         raise AssertionError("a defect")
 
-    monkeypatch.setattr(worker_module, "_stored", defect)
+    monkeypatch.setattr(worker_module, "stored_from", defect)
     before = asyncio.all_tasks()
 
     async def odd(ctx: StageContext):

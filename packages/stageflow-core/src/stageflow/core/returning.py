@@ -35,6 +35,14 @@ def returned(stage: str, result: Any) -> FrozenDict[str, Any] | StageOutput[Any]
     return output
 
 
+def stored_from(stage: str, result: Any) -> FrozenDict[str, Any] | StageOutput[Any]:
+    """Do the same as `returned`, with what would be raised as the stage's failure: a result never breaks a run."""
+    try:
+        return returned(stage, result)
+    except Exception as error:  # noqa: BLE001 - a mapping or a field of the user's class may raise anything when read
+        return StageOutput.fail(error)
+
+
 def _output_of(result: Any) -> StageOutput[Any] | None:
     if isinstance(result, StageOutput):
         return cast("StageOutput[Any]", result)

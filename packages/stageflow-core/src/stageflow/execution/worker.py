@@ -24,12 +24,11 @@ from collections import deque
 from collections.abc import Generator
 from contextvars import copy_context
 from operator import is_
-from typing import Any, cast
+from typing import cast
 
 from stageflow.core.inputs import Stored
 from stageflow.core.kinds import StageStatus
-from stageflow.core.output import StageOutput
-from stageflow.core.returning import returned
+from stageflow.core.returning import stored_from
 from stageflow.execution.state import RunState
 from stageflow.frozen import SHAREABLE_TYPES, FrozenDict
 
@@ -153,13 +152,13 @@ async def _run_stages(run: RunState, task: asyncio.Task[None]) -> None:  # noqa:
                 stored: Stored = FrozenDict(result)  # pyright: ignore[reportUnknownArgumentType]
                 for value in stored.values():
                     if type(value) not in SHAREABLE_TYPES:
-                        stored = _stored(node.name, result)
+                        stored = stored_from(node.name, result)
                         break
             else:
-                stored = _stored(node.name, result)
+                stored = stored_from(node.name, result)
 
             if scope.stopping is not None or (
-                type(stored) is not FrozenDict and stored.status is not StageStatus.OK  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue, reportOptionalMemberAccess]
+                type(stored) is not FrozenDict and stored.status is not StageStatus.OK  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
             ):
                 run.settle(index, stored)
                 break
@@ -215,10 +214,3 @@ async def _yield_to_loop(run: RunState) -> int:
     now = run.scope.timer.clock()
     run.hold_until = now + HOLD_NS
     return now
-
-
-def _stored(stage: str, result: Any) -> Stored:
-    try:
-        return returned(stage, result)
-    except Exception as error:  # noqa: BLE001 - a mapping or a field of the user's class may raise anything when read
-        return StageOutput.fail(error)
