@@ -467,3 +467,22 @@ def test_an_undeclared_read_of_a_stage_without_dependencies_holds_the_whole_line
     """The line can be pasted as it is."""
     error = UndeclaredDependencyError("b", "a", declared=())
     assert 'To declare it, add to the stage: dependencies=("a",)' == error.hint
+
+
+class MuteError(Exception):
+    """Cannot even say what it is, nor be pickled."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+    def __reduce__(self) -> Any:
+        raise TypeError("not me")
+
+
+def test_a_cause_that_cannot_say_what_it_is_is_described_all_the_same() -> None:
+    """By its type, and by what its __str__ raised."""
+    error = StageflowError("It failed.")
+    error.__cause__ = MuteError()
+    cause = pickle.loads(pickle.dumps(error)).__cause__
+    assert UnpicklableCause is type(cause)
+    assert str(cause).endswith("MuteError: <its __str__ raised RuntimeError>")

@@ -162,3 +162,26 @@ def test_an_unknown_field_is_refused_with_the_nearest_one() -> None:
 def test_a_missing_field_is_refused() -> None:
     """No default is made up for what the writer always writes."""
     assert ("$.size", "is missing.") == problem(expect_fields, {"name": 1}, ("name", "size"), "$")
+
+
+@pytest.mark.parametrize("value", ["\ud83d\ude00", {"\ud83d\ude00": 1}, ["a\ud83d\ude00b"]])
+def test_surrogates_that_would_become_one_character_are_refused(value: Any) -> None:
+    """JSON has no way to keep them apart; a surrogate alone comes back."""
+    with pytest.raises(SerializationError, match="would come back as one character"):
+        check_json(value, "$.v")
+    for alone in ("\ud83d", "\ude00\ud83d", "\U0001f600"):
+        assert alone == json.loads(json.dumps(check_json(alone, "$.v")))
+
+
+def test_an_integer_that_python_does_not_write_is_refused() -> None:
+    """It would only fail in json.dumps, which knows no path."""
+    with pytest.raises(SerializationError) as caught:
+        check_json({"n": 10**5000}, "$.v")
+    assert "$.v.n" == caught.value.path
+    assert 10**1000 == json.loads(json.dumps(check_json(10**1000, "$.v")))
+
+
+def test_a_number_beyond_any_float_is_refused() -> None:
+    """With the path, as any other number that is none."""
+    with pytest.raises(SerializationError, match=r"\$\.n: is larger than any float"):
+        expect_number(10**400, "$.n")

@@ -36,7 +36,7 @@ from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, ClassVar, Protocol
 
-from stageflow.wording import listed, nearest, type_name, with_article
+from stageflow.wording import listed, nearest, text_of, type_name, with_article
 
 
 class RunResults(Protocol):
@@ -110,7 +110,7 @@ def picklable(cause: BaseException | None) -> BaseException | None:
     try:
         pickle.loads(pickle.dumps(cause))  # noqa: S301 - our own bytes; an exception with a custom __init__ fails only on the way back
     except Exception:  # noqa: BLE001 - any class may raise anything here, and the error itself must still travel
-        return UnpicklableCause(f"{type_name(cause)}: {cause}")
+        return UnpicklableCause(f"{type_name(cause)}: {text_of(cause)}")
     return cause
 
 
@@ -125,7 +125,7 @@ def _picklable_state(state: Mapping[str, Any]) -> dict[str, Any]:
     try:
         pickle.loads(pickle.dumps(state["results"]))  # noqa: S301 - as above
     except Exception as error:  # noqa: BLE001 - as above
-        note = f"Its results could not be pickled ({type_name(error)}: {error})."
+        note = f"Its results could not be pickled ({type_name(error)}: {text_of(error)})."
         return {**state, "results": None, "__notes__": [*state.get("__notes__", ()), note]}
     finally:
         _probing.reset(token)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping
 from typing import Any, TypeVar, cast
 
@@ -27,8 +28,12 @@ def check_json(value: Any, path: str) -> Any:
 
 
 def _plain(value: Any, path: str) -> Any:
-    if value is None or isinstance(value, (bool, str)) or type(value) is int:
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, str):
+        return _text(value, path)
+    if type(value) is int:
+        return _integer(value, path)
     if isinstance(value, float):
         if not math.isfinite(value):
             raise SerializationError(path, f"{value} is not a JSON number.")
@@ -47,7 +52,26 @@ def _plain(value: Any, path: str) -> Any:
 def _key(key: Any, path: str) -> str:
     if not isinstance(key, str):
         raise SerializationError(path, f"the key {key!r} is not a string.")
-    return key
+    return _text(key, path)
+
+
+_SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+
+
+def _text(value: str, path: str) -> str:
+    # JSON has no other way to write the one character that such a pair stands for.
+    if not value.isascii() and _SURROGATE_PAIR.search(value):
+        raise SerializationError(path, "two surrogates in a row would come back as one character.")
+    return value
+
+
+def _integer(value: int, path: str) -> int:
+    if value.bit_length() > 2_000:  # below any limit that the interpreter can be given
+        try:
+            str(value)
+        except ValueError as error:
+            raise SerializationError(path, "has more digits than Python writes.") from error
+    return value
 
 
 def expect(value: Any, kind: type[T] | tuple[type[Any], ...], path: str) -> T:
@@ -67,7 +91,11 @@ def expect_list(value: Any, path: str) -> list[Any]:
 def expect_number(value: Any, path: str) -> float:
     """Return the value if it is a finite number, else raise a SerializationError."""
     number: float = expect(value, (int, float), path)
-    if not math.isfinite(number):
+    try:
+        finite = math.isfinite(number)
+    except OverflowError as error:
+        raise SerializationError(path, "is larger than any float.") from error
+    if not finite:
         raise SerializationError(path, f"{number} is not a JSON number.")
     return number
 

@@ -42,3 +42,11 @@ def shown(value: object) -> str:
 def with_article(name: str) -> str:
     """Return the name after "a" or "an"."""
     return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+
+
+def text_of(error: BaseException) -> str:
+    """Return the text of an exception, which may be of a class that cannot say what it is."""
+    try:
+        return str(error)
+    except Exception as flaw:  # noqa: BLE001 - __str__ of the user's class may raise anything
+        return f"<its __str__ raised {type(flaw).__qualname__}>"

@@ -407,3 +407,13 @@ def test_a_snapshot_has_one_identity_however_often_it_is_asked() -> None:
     assert snapshot.run_id is snapshot.run_id
     assert ContextSnapshot().run_id != snapshot.run_id
     assert ContextSnapshot.from_dict(snapshot.to_dict()) == snapshot
+
+
+@pytest.mark.parametrize("duration", [-1, -0.5, 10**400, float("nan")])
+def test_a_duration_that_is_none_is_refused_either_way(duration: float) -> None:
+    """When a snapshot is made, and with its path when one is read."""
+    with pytest.raises(ValueError, match="0 or more"):
+        ContextSnapshot(input_audio_duration_ms=duration)
+    with pytest.raises(SerializationError) as caught:
+        ContextSnapshot.from_dict({**ContextSnapshot().to_dict(), "input_audio_duration_ms": duration})
+    assert "$.input_audio_duration_ms" == caught.value.path

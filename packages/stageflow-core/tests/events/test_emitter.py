@@ -580,3 +580,27 @@ async def test_logged_losses_name_what_to_look_at(caplog):
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert "results.events_lost" in record.getMessage()
+
+
+class MuteError(Exception):
+    """Cannot even say what it is."""
+
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize("method", ["try_emit", "emit"])
+@simulated
+async def test_a_sink_whose_error_cannot_be_told_changes_nothing(method, recorder, monkeypatch, caplog):
+    """The loss is logged as well as it can be."""
+
+    def fail(*, type, data):
+        raise MuteError
+
+    async def fail_later(*, type, data):
+        raise MuteError
+
+    monkeypatch.setattr(recorder, method, fail if method == "try_emit" else fail_later)
+    results = await CHAIN.run(event_sink=recorder)
+    assert (results.status, results.events_lost) == ("completed", 6 if method == "try_emit" else 1)
+    assert "MuteError: <its __str__ raised RuntimeError>" in caplog.text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -219,7 +219,7 @@ def _duration(value: float | None) -> float | None:
         return None
     if not isinstance(value, (int, float)) or isinstance(value, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"input_audio_duration_ms of a snapshot is a number, not {value!r}.")
-    if not (math.isfinite(value) and value >= 0):
+    if not 0 <= value <= sys.float_info.max:
         raise ValueError(f"input_audio_duration_ms of a snapshot is 0 or more, not {value!r}.")
     return value
 
@@ -238,8 +238,13 @@ def _text(value: Any, path: str) -> str | None:
     return None if value is None else expect(value, str, path)
 
 
-def _number(value: Any, path: str) -> float | None:
-    return None if value is None else expect_number(value, path)
+def _milliseconds(value: Any, path: str) -> float | None:
+    if value is None:
+        return None
+    number = expect_number(value, path)
+    if number < 0:
+        raise SerializationError(path, f"expected 0 or more, found {number!r}.")
+    return number
 
 
 def _any(value: Any, path: str) -> Any:
@@ -293,7 +298,7 @@ _READERS: dict[str, Callable[[Any, str], Any]] = {
     "run_id": _identity,
     "input_text": _text,
     "input": _any,
-    "input_audio_duration_ms": _number,
+    "input_audio_duration_ms": _milliseconds,
     "topology": _text,
     "execution_mode": _text,
     "transport": _text,

@@ -23,7 +23,7 @@ from stageflow.frozen import (
     is_shareable,
 )
 from stageflow.serialization import as_object, check_json
-from stageflow.wording import type_name, with_article
+from stageflow.wording import text_of, type_name, with_article
 
 T = TypeVar("T", covariant=True)
 V = TypeVar("V")
@@ -91,14 +91,7 @@ class ErrorInfo:
         """Describe an exception, or a failure that a stage put into words. It never raises what the exception does."""
         if isinstance(error, str):
             return cls(error, code=code)
-        return cls(_text_of(error), type_name(error), code or _code_of(error), error)
-
-
-def _text_of(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception as flaw:  # noqa: BLE001 - an exception of the user's class may be unable to say what it is
-        return f"<its __str__ raised {type(flaw).__qualname__}>"
+        return cls(text_of(error), type_name(error), code or _code_of(error), error)
 
 
 def _code_of(error: BaseException) -> str | None:

@@ -16,6 +16,7 @@ from stageflow.context.identity import RunIdentity
 from stageflow.events.event import PipelineEvent
 from stageflow.frozen import freeze_mapping
 from stageflow.protocols import EventSink
+from stageflow.wording import text_of
 
 logger = logging.getLogger(__name__)
 
@@ -213,5 +214,5 @@ class Emitter:
                 "Event sink %s lost '%s': %s. Further losses of this run are only counted, in results.events_lost.",
                 type(self.sink).__qualname__,
                 event_type,
-                f"{type(why).__qualname__}: {why}" if isinstance(why, BaseException) else why,
+                f"{type(why).__qualname__}: {text_of(why)}" if isinstance(why, BaseException) else why,
             )
