@@ -8,7 +8,7 @@ import time
 import warnings
 
 import pytest
-from stageflow import Pipeline, StageContext, StageOutput, StageStatus, stage
+from stageflow import Pipeline, PipelineCancelled, StageContext, StageOutput, StageStatus, stage
 from stageflow.execution import worker as worker_module
 from stageflow_mocks.simulation import VirtualClockLoop, run, simulated
 
@@ -560,3 +560,29 @@ async def test_an_eager_task_factory_changes_nothing(journal):
     assert types[0] == "pipeline.created"
     assert journal.started == [*(f"s{i}" for i in range(5)), "last"]
     assert journal.ended == [("last", 2.0)]
+
+
+def test_an_interrupt_between_stages_ends_the_run_when_the_loop_goes_on():
+    """Whoever catches the interrupt and runs the loop again gets an end, not a run that waits for ever."""
+
+    class Interrupting:
+        async def emit(self, *, type, data):
+            """Take the last event."""
+
+        def try_emit(self, *, type, data):
+            if type == "stage.first.completed":
+                raise KeyboardInterrupt
+
+    async def instant(ctx: StageContext):
+        return None
+
+    pipeline = Pipeline("p", [stage("first", instant), stage("second", instant, dependencies="first")])
+    loop = VirtualClockLoop()
+    try:
+        task = loop.create_task(pipeline.run(event_sink=Interrupting()))
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(task)
+        with pytest.raises(PipelineCancelled, match="the event loop was interrupted"):
+            loop.run_until_complete(task)
+    finally:
+        loop.close()

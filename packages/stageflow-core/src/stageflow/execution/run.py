@@ -1,8 +1,8 @@
 """One run of a plan: it starts the workers, ends them, and makes the results.
 
-The coordinator is the coroutine that the caller awaits. It sleeps until a worker wakes it: every stage has an outcome,
-or the run must stop (a stage failed or cancelled, `PipelineRun.cancel`, or the caller was cancelled). Stages that the
-event loop had already woken finish before it gets its turn. Then it cancels what still runs, waits for the tasks
+The coordinator is the coroutine that the caller awaits. It sleeps until it is woken: no worker is left and nothing is
+ready, or the run must stop (a stage failed or cancelled, `PipelineRun.cancel`, or the caller was cancelled). Stages that
+the event loop had already woken finish before it gets its turn. Then it cancels what still runs, waits for the tasks
 themselves (a task that is cancelled before its first step runs no `finally`), gives every stage without an outcome its
 CANCEL, and emits the run's last event.
 """

@@ -35,6 +35,12 @@ class RunState:
         failures: Stages that failed of their own accord, not while they were being cancelled.
         cancelled_by: The stage that returned CANCEL, if that is what ended the run.
         relief: How many workers and guards are queued; the event loop will come to each.
+        growth: How many workers the next guard brings on that finds work left.
+        paused: Whether a worker is yielding to the event loop, so that the others stand back.
+        hold_until: The reading of the clock from which on the run has held the event loop for too long.
+        current: The stage that was started last; another one than that which ended means that it was suspended.
+        base: The context that every worker starts from a copy of.
+        wake: What the coordinator sleeps on.
         cancelling: Set when the coordinator has cancelled the workers.
         closed: Set when the run has its results: a straggler that ends now changes nothing.
         broken: An error of the executor itself.

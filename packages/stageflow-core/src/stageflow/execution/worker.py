@@ -72,7 +72,10 @@ async def work(run: RunState) -> None:
     except GeneratorExit:  # the event loop was closed under the run
         raise
     except (KeyboardInterrupt, SystemExit):
-        raise  # through the event loop, too; the coordinator still finds this worker, and takes note of its end
+        # It goes on through the event loop. Should that run again, the coordinator ends the run; it still finds this
+        # worker, and takes note of its exception.
+        run.stop("the event loop was interrupted")
+        raise
     except BaseException as error:  # noqa: BLE001 - a defect of ours: the run must end, and show it
         run.broken = error
         run.stop("the executor failed")
