@@ -1,10 +1,10 @@
 """One run of a plan: it starts the workers, ends them, and makes the results.
 
 The coordinator is the coroutine that the caller awaits. It sleeps until it is woken: no worker is left and nothing is
-ready, or the run must stop (a stage failed or cancelled, `PipelineRun.cancel`, or the caller was cancelled). Stages that
-the event loop had already woken finish before it gets its turn. Then it cancels what still runs, waits for the tasks
-themselves (a task that is cancelled before its first step runs no `finally`), gives every stage without an outcome its
-CANCEL, and emits the run's last event.
+ready, or the run must stop (a stage failed or cancelled, `PipelineRun.cancel`, or the caller was cancelled). Stages
+that the event loop had already woken finish before it gets its turn. Then it cancels what still runs, waits for the
+tasks themselves (a task that is cancelled before its first step runs no `finally`), gives every stage without an
+outcome its CANCEL, and emits the run's last event.
 """
 
 from __future__ import annotations
@@ -127,9 +127,6 @@ class Run:
             except asyncio.CancelledError as error:
                 self.interrupt(error)
             else:
-                for worker in ended:
-                    if not worker.cancelled():
-                        worker.exception()  # an interrupt has ended the event loop already; asyncio need not report it
                 state.workers -= ended  # each has left by itself; one that had not would be waited for without end
                 if not ended and timeout is not None:
                     return

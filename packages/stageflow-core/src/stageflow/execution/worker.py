@@ -72,8 +72,8 @@ async def work(run: RunState) -> None:
     except GeneratorExit:  # the event loop was closed under the run
         raise
     except (KeyboardInterrupt, SystemExit):
-        # It goes on through the event loop. Should that run again, the coordinator ends the run; it still finds this
-        # worker, and takes note of its exception.
+        # It goes on through the event loop. Should that run again, the coordinator ends the run. It still finds this
+        # worker and cancels it, from when on asyncio does not report its exception a second time.
         run.stop("the event loop was interrupted")
         raise
     except BaseException as error:  # noqa: BLE001 - a defect of ours: the run must end, and show it
