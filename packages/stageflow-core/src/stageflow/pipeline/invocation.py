@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, cast
-
-from typing_extensions import TypedDict
+from typing import Any, TypedDict, cast
 
 from stageflow.context.conversation import Conversation
 from stageflow.context.identity import RunIdentity
 from stageflow.context.pipeline_context import PipelineContext
 from stageflow.context.snapshot import ContextSnapshot
+from stageflow.execution.plan import ExecutionPlan
+from stageflow.execution.results import PipelineResults
+from stageflow.execution.resumption import resume
+from stageflow.execution.run import Run
 from stageflow.protocols import EventSink
 from stageflow.wording import nearest
 
@@ -34,11 +37,36 @@ class RunFields(TypedDict, total=False):
     created_at: datetime
     event_sink: EventSink | None
     ports: Any
+    resume: PipelineResults
+    decisions: Mapping[Any, Any]
 
 
 _SNAPSHOT_FIELDS = frozenset(inspect.signature(ContextSnapshot).parameters)
 _CONTEXT_FIELDS = frozenset(PipelineContext.__slots__) - {"snapshot"}
 _ALL_FIELDS = _SNAPSHOT_FIELDS | _CONTEXT_FIELDS
+
+
+def make_run(plan: ExecutionPlan, context: Any, fields: RunFields) -> Run:
+    """Return a run that has not begun. The fields are those of one call, which has no other use for them.
+
+    Raises:
+        TypeError: The arguments are wrong.
+        ResumeError: What is to be resumed cannot be.
+    """
+    if "resume" not in fields:
+        if "decisions" in fields:
+            raise TypeError("run(decisions=...) goes with run(resume=...), the results of the run that was suspended.")
+        return Run(plan, make_context(context, fields))
+    given = cast("dict[str, Any]", fields)
+    resumption = resume(plan, given.pop("resume"), given.pop("decisions", None))
+    if isinstance(context, PipelineContext) and not given:
+        return Run(plan, replace(context, snapshot=resumption.snapshot), resumption)
+    if context is not None:
+        what = "a PipelineContext, which has everything else" if isinstance(context, PipelineContext) else "keywords"
+        raise TypeError(f"run(resume=...) has the snapshot of the run that was suspended; beside it goes {what}.")
+    where, hint = "run() beside resume=", "The snapshot is that of the run that was suspended."
+    _check(given, _CONTEXT_FIELDS, where, hint)
+    return Run(plan, PipelineContext(snapshot=resumption.snapshot, **given), resumption)
 
 
 def make_context(context: Any, fields: RunFields) -> PipelineContext:
