@@ -263,12 +263,10 @@ class RunState:
         self.ready.extend(sorted(released))  # together, so in plan order
 
     def _skip(self, index: int, held: Held) -> None:
-        why, origin = held.why, self.plan.names[held.stage]
-        if held.passed_on and held.stage in self.origins:
-            origin, before = self.origins[held.stage], self.outputs[held.stage]
-            assert isinstance(before, StageOutput)
+        why, before = held.why, self.outputs[held.stage]
+        if held.passed_on and held.stage in self.origins and isinstance(before, StageOutput):
             why = str(before.reason)
-        self.origins[index] = origin
+        self.origins[index] = self.origins.get(held.stage, self.plan.names[held.stage])
         self.record(index, StageOutput.skip(why))
 
     def close(self) -> tuple[str, ...]:
