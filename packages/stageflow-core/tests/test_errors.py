@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from stageflow import Pipeline, StageContext, errors
+from stageflow import Pipeline, StageContext, StageOutput, errors
 from stageflow.errors import (
     AmbiguousInputError,
     CycleDetectedError,
     DuplicateStageError,
     EmptyPipelineError,
+    InterceptorError,
+    InvalidInterceptorError,
     InvalidStageError,
     InvalidStageNameError,
     MissingInputError,
@@ -31,6 +33,7 @@ from stageflow.errors import (
     StageExecutionError,
     StageflowError,
     StageOutcomeError,
+    StageReturnedFailure,
     StageReturnTypeError,
     TooLateError,
     UndeclaredDependencyError,
@@ -100,6 +103,21 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
             "builder call returns a new Pipeline and leaves the old one as it is."
         ),
         {"stage": None},
+    ),
+    InvalidInterceptorError: (
+        lambda: InvalidInterceptorError("It is a class.", interceptor="'auth'", hint="Write Auth()."),
+        "It is a class. Write Auth().",
+        {"interceptor": "'auth'", "stage": None},
+    ),
+    InterceptorError: (
+        lambda: InterceptorError("a", "auth", "before", "raised ValueError", hint="Mend it."),
+        "Stage 'a' failed in its interceptor 'auth': `before` raised ValueError. Mend it.",
+        {"stage": "a", "interceptor": "auth", "hook": "before", "problem": "raised ValueError"},
+    ),
+    StageReturnedFailure: (
+        lambda: StageReturnedFailure("a", "no such user", output=StageOutput.fail("no such user")),
+        "Stage 'a' returned a failure: no such user",
+        {"stage": "a", "output": StageOutput.fail("no such user")},
     ),
     InvalidStageError: (
         lambda: InvalidStageError("Stage 'a' is 5, which has no `execute`.", stage="a", hint="Give it one."),

@@ -7,6 +7,7 @@
     │   ├── EmptyPipelineError
     │   ├── InvalidOptionError         an option cannot be what it is (also a ValueError)
     │   ├── InvalidRouteError          a route leads nowhere, or comes from nowhere
+    │   ├── InvalidInterceptorError    what was given as an interceptor is none
     │   ├── InvalidStageError          the runner is not a stage, or its parameters cannot be read
     │   ├── InvalidStageNameError
     │   ├── OverlappingDependencyError
@@ -15,6 +16,7 @@
     ├── StageError                     one stage of a run did something wrong
     │   ├── AmbiguousInputError
     │   ├── ConditionError             a `when` returned neither True nor False (also a TypeError)
+    │   ├── InterceptorError           a hook of an interceptor raised, hung, or returned the wrong thing
     │   ├── MissingInputError          (also a KeyError)
     │   ├── StageExecutionError        what a run raises when a stage failed
     │   ├── StageReturnTypeError       (also a TypeError)
@@ -22,6 +24,7 @@
     │   ├── StageTimeoutError          a limit of a stage ran out (also a TimeoutError)
     │   ├── MissingRetryPolicyError    `retry()` of a stage that has no RetryPolicy
     │   ├── UndeclaredDependencyError
+    │   ├── StageReturnedFailure       stands for a returned `StageOutput.fail("...")` where an exception is needed
     │   └── UndeclaredRouteError       a router chose what is not among its routes
     ├── PipelineCancelled              a run ended by a stage's `cancel()` or by `PipelineRun.cancel`
     ├── PipelineSuspended              a run waits for a human's decision
@@ -34,8 +37,8 @@
         └── SchemaVersionError
 
 Each class has a `code`, which is also the heading of its section in docs/reference/errors.md. Each instance has its
-data as attributes and survives pickling: a cause that cannot be pickled becomes an `UnpicklableCause`, results that
-cannot be pickled become None, and a note says why.
+data as attributes and survives pickling: a cause that cannot be pickled becomes an `UnpicklableCause`, results or an
+output that cannot be pickled become None, and a note says why.
 """
 
 from __future__ import annotations
@@ -130,15 +133,16 @@ _probing: ContextVar[bool] = ContextVar("stageflow_probing_pickle", default=Fals
 
 
 def _picklable_state(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the state without `results` that cannot be pickled, since they hold whatever stages returned."""
-    if state.get("results") is None or _probing.get():
+    """Return the state without `results` or `output` that cannot be pickled: they hold whatever stages returned."""
+    held = next((name for name in ("results", "output") if state.get(name) is not None), None)
+    if held is None or _probing.get():
         return dict(state)
     token = _probing.set(True)  # the results may hold errors that have results: one look goes all the way down
     try:
-        pickle.loads(pickle.dumps(state["results"]))  # noqa: S301 - as above
+        pickle.loads(pickle.dumps(state[held]))  # noqa: S301 - as above
     except Exception as error:  # noqa: BLE001 - as above
-        note = f"Its results could not be pickled ({type_name(error)}: {text_of(error)})."
-        return {**state, "results": None, "__notes__": [*state.get("__notes__", ()), note]}
+        note = f"Its {held} could not be pickled ({type_name(error)}: {text_of(error)})."
+        return {**state, held: None, "__notes__": [*state.get("__notes__", ()), note]}
     finally:
         _probing.reset(token)
     return dict(state)
@@ -249,6 +253,14 @@ class InvalidRouteError(PipelineValidationError):
         super().__init__(problem, stage=stage, hint=hint)
         self.router = router
         self.route = route
+class InvalidInterceptorError(PipelineValidationError):
+    """What was given as an interceptor is none. `interceptor` is what the message calls it."""
+
+    code = "invalid-interceptor"
+
+    def __init__(self, message: str, *, interceptor: str | None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.interceptor = interceptor
 
 
 class InvalidStageError(PipelineValidationError):
@@ -449,6 +461,41 @@ class StageExecutionError(StageError):
     @failures.setter
     def failures(self, failures: tuple[StageExecutionError, ...]) -> None:
         self._failures = failures if len(failures) > 1 else ()  # never a circle of one: it would not pickle
+
+
+class InterceptorError(StageError):
+    """A hook of an interceptor raised, took too long, or returned the wrong thing: the stage fails, whatever it did.
+
+    `__cause__` is what the hook raised, if it raised.
+
+    Attributes:
+        interceptor: The interceptor's name.
+        hook: `before`, `around`, `after`, `on_error` or `fallback`.
+        problem: What was wrong with it.
+    """
+
+    code = "interceptor"
+
+    def __init__(self, stage: str, interceptor: str, hook: str, problem: str, *, hint: str | None = None) -> None:
+        super().__init__(
+            f"Stage '{stage}' failed in its interceptor '{interceptor}': `{hook}` {problem}.", stage=stage, hint=hint
+        )
+        self.interceptor = interceptor
+        self.hook = hook
+        self.problem = problem
+
+
+class StageReturnedFailure(StageError):
+    """Tells an interceptor of a failure that the stage put into words: `StageOutput.fail("...")` has no exception.
+
+    `output` is that StageOutput.
+    """
+
+    code = "returned-failure"
+
+    def __init__(self, stage: str, detail: str, *, output: Any) -> None:
+        super().__init__(f"Stage '{stage}' returned a failure: {detail}", stage=stage)
+        self.output = output
 
 
 class StageOutcomeError(StageError):
