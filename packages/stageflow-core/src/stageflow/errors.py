@@ -253,6 +253,8 @@ class InvalidRouteError(PipelineValidationError):
         super().__init__(problem, stage=stage, hint=hint)
         self.router = router
         self.route = route
+
+
 class InvalidInterceptorError(PipelineValidationError):
     """What was given as an interceptor is none. `interceptor` is what the message calls it."""
 
