@@ -115,7 +115,9 @@ class StageflowError(Exception):
 
 
 def _bare(cls: type[StageflowError], args: tuple[Any, ...]) -> StageflowError:
-    return cls.__new__(cls, *args)
+    error = cls.__new__(cls, *args)
+    error.args = args  # which OSError, the base of TimeoutError, leaves to its __init__
+    return error
 
 
 def picklable(cause: BaseException | None) -> BaseException | None:
