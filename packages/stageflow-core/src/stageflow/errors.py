@@ -115,7 +115,9 @@ class StageflowError(Exception):
 
 
 def _bare(cls: type[StageflowError], args: tuple[Any, ...]) -> StageflowError:
-    return cls.__new__(cls, *args)
+    error = cls.__new__(cls, *args)
+    error.args = args  # which OSError, the base of TimeoutError, leaves to its __init__
+    return error
 
 
 def picklable(cause: BaseException | None) -> BaseException | None:
@@ -253,6 +255,8 @@ class InvalidRouteError(PipelineValidationError):
         super().__init__(problem, stage=stage, hint=hint)
         self.router = router
         self.route = route
+
+
 class InvalidInterceptorError(PipelineValidationError):
     """What was given as an interceptor is none. `interceptor` is what the message calls it."""
 
