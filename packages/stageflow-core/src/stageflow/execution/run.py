@@ -175,11 +175,12 @@ class Run:
                     worker.cancel(self.scope.stopping)
             timeout = None if deadline is None else max(deadline - state.loop.time(), 0.0)
             try:
-                ended, _ = await asyncio.wait(state.workers.copy(), timeout=timeout)
+                ended, _ = await asyncio.wait(tuple(state.workers), timeout=timeout)
             except asyncio.CancelledError as error:
                 self.interrupt(error)
             else:
-                state.workers -= ended  # each has left by itself; one that had not would be waited for without end
+                for worker in ended:  # each has left by itself; one that had not would be waited for without end
+                    state.workers.pop(worker, None)
                 if not ended and timeout is not None:
                     return
 
