@@ -117,7 +117,7 @@ class Run:
 
     def _end(self, cause: Cause, reason: str) -> None:
         # A run that has come to rest, or of which every stage has ended, has nothing left to end.
-        if self.state.workers and not self.state.is_settled():
+        if (self.state.workers or self.state.ready) and not self.state.is_settled():
             self.state.stop(cause, reason)
 
     def _creation_data(self) -> Mapping[str, Any]:
