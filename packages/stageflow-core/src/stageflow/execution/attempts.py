@@ -86,6 +86,10 @@ class ManagedStage:
         node, grace_s = self._node, self._management.grace_s
         try:
             return await within(seconds, call, grace_s=grace_s, name=f"stageflow stage {node.name}")
+        except (KeyboardInterrupt, SystemExit) as error:
+            # It has gone through the event loop from the task in there. Once more would cut short what asyncio.run
+            # does then: to cancel and await what is left.
+            return StageOutput.fail(error)
         except TimeUpError as error:
             detail = ""
             if error.left_behind:
