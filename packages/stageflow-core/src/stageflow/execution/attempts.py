@@ -116,11 +116,11 @@ class ManagedStage:
         """Wait as the policy says before the next attempt, and count it."""
         node, scope, attempt = self._node, self._scope, self._attempt
         delay_s = policy.delay(attempt, policy.random or _random_of(self._loop), after=demand.after)
+        if scope.emitter is not None and demand.output is not None:
+            publish(scope.emitter, node.name, attempt, demand.output)
         if self._until is not None and self._loop.time() + delay_s >= self._until:
             raise self._out_of_time(demand.failure)
         if scope.emitter is not None:
-            if demand.output is not None:
-                publish(scope.emitter, node.name, attempt, demand.output)
             announce_retry(scope.emitter, node.name, attempt, delay_s, demand.failure)
         await asyncio.sleep(delay_s)
         if scope.stopping is not None:  # the wait was shorter than it takes the coordinator to cancel this
