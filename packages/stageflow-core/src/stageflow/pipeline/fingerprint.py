@@ -25,13 +25,13 @@ def _stage(spec: StageSpec[Any], node: PlanNode) -> tuple[Any, ...]:
     return (
         spec.name,
         spec.kind.value,
-        tuple(node.declared),
+        sorted(node.declared),  # what was given as a set comes in another order in another process
         sorted(node.optional),
         spec.when is not None,
         spec.join,
         sorted((spec.route or {}).items()),
-        spec.routes,
-        spec.terminal_routes,
+        sorted(spec.routes),
+        sorted(spec.terminal_routes),
         _policy(spec),
         spec.timeout,
         spec.deadline,
