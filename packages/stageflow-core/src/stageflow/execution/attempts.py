@@ -91,12 +91,13 @@ class ManagedStage:
             # does then: to cancel and await what is left.
             return StageOutput.fail(error)
         except TimeUpError as error:
-            detail = ""
-            if error.left_behind:
-                detail = ", did not stop when it was told to, and was left behind"
-                self._scope.left_behind.append(node.name)
-                announce_straggler(self._scope.emitter, node.name, grace_s)
-            raise StageTimeoutError(node.name, limit=limit, seconds=seconds, detail=detail) from error.__cause__
+            left_behind, cause = error.left_behind, error.__cause__
+        detail = ""
+        if left_behind:
+            detail = ", did not stop when it was told to, and was left behind"
+            self._scope.left_behind.append(node.name)
+            announce_straggler(self._scope.emitter, node.name, grace_s)
+        raise StageTimeoutError(node.name, limit=limit, seconds=seconds, detail=detail) from cause
 
     async def _try(self) -> Stored:
         """Execute the stage once, and return what it ended as if that is what it says it returns."""
