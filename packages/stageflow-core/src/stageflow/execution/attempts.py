@@ -20,7 +20,7 @@ from stageflow.core.kinds import StageStatus
 from stageflow.core.output import ErrorInfo, StageOutput, make_output, output_fields, plain
 from stageflow.core.returning import returned
 from stageflow.errors import MissingRetryPolicyError, StageTimeoutError, UndeclaredRouteError
-from stageflow.execution.announcing import announce_retry, announce_straggler, publish
+from stageflow.execution.announcing import announce_retry, announce_straggler, publish, report_late_end
 from stageflow.execution.calling import bind, call_bound
 from stageflow.execution.plan import Management, PlanNode
 from stageflow.execution.retry import RetryPolicy, asked_delay, system_random
@@ -93,7 +93,8 @@ class ManagedStage:
         except TimeUpError as error:
             left_behind, cause = error.left_behind, error.__cause__
         detail = ""
-        if left_behind:
+        if left_behind is not None:
+            left_behind.add_done_callback(partial(report_late_end, node.name))
             detail = ", did not stop when it was told to, and was left behind"
             self._scope.left_behind.append(node.name)
             announce_straggler(self._scope.emitter, node.name, grace_s)

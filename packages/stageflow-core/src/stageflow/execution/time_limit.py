@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -19,11 +19,11 @@ T = TypeVar("T")
 class TimeUpError(Exception):
     """The call took longer than it may.
 
-    `left_behind` says that it has not stopped. What it raised when it was told to is the cause; what it returned then
-    counts for nothing.
+    `left_behind` is its task if that has not stopped. What it raised when it was told to is the cause; what it returned
+    then counts for nothing.
     """
 
-    def __init__(self, *, left_behind: bool) -> None:
+    def __init__(self, *, left_behind: asyncio.Task[Any] | None) -> None:
         super().__init__()
         self.left_behind = left_behind
 
@@ -54,9 +54,9 @@ async def within(seconds: float, call: Callable[[], Awaitable[T]], *, grace_s: f
             _ = task.cancelled() or task.exception()  # looked at, so that asyncio does not report it
             raise
     if not task.done():
-        raise TimeUpError(left_behind=True)
+        raise TimeUpError(left_behind=task)
     if expired:
-        raise TimeUpError(left_behind=False) from None if task.cancelled() else task.exception()
+        raise TimeUpError(left_behind=None) from None if task.cancelled() else task.exception()
     return task.result()  # also what it returned, or raised, in spite of being cancelled
 
 
