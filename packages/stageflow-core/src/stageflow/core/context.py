@@ -26,10 +26,21 @@ class RunScope:
         attempts: By the index of a stage, how often it was started, where that is more than once.
         left_behind: Stages of which an attempt did not stop when its time was up.
         decisions: By stage, what was decided for it; empty unless the run was resumed.
+        hooks: What the interceptors of the run share; only they know what it is.
         first_run_id: Of a resumed run, the id of the run that all began with.
     """
 
-    __slots__ = ("attempts", "context", "decisions", "emitter", "first_run_id", "left_behind", "stopping", "timer")
+    __slots__ = (
+        "attempts",
+        "context",
+        "decisions",
+        "emitter",
+        "first_run_id",
+        "hooks",
+        "left_behind",
+        "stopping",
+        "timer",
+    )
 
     def __init__(self, context: PipelineContext, emitter: Emitter | None, timer: PipelineTimer) -> None:
         self.context = context
@@ -40,6 +51,7 @@ class RunScope:
         self.left_behind: list[str] = []
         self.decisions: Mapping[str, Any] = EMPTY
         self.first_run_id: str | None = None
+        self.hooks: Any = None
 
     def idempotency_key(self, stage: str) -> str:
         """Return the key of a stage, which stays the same for its attempts, and when the run is resumed."""

@@ -14,18 +14,20 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from stageflow.core.context import RunScope
-from stageflow.core.inputs import Stored
+from stageflow.core.context import RunScope, StageContext
+from stageflow.core.inputs import StageInputs, Stored
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import ErrorInfo, StageOutput, make_output, output_fields, plain
 from stageflow.core.returning import returned
 from stageflow.errors import MissingRetryPolicyError, StageTimeoutError, UndeclaredRouteError
 from stageflow.execution.announcing import announce_retry, announce_straggler, publish, report_late_end
-from stageflow.execution.calling import bind, call_bound
-from stageflow.execution.plan import Management, PlanNode
+from stageflow.execution.calling import bind, call_bound, context_of
+from stageflow.execution.plan import Form, Management, PlanNode
 from stageflow.execution.retry import RetryPolicy, asked_delay, system_random
 from stageflow.execution.time_limit import TimeUpError, within
 from stageflow.frozen import FrozenDict
+from stageflow.interceptors.base import InterceptorContext
+from stageflow.interceptors.outcome import RetryRequested
 
 
 async def invoke_managed(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) -> Stored:
@@ -34,6 +36,26 @@ async def invoke_managed(scope: RunScope, outputs: Sequence[Stored], node: PlanN
     managed = ManagedStage(scope, outputs, node, node.management)
     deadline = node.management.deadline
     return await managed.run() if deadline is None else await managed.limited("deadline", deadline, managed.run)
+
+
+def invoke_intercepted(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) -> Awaitable[Stored]:
+    """Start a stage of which nothing but its interceptors is to be managed: it is executed once."""
+    assert node.management is not None
+    assert node.management.chain is not None
+    name = node.name
+    context = StageContext(scope, name, StageInputs(outputs, name, node.declared))
+    execute = node.target if node.form is Form.METHOD else partial(_execute_unbound, scope, outputs, node)
+    ctx = InterceptorContext()
+    ctx.stage = context
+    ctx.kind = node.kind
+    ctx.scope = scope.hooks
+    return node.management.chain.call(ctx, execute)
+
+
+def _execute_unbound(
+    scope: RunScope, outputs: Sequence[Stored], node: PlanNode, context: StageContext
+) -> Awaitable[Any]:
+    return call_bound(scope, outputs, node, bind(node), context)
 
 
 class _Demand(NamedTuple):
@@ -47,7 +69,7 @@ class _Demand(NamedTuple):
 class ManagedStage:
     """One stage of one run, with its attempts."""
 
-    __slots__ = ("_attempt", "_bound", "_loop", "_management", "_node", "_outputs", "_scope", "_until")
+    __slots__ = ("_attempt", "_bound", "_executed", "_loop", "_management", "_node", "_outputs", "_scope", "_until")
 
     def __init__(self, scope: RunScope, outputs: Sequence[Stored], node: PlanNode, management: Management) -> None:
         self._scope = scope
@@ -56,6 +78,7 @@ class ManagedStage:
         self._management = management
         self._attempt = 1
         self._bound: Callable[..., Any] | None = None
+        self._executed: Stored = None
         self._loop = asyncio.get_running_loop()
         self._until = None if management.deadline is None else self._loop.time() + management.deadline
 
@@ -65,6 +88,13 @@ class ManagedStage:
         while True:
             try:
                 stored = await self._try()
+            except RetryRequested as request:
+                info = ErrorInfo.of(request.error)
+                if policy is None:
+                    raise missing_policy(self._node.name, info) from request.error
+                if not self._may_go_on(policy):
+                    return request.outcome()
+                demand = _Demand(info, asked_delay(request.error), request.output)
             except Exception as error:
                 if policy is None or not policy.covers(error) or not self._may_go_on(policy):
                     raise
@@ -92,22 +122,46 @@ class ManagedStage:
             return StageOutput.fail(error)
         except TimeUpError as error:
             left_behind, cause = error.left_behind, error.__cause__
-        detail = ""
+        problem, hint = None, self._way_out(limit)
         if left_behind is not None:
             left_behind.add_done_callback(partial(report_late_end, node.name))
-            detail = ", did not stop when it was told to, and was left behind"
             self._scope.left_behind.append(node.name)
             announce_straggler(self._scope.emitter, node.name, grace_s)
-        raise StageTimeoutError(node.name, limit=limit, seconds=seconds, detail=detail) from cause
+            problem = f"it did not stop when its {limit} of {seconds:g} s was up, and was left behind"
+            hint = "Let it stop when it is cancelled. It is not tried again while it still runs."
+        raise StageTimeoutError(node.name, limit=limit, seconds=seconds, problem=problem, hint=hint) from cause
+
+    def _way_out(self, limit: str) -> str:
+        policy = self._management.retry
+        if limit == "deadline":
+            return "Raise deadline=." if policy is None else "Raise deadline=, or let its retries give up sooner."
+        if policy is None:
+            return "Raise timeout=, or have it tried again: retry=RetryPolicy(retry_on=(TimeoutError,))."
+        kinds: Any = policy.retry_on
+        if TimeoutError in kinds or StageTimeoutError in kinds:
+            return "Raise timeout=, or the max_attempts of its RetryPolicy."
+        return "Raise timeout=, or have it tried again: list TimeoutError itself in retry_on."
 
     async def _try(self) -> Stored:
+        """Make one attempt, through the interceptors."""
+        management, node, scope = self._management, self._node, self._scope
+        context = context_of(scope, self._outputs, node)
+        if management.chain is None:
+            return await self._execute(context)
+        self._executed = None
+        stored = await management.chain.call(InterceptorContext.of(context, node.kind, scope.hooks), self._execute)
+        # What an interceptor gave in the stage's place must be what the stage says it returns, too.
+        return stored if stored is self._executed or stored is None else accepted(node.name, management, stored)
+
+    async def _execute(self, context: StageContext) -> Stored:
         """Execute the stage once, and return what it ended as if that is what it says it returns."""
         if self._bound is None:
             self._bound = bind(self._node)
-        call = partial(call_bound, self._scope, self._outputs, self._node, self._bound)
+        call = partial(call_bound, self._scope, self._outputs, self._node, self._bound, context)
         timeout = self._management.timeout
         result = await call() if timeout is None else await self.limited("timeout", timeout, call)
-        return accepted(self._node.name, self._management, returned(self._node.name, result))
+        self._executed = accepted(self._node.name, self._management, returned(self._node.name, result))
+        return self._executed
 
     def _may_go_on(self, policy: RetryPolicy) -> bool:
         # A stage of which an attempt still runs would run twice.
@@ -133,8 +187,14 @@ class ManagedStage:
     def _out_of_time(self, failure: ErrorInfo) -> StageTimeoutError:
         deadline = self._management.deadline
         assert deadline is not None
-        detail = f": the next attempt would begin after it. The last one failed: {failure}"
-        error = StageTimeoutError(self._node.name, limit="deadline", seconds=deadline, detail=detail)
+        what = getattr(failure.exception, "message", None) or str(failure)  # of ours without its hint
+        error = StageTimeoutError(
+            self._node.name,
+            limit="deadline",
+            seconds=deadline,
+            problem=f"its next attempt would begin after its deadline of {deadline:g} s (the last one: {what})",
+            hint=self._way_out("deadline"),
+        )
         error.__cause__ = failure.exception
         return error
 
@@ -166,10 +226,15 @@ def failed_for_good(stage: str, output: StageOutput[Any], *, may_retry: bool) ->
     info = output.error
     assert info is not None
     if not may_retry:
-        missing = MissingRetryPolicyError(stage, str(info))
-        missing.__cause__ = info.exception
-        info = ErrorInfo.of(missing)
+        info = ErrorInfo.of(missing_policy(stage, info))
     return make_output(StageStatus.FAIL, error=info, artifacts=output.artifacts, events=output.events)
+
+
+def missing_policy(stage: str, failure: ErrorInfo) -> MissingRetryPolicyError:
+    """Return what says that there is no policy by which to try again."""
+    missing = MissingRetryPolicyError(stage, str(failure))
+    missing.__cause__ = failure.exception
+    return missing
 
 
 def _demand_of(output: StageOutput[Any]) -> _Demand:

@@ -46,11 +46,11 @@ def bind(node: PlanNode) -> Callable[..., Any]:
     return node.target().execute if node.form is Form.CLASS else node.target
 
 
-def call_bound(scope: RunScope, outputs: Sequence[Stored], node: PlanNode, bound: Callable[..., Any]) -> Awaitable[Any]:
+def call_bound(
+    scope: RunScope, outputs: Sequence[Stored], node: PlanNode, bound: Callable[..., Any], context: StageContext
+) -> Awaitable[Any]:
     """Start one attempt; what it reads is made anew, since an earlier one may have changed its copies."""
-    if node.form is Form.FUNCTION:
-        return invoke_function(scope, outputs, node)
-    return bound(context_of(scope, outputs, node))
+    return invoke_function(scope, outputs, node) if node.form is Form.FUNCTION else bound(context)
 
 
 def context_of(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) -> StageContext:

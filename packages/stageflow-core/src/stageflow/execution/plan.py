@@ -21,6 +21,7 @@ from stageflow.core.context import RunScope
 from stageflow.core.inputs import StageInputs, Stored
 from stageflow.core.kinds import StageKind
 from stageflow.execution.retry import RetryPolicy
+from stageflow.interceptors.chain import Chain
 
 OnFailure = Literal["fail_fast", "continue"]
 
@@ -59,15 +60,17 @@ class Management(NamedTuple):
         retry, timeout, deadline: As in `StageOptions`.
         routes: What the stage may return as `data["route"]`, if it is a router.
         version: What its outputs say as their version, unless they say it themselves.
+        chain: The interceptors of each attempt, or None.
         grace_s: Seconds that an attempt may take to stop when its time is up, before it is left behind.
     """
 
-    retry: RetryPolicy | None
-    timeout: float | None
-    deadline: float | None
-    routes: tuple[str, ...]
-    version: str | None
     grace_s: float
+    retry: RetryPolicy | None = None
+    timeout: float | None = None
+    deadline: float | None = None
+    routes: tuple[str, ...] = ()
+    version: str | None = None
+    chain: Chain | None = None
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -119,7 +122,8 @@ class ExecutionPlan:
         timeout: Seconds that a run may take, or None.
         on_failure: Whether the first failure ends the run, or what does not depend on it goes on.
         cancel_grace: Seconds that a stage may take to stop once it is cancelled.
-        fingerprint: Gives a hash of all that a resumed run relies on: names, edges, options and versions.
+        intercepted: Whether there are interceptors.
+        fingerprint: Gives hashes of all that a resumed run relies on: names, edges, options and versions.
     """
 
     name: str
@@ -133,4 +137,5 @@ class ExecutionPlan:
     timeout: float | None
     on_failure: OnFailure
     cancel_grace: float
-    fingerprint: Callable[[], str]
+    intercepted: bool
+    fingerprint: Callable[[], Mapping[str, str]]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from stageflow.errors import InvalidOptionError, StageTimeoutError
+from stageflow.errors import InterceptorError, InvalidOptionError, StageTimeoutError
 from stageflow.wording import shown
 
 
@@ -28,7 +28,7 @@ class RetryPolicy:
         jitter: Whether a wait is random; without it each is as long as it may be.
         retry_on: The exceptions after which a stage is tried again: a class or several. None unless given: then only
             `StageOutput.retry(...)` asks for another attempt. A StageTimeoutError counts if it or TimeoutError itself
-            is listed, not through a base of theirs such as Exception.
+            is listed, and an InterceptorError if that is, not through a base of theirs such as Exception.
         random: Gives numbers from 0.0 to below 1.0. Unless given the event loop is asked for one (`loop.random.random`,
             as simulated loops have it), and else the operating system.
 
@@ -75,6 +75,8 @@ class RetryPolicy:
         kinds: Any = self.retry_on
         if isinstance(error, StageTimeoutError):
             return TimeoutError in kinds or StageTimeoutError in kinds
+        if isinstance(error, InterceptorError):
+            return InterceptorError in kinds
         return isinstance(error, kinds)
 
     def delay(self, attempt: int, random: Callable[[], float], *, after: float | None = None) -> float:

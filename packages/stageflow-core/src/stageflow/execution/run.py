@@ -36,6 +36,7 @@ from stageflow.execution.results import PipelineResults, RunLog, RunStatus, Stag
 from stageflow.execution.resumption import Resumption
 from stageflow.execution.state import Cause, RunState
 from stageflow.execution.worker import spawn
+from stageflow.interceptors.guard import HookScope
 
 
 class Run:
@@ -50,6 +51,8 @@ class Run:
         timer = PipelineTimer(asyncio.get_running_loop())
         emitter = Emitter(context.snapshot.run_id, sink, timer.now) if listening else None
         self.scope = RunScope(context, emitter, timer)
+        if plan.intercepted:
+            self.scope.hooks = HookScope(plan.name, context)
         self.state = RunState(plan, self.scope)
         self.resumption = resumption
         if resumption is not None:

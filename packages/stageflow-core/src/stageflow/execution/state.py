@@ -22,9 +22,10 @@ from stageflow.core.kinds import StageStatus
 from stageflow.core.output import ErrorInfo, StageOutput, make_output
 from stageflow.errors import ConditionError, StageflowError
 from stageflow.execution.announcing import announce_end
-from stageflow.execution.attempts import failed_for_good
+from stageflow.execution.attempts import failed_for_good, missing_policy
 from stageflow.execution.edges import Held, edge_holds, join_holds
 from stageflow.execution.plan import ExecutionPlan, PlanNode
+from stageflow.interceptors.outcome import RetryRequested
 from stageflow.wording import listed
 
 logger = logging.getLogger(__name__)
@@ -147,12 +148,14 @@ class RunState:
         if not self.wake.done():
             self.wake.set_result(None)
 
-    def raised(self, error: BaseException) -> StageOutput[Any]:
+    def raised(self, index: int, error: BaseException) -> StageOutput[Any]:
         """Return the outcome of a stage that raised."""
         # From the moment on in which the run is stopping: a stage that asks `raise_if_cancelled` may be told before the
         # coordinator has cancelled its worker.
         if self.cancel_output is not None and isinstance(error, asyncio.CancelledError):
             return self.cancel_output
+        if isinstance(error, RetryRequested):  # by an interceptor, of a stage that has no policy
+            error = missing_policy(self.plan.names[index], ErrorInfo.of(error.error))
         _forget_our_frames(error)
         return StageOutput.fail(error)
 

@@ -144,12 +144,12 @@ async def _run_stages(run: RunState, task: asyncio.Task[None]) -> None:  # noqa:
                 result = await node.invoke(scope, outputs, node)
             except (KeyboardInterrupt, SystemExit) as error:
                 ended[index] = clock()
-                run.settle(index, run.raised(error))
+                run.settle(index, run.raised(index, error))
                 raise
             except BaseException as error:  # whatever a stage raises is the outcome of that stage
                 if isinstance(error, GeneratorExit) and asyncio.current_task(run.loop) is not task:
                     raise  # not the stage's own: the event loop was closed under the run
-                result = run.raised(error)
+                result = run.raised(index, error)
             ended[index] = now = clock()
             try:
                 context = copy_context()
@@ -165,6 +165,8 @@ async def _run_stages(run: RunState, task: asyncio.Task[None]) -> None:  # noqa:
                     if type(value) not in SHAREABLE_TYPES:
                         stored = stored_from(node.name, result)
                         break
+            elif type(result) is FrozenDict:
+                stored = result  # pyright: ignore[reportUnknownVariableType]
             else:
                 stored = stored_from(node.name, result)
 

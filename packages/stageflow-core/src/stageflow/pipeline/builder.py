@@ -13,6 +13,7 @@ from stageflow.errors import DuplicateStageError, InvalidOptionError
 from stageflow.execution.pipeline_run import PipelineRun
 from stageflow.execution.plan import OnFailure
 from stageflow.execution.results import PipelineResults
+from stageflow.interceptors.checking import check_interceptors
 from stageflow.pipeline.compilation import PipelineOptions, compile_plan
 from stageflow.pipeline.graph import StageGraph
 from stageflow.pipeline.invocation import RunFields
@@ -29,12 +30,14 @@ class Pipeline:
         name: Shown in errors, events and results.
         stages: Stages made by `stage`; in this order they stand in the results, and start if they become ready
             together.
+        interceptors: What runs around each attempt of each stage, see `BaseInterceptor`; none unless given.
         timeout: Seconds that a run may take; any number unless given.
         on_failure: "fail_fast" ends the run at the first failure; "continue" lets go on what does not depend on it.
         cancel_grace: Seconds that a stage may take to stop once it is cancelled, before the run leaves it behind.
 
     Raises:
         DuplicateStageError: Two stages have the same name.
+        InvalidInterceptorError: An interceptor is none.
         InvalidOptionError: An option has a value that it cannot have.
     """
 
@@ -45,6 +48,7 @@ class Pipeline:
         name: str = "pipeline",
         stages: Iterable[StageSpec[Any]] = (),
         *,
+        interceptors: Iterable[Any] = (),
         timeout: float | None = None,
         on_failure: OnFailure = "fail_fast",
         cancel_grace: float = 5.0,
@@ -61,6 +65,7 @@ class Pipeline:
             timeout=None if timeout is None else check_seconds("timeout", timeout, of=where),
             on_failure=on_failure,
             cancel_grace=check_seconds("cancel_grace", cancel_grace, of=where, least=0.0),
+            interceptors=check_interceptors(interceptors, pipeline=name),
         )
         self._graph: StageGraph | None = None
         self._specs: dict[str, StageSpec[Any]] = {}

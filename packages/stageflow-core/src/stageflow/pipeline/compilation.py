@@ -23,9 +23,10 @@ from stageflow.errors import (
     SelfDependencyError,
     UnknownDependencyError,
 )
-from stageflow.execution.attempts import invoke_managed
+from stageflow.execution.attempts import invoke_intercepted, invoke_managed
 from stageflow.execution.calling import invoke_class, invoke_execute, invoke_function
 from stageflow.execution.plan import Argument, ExecutionPlan, Form, Management, OnFailure, PlanNode
+from stageflow.interceptors.chain import Chain
 from stageflow.pipeline.cycles import find_cycles
 from stageflow.pipeline.fingerprint import fingerprint
 from stageflow.pipeline.routing import join_faults, route_faults
@@ -65,6 +66,12 @@ class PipelineOptions(NamedTuple):
     timeout: float | None = None
     on_failure: OnFailure = "fail_fast"
     cancel_grace: float = 5.0
+    interceptors: tuple[Any, ...] = ()
+
+    def told(self) -> tuple[Any, ...]:
+        """Return what a fingerprint knows of them: of interceptors their names, the same in every process."""
+        names = tuple(interceptor.name for interceptor in self.interceptors)
+        return (self.timeout, self.on_failure, self.cancel_grace, names)
 
 
 def compile_plan(pipeline: str, specs: Sequence[StageSpec[Any]], options: PipelineOptions) -> ExecutionPlan:
@@ -171,7 +178,11 @@ def _assemble(pipeline: str, drafts: list[_Draft], index: dict[str, int], option
     for position, draft in enumerate(drafts):
         for dependency in (*draft.required, *draft.optional):
             successors[index[dependency]].append(position)
-    nodes = tuple(_node(draft, index, tuple(after), options) for draft, after in zip(drafts, successors, strict=True))
+    chain = Chain.of(options.interceptors)
+    nodes = tuple(
+        _node(draft, index, tuple(after), _management(draft.spec, chain, options.cancel_grace))
+        for draft, after in zip(drafts, successors, strict=True)
+    )
     in_degrees = tuple(len(node.declared) for node in nodes)
     return ExecutionPlan(
         name=pipeline,
@@ -185,11 +196,14 @@ def _assemble(pipeline: str, drafts: list[_Draft], index: dict[str, int], option
         timeout=options.timeout,
         on_failure=options.on_failure,
         cancel_grace=options.cancel_grace,
-        fingerprint=partial(fingerprint, tuple(draft.spec for draft in drafts), nodes, options),
+        intercepted=chain is not None,
+        fingerprint=partial(fingerprint, tuple(draft.spec for draft in drafts), nodes, options.told()),
     )
 
 
-def _node(draft: _Draft, index: Mapping[str, int], successors: tuple[int, ...], options: PipelineOptions) -> PlanNode:
+def _node(
+    draft: _Draft, index: Mapping[str, int], successors: tuple[int, ...], management: Management | None
+) -> PlanNode:
     spec = draft.spec
     runner: Any = spec.runner
     if inspect.isroutine(runner):
@@ -198,13 +212,15 @@ def _node(draft: _Draft, index: Mapping[str, int], successors: tuple[int, ...], 
         invoke, form, target = invoke_class, Form.CLASS, runner
     else:
         invoke, form, target = invoke_execute, Form.METHOD, runner.execute
-    management = _management(spec, options)
+    if management is not None:
+        only_intercepted = management == Management(chain=management.chain, grace_s=management.grace_s)
+        invoke = invoke_intercepted if only_intercepted else invoke_managed
     declared = {name: index[name] for name in (*draft.required, *draft.optional)}
     return PlanNode(
         index=index[spec.name],
         name=spec.name,
         kind=spec.kind,
-        invoke=invoke if management is None else invoke_managed,
+        invoke=invoke,
         form=form,
         target=target,
         arguments=tuple(_argument(read, index) for read in draft.parameters),
@@ -220,16 +236,17 @@ def _node(draft: _Draft, index: Mapping[str, int], successors: tuple[int, ...], 
     )
 
 
-def _management(spec: StageSpec[Any], options: PipelineOptions) -> Management | None:
+def _management(spec: StageSpec[Any], chain: Chain | None, grace_s: float) -> Management | None:
     management = Management(
         retry=spec.retry,
         timeout=spec.timeout,
         deadline=spec.deadline,
         routes=spec.routes,
         version=spec.version,
-        grace_s=options.cancel_grace,
+        chain=chain,
+        grace_s=grace_s,
     )
-    return None if management == Management(None, None, None, (), None, options.cancel_grace) else management
+    return None if management == Management(grace_s=grace_s) else management
 
 
 def _argument(read: ParameterRead, index: Mapping[str, int]) -> Argument:

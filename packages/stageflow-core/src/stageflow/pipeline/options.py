@@ -73,6 +73,13 @@ def check_condition(stage: str, when: Any) -> Any:
     if inspect.iscoroutinefunction(when) or inspect.iscoroutinefunction(getattr(when, "__call__", None)):  # noqa: B004
         hint = "Let a stage find out what takes time, and read its output: when=lambda inputs, snapshot: ..."
         raise InvalidOptionError("when", "is asked at once, so it cannot be async", stage=stage, hint=hint)
+    try:
+        inspect.signature(when).bind(None, None)
+    except TypeError as error:
+        hint = "Write when=lambda inputs, snapshot: ..."
+        raise InvalidOptionError("when", f"takes two arguments ({error})", stage=stage, hint=hint) from error
+    except ValueError:  # written in C without telling its parameters: seen when it is asked
+        pass
     return when
 
 

@@ -96,7 +96,7 @@ class StageSpec(StageHandle[T]):
             if given is not unless_given and given is not None:
                 object.__setattr__(self, option, check(self.name, given))
             elif given is not unless_given:  # None is what some options are by themselves, and nothing to the others
-                raise InvalidOptionError(option, "is not None: leave it out", stage=self.name)
+                raise InvalidOptionError(option, "cannot be None: leave it out", stage=self.name)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, StageSpec):
