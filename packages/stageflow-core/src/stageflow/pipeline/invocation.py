@@ -43,7 +43,8 @@ class RunFields(TypedDict, total=False):
 
 _SNAPSHOT_FIELDS = frozenset(inspect.signature(ContextSnapshot).parameters)
 _CONTEXT_FIELDS = frozenset(PipelineContext.__slots__) - {"snapshot"}
-_ALL_FIELDS = _SNAPSHOT_FIELDS | _CONTEXT_FIELDS
+_RESUME_FIELDS = frozenset({"resume", "decisions"})
+_ALL_FIELDS = _SNAPSHOT_FIELDS | _CONTEXT_FIELDS | _RESUME_FIELDS
 
 
 def make_run(plan: ExecutionPlan, context: Any, fields: RunFields) -> Run:
