@@ -54,6 +54,11 @@ def contract_of(kind: type[Any]) -> Contract | None:
     return Contract(names, _is_frozen(kind), closed)
 
 
+def is_typeddict(kind: Any) -> bool:
+    """Return whether the type is a TypedDict, be it of `typing` or of typing_extensions."""
+    return isinstance(kind, type) and hasattr(kind, "__required_keys__")
+
+
 def contract_fields(value: object) -> Mapping[str, Any] | None:
     """Return the shallow field mapping of a contract value, or None if it is none."""
     contract = contract_of(type(value))

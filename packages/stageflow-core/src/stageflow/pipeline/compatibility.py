@@ -12,9 +12,7 @@ from inspect import Parameter
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin
 
-from typing_extensions import is_typeddict
-
-from stageflow.contracts import contract_of, unsubscripted
+from stageflow.contracts import contract_of, is_typeddict, unsubscripted
 from stageflow.validation.hints import (
     UnresolvedContract,
     bare,

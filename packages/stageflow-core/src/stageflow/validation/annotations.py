@@ -25,9 +25,7 @@ from typing import (
     get_origin,
 )
 
-from typing_extensions import is_typeddict
-
-from stageflow.contracts import contract_of
+from stageflow.contracts import contract_of, is_typeddict
 from stageflow.frozen import FrozenDict, FrozenList
 from stageflow.validation.containers import Fixed, Items, Keyed, Keys
 from stageflow.validation.hints import (

@@ -23,8 +23,6 @@ from typing import (
     get_type_hints,
 )
 
-from typing_extensions import NoExtraItems, ReadOnly
-
 from stageflow.wording import text_of
 
 
@@ -118,12 +116,13 @@ def _own_annotations(kind: Any) -> Mapping[str, Any]:
 
 def bare(hint: Any) -> Any:
     """Return the annotation without what says of a field whether it must be there or may be changed."""
-    while get_origin(hint) in _QUALIFIERS:
+    while (origin := get_origin(hint)) in _QUALIFIERS or getattr(origin, "_name", None) == "ReadOnly":
         hint = get_args(hint)[0]
     return hint
 
 
-_QUALIFIERS = (Required, NotRequired, ReadOnly, Final, ClassVar)
+# ReadOnly (PEP 705) is known by its name: before 3.13 it is that of typing_extensions, which core does not import.
+_QUALIFIERS = (Required, NotRequired, Final, ClassVar)
 
 
 def required_keys(kind: Any, hints: Mapping[str, Any]) -> frozenset[str]:
@@ -140,8 +139,8 @@ def required_keys(kind: Any, hints: Mapping[str, Any]) -> frozenset[str]:
 
 def extra_keys(kind: Any) -> Any:
     """Return the annotation of the keys that a TypedDict takes beside its own (PEP 728), or None if it takes none."""
-    extra = getattr(kind, "__extra_items__", NoExtraItems)
-    if extra is not NoExtraItems:
+    extra = getattr(kind, "__extra_items__", None)
+    if extra is not None and type(extra).__name__ != "NoExtraItemsType":  # the latter known by its name, as above
         return None if extra is Never else extra
     return Any if _own(kind, "__closed__", None) is False else None
 

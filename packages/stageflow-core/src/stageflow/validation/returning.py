@@ -7,9 +7,7 @@ from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, NewType, Union, cast, get_args, get_origin
 
-from typing_extensions import is_typeddict
-
-from stageflow.contracts import ContractMismatch, contract_of
+from stageflow.contracts import ContractMismatch, contract_of, is_typeddict
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import StageOutput, make_output, output_fields
 from stageflow.core.output_json import written_kinds
