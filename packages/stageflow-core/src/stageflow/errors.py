@@ -407,7 +407,8 @@ class MissingInputError(StageError, KeyError):
         what = "a value" if key is None else f"the key '{key}'"
         why = f"which ended {absent}" if absent else f"whose data has the keys {listed(found)}"
         hint = (
-            "An optional dependency may be absent: ask inputs.has_output first, or use get_from with a default."
+            "A dependency that is optional, or one of several under join='any', may be absent: ask inputs.has_output "
+            "first, or use get_from with a default."
             if absent
             else f"{nearest(key or '', found)}Use get_from with a default if the key may be missing."
         )
@@ -530,24 +531,20 @@ class StageTimeoutError(StageError, TimeoutError):
 
     code = "stage-timeout"
 
-    def __init__(self, stage: str, *, limit: str, seconds: float, detail: str = "") -> None:
-        what = {
-            "timeout": "an attempt took longer than its timeout",
-            "deadline": "it took longer, with its retries, than its deadline",
-        }.get(limit, f"it took longer than the limit of {limit}")
+    def __init__(
+        self, stage: str, *, limit: str, seconds: float, problem: str | None = None, hint: str | None = None
+    ) -> None:
+        took = {
+            "timeout": f"an attempt took longer than its timeout of {seconds:g} s",
+            "deadline": f"it took longer than its deadline of {seconds:g} s",
+        }.get(limit, f"it took longer than the {seconds:g} s of {limit}")
         super().__init__(
-            f"Stage '{stage}' ran out of time: {what} of {seconds:g} s{detail}.",
+            f"Stage '{stage}' ran out of time: {problem or took}.",
             stage=stage,
-            hint=_TIMEOUT_HINTS.get(limit),
+            hint=hint or (f"Raise {limit}=." if limit in ("timeout", "deadline") else None),
         )
         self.limit = limit
         self.seconds = seconds
-
-
-_TIMEOUT_HINTS = {
-    "timeout": "Raise timeout=, or have it tried again: retry=RetryPolicy(retry_on=(TimeoutError,)).",
-    "deadline": "Raise deadline=, or let the policy of its retries give up sooner.",
-}
 
 
 class MissingRetryPolicyError(StageError):
@@ -557,7 +554,7 @@ class MissingRetryPolicyError(StageError):
 
     def __init__(self, stage: str, why: str) -> None:
         super().__init__(
-            f"Stage '{stage}' asked to be tried again, and has no RetryPolicy. It asked because of: {why}",
+            f"Stage '{stage}' was to be tried again, and has no RetryPolicy. (It failed with: {why})",
             stage=stage,
             hint="Give it one: retry=RetryPolicy(max_attempts=3).",
         )
@@ -570,7 +567,8 @@ class UndeclaredRouteError(StageError):
 
     def __init__(self, stage: str, route: object, *, routes: Sequence[str]) -> None:
         near = nearest(route, routes) if isinstance(route, str) else ""
-        chose = f"chose the route {route!r}" if isinstance(route, str) else "returned no text as data['route']"
+        what = "nothing" if route is None else with_article(type_name(route))
+        chose = f"chose the route {route!r}" if isinstance(route, str) else f"returned {what} as data['route']"
         super().__init__(
             f"Stage '{stage}' {chose}.",
             stage=stage,

@@ -66,7 +66,7 @@ async def failing(greeting: Any) -> None:
 
 
 SNAPSHOT = ContextSnapshot(run_id=RunIdentity("r"), input_text="hi").to_dict()
-SUSPENSION = {"snapshot": SNAPSHOT, "plan": "fingerprint", "first_run_id": "r"}
+SUSPENSION = {"snapshot": SNAPSHOT, "plan": {"a": "fingerprint"}, "first_run_id": "r"}
 
 
 def completed() -> PipelineResults:
@@ -296,7 +296,7 @@ runs = st.builds(
     stragglers=st.lists(texts, max_size=2).map(tuple),
     events_lost=st.integers(0),
     resumed_from=st.none() | texts,
-    suspension=st.none() | st.builds(Suspension, snapshots, plan=texts, first_run_id=texts),
+    suspension=st.none() | st.builds(Suspension, snapshots, plan=st.dictionaries(texts, texts), first_run_id=texts),
 )
 
 
@@ -383,7 +383,7 @@ def test_the_layout_is_a_contract() -> None:
         ({"events_lost": True}, "$.events_lost", "expected int, found bool."),
         ({"resumed_from": 5}, "$.resumed_from", "expected str, found int."),
         ({"suspension": 5}, "$.suspension", "expected an object, found int."),
-        ({"suspension": {**SUSPENSION, "plan": 5}}, "$.suspension.plan", "expected str, found int."),
+        ({"suspension": {**SUSPENSION, "plan": 5}}, "$.suspension.plan", "expected an object, found int."),
         (
             {"suspension": {**SUSPENSION, "first_run_id": None}},
             "$.suspension.first_run_id",

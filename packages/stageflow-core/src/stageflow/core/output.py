@@ -221,8 +221,10 @@ class StageOutput(Generic[T]):
         Raises:
             SerializationError: The request is not JSON-ready: it waits for as long as a human takes, so it is stored.
         """
-        data = {"request": request} if isinstance(request, str) else _mapping("suspend()", request)
-        frozen = freeze_mapping(check_json(as_object(data, "$"), "$"), "request")
+        if not isinstance(request, (str, Mapping)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"suspend() takes a text or a mapping, not {_described(request)}.")
+        data = {"request": request} if isinstance(request, str) else request
+        frozen = freeze_mapping(check_json(as_object(data, "request"), "request"), "request")
         reason = request if isinstance(request, str) else "waits for a decision"
         return make_output(StageStatus.SUSPEND, data=frozen, reason=reason)
 

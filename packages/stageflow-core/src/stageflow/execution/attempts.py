@@ -117,12 +117,26 @@ class ManagedStage:
         try:
             return await within(seconds, call, grace_s=grace_s, name=f"stageflow stage {node.name}")
         except TimeUpError as error:
-            detail = ""
+            problem, hint = None, self._way_out(limit)
             if error.left_behind:
-                detail = ", did not stop when it was told to, and was left behind"
                 self._scope.left_behind.append(node.name)
                 announce_straggler(self._scope.emitter, node.name, grace_s)
-            raise StageTimeoutError(node.name, limit=limit, seconds=seconds, detail=detail) from error.__cause__
+                problem = f"it did not stop when its {limit} of {seconds:g} s was up, and was left behind"
+                hint = "Let it stop when it is cancelled. It is not tried again while it still runs."
+            raise StageTimeoutError(
+                node.name, limit=limit, seconds=seconds, problem=problem, hint=hint
+            ) from error.__cause__
+
+    def _way_out(self, limit: str) -> str:
+        policy = self._management.retry
+        if limit == "deadline":
+            return "Raise deadline=." if policy is None else "Raise deadline=, or let its retries give up sooner."
+        if policy is None:
+            return "Raise timeout=, or have it tried again: retry=RetryPolicy(retry_on=(TimeoutError,))."
+        kinds: Any = policy.retry_on
+        if TimeoutError in kinds or StageTimeoutError in kinds:
+            return "Raise timeout=, or the max_attempts of its RetryPolicy."
+        return "Raise timeout=, or have it tried again: list TimeoutError itself in retry_on."
 
     async def _try(self) -> Stored:
         """Make one attempt, through the interceptors."""
@@ -169,8 +183,14 @@ class ManagedStage:
     def _out_of_time(self, failure: ErrorInfo) -> StageTimeoutError:
         deadline = self._management.deadline
         assert deadline is not None
-        detail = f": the next attempt would begin after it. The last one failed: {failure}"
-        error = StageTimeoutError(self._node.name, limit="deadline", seconds=deadline, detail=detail)
+        what = getattr(failure.exception, "message", None) or str(failure)  # of ours without its hint
+        error = StageTimeoutError(
+            self._node.name,
+            limit="deadline",
+            seconds=deadline,
+            problem=f"its next attempt would begin after its deadline of {deadline:g} s (the last one: {what})",
+            hint=self._way_out("deadline"),
+        )
         error.__cause__ = failure.exception
         return error
 

@@ -123,7 +123,7 @@ class ExecutionPlan:
         on_failure: Whether the first failure ends the run, or what does not depend on it goes on.
         cancel_grace: Seconds that a stage may take to stop once it is cancelled.
         intercepted: Whether there are interceptors.
-        fingerprint: Gives a hash of all that a resumed run relies on: names, edges, options and versions.
+        fingerprint: Gives hashes of all that a resumed run relies on: names, edges, options and versions.
     """
 
     name: str
@@ -138,4 +138,4 @@ class ExecutionPlan:
     on_failure: OnFailure
     cancel_grace: float
     intercepted: bool
-    fingerprint: Callable[[], str]
+    fingerprint: Callable[[], Mapping[str, str]]

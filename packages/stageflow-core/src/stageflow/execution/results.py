@@ -37,12 +37,12 @@ class Suspension(NamedTuple):
 
     Attributes:
         snapshot: What the run was asked.
-        plan: The fingerprint of its plan.
+        plan: The fingerprint of its plan: a hash for each stage, and under "" one of the pipeline's own options.
         first_run_id: The id of the run that all began with, which idempotency keys are made of.
     """
 
     snapshot: ContextSnapshot
-    plan: str
+    plan: Mapping[str, str]
     first_run_id: str
 
 
@@ -402,7 +402,7 @@ def _text_or_none(value: Any, path: str) -> str | None:
 def _suspension_to_dict(suspension: Suspension) -> dict[str, Any]:
     return {
         "snapshot": at_path("$.suspension.snapshot", suspension.snapshot.to_dict),
-        "plan": suspension.plan,
+        "plan": dict(suspension.plan),
         "first_run_id": suspension.first_run_id,
     }
 
@@ -414,7 +414,10 @@ def _read_suspension(value: Any, path: str) -> Suspension | None:
     expect_fields(fields, Suspension._fields, path)
     return Suspension(
         snapshot=at_path(f"{path}.snapshot", lambda: ContextSnapshot.from_dict(fields["snapshot"])),
-        plan=expect(fields["plan"], str, f"{path}.plan"),
+        plan={
+            name: expect(digest, str, f"{path}.plan.{name}")
+            for name, digest in as_object(fields["plan"], f"{path}.plan").items()
+        },
         first_run_id=expect(fields["first_run_id"], str, f"{path}.first_run_id"),
     )
 

@@ -14,7 +14,7 @@ from stageflow.context.identity import uuid7
 from stageflow.context.snapshot import ContextSnapshot
 from stageflow.core.handle import StageHandle, name_of
 from stageflow.core.kinds import StageStatus
-from stageflow.errors import ResumeError
+from stageflow.errors import PipelineSuspended, ResumeError
 from stageflow.execution.plan import ExecutionPlan
 from stageflow.execution.results import PipelineResults, StageResult
 from stageflow.frozen import FrozenDict, freeze
@@ -48,6 +48,8 @@ def resume(plan: ExecutionPlan, results: Any, decisions: Any) -> Resumption:
     """
     if not isinstance(results, PipelineResults):
         hint = "PipelineResults.from_dict(...) reads what to_dict() wrote."
+        if isinstance(results, PipelineSuspended):
+            hint = "Give it what is in the error: resume=error.results."
         raise TypeError(f"run(resume=...) takes the PipelineResults of a suspended run, not {shown(results)}. {hint}")
     suspended = results.suspension
     if suspended is None or results.status != "suspended":
@@ -56,10 +58,11 @@ def resume(plan: ExecutionPlan, results: Any, decisions: Any) -> Resumption:
             "to resume.",
             hint="Only a run that raised PipelineSuspended can be resumed.",
         )
-    if suspended.plan != plan.fingerprint():
+    differing = _differences(suspended.plan, plan.fingerprint())
+    if differing:
         raise ResumeError(
             f"Run {results.pipeline_run_id} of pipeline '{results.pipeline}' was suspended by another plan than this "
-            f"one of '{plan.name}': their stages, dependencies, options or versions differ.",
+            f"one of '{plan.name}'. {differing}.",
             hint="Resume it with the pipeline as it was, or run anew.",
         )
     decided = _check_decisions(results, decisions)
@@ -71,6 +74,17 @@ def resume(plan: ExecutionPlan, results: Any, decisions: Any) -> Resumption:
     identity = suspended.snapshot.run_id
     snapshot = suspended.snapshot.replace(run_id=_with_new_id(identity))
     return Resumption(snapshot, carried, decided, results.pipeline_run_id, suspended.first_run_id)
+
+
+def _differences(then: Mapping[str, str], now: Mapping[str, str]) -> str:
+    if then == now:
+        return ""
+    kinds = (
+        ("Changed stages", [name for name in now if name in then and then[name] != now[name]]),
+        ("New stages", [name for name in now if name not in then]),
+        ("Missing stages", [name for name in then if name not in now]),
+    )
+    return "; ".join(f"{kind}: {listed(names)}" for kind, names in kinds if names) or "Its stages have another order"
 
 
 def _with_new_id(identity: Any) -> Any:

@@ -10,23 +10,25 @@ from stageflow.execution.plan import PlanNode
 from stageflow.pipeline.spec import StageSpec
 
 
-def fingerprint(specs: Sequence[StageSpec[Any]], nodes: Sequence[PlanNode], options: Any) -> str:
-    """Return a hash of names, kinds, edges, options and versions: equal in every process for the same pipeline.
+def fingerprint(specs: Sequence[StageSpec[Any]], nodes: Sequence[PlanNode], options: Any) -> dict[str, str]:
+    """Return a hash for each stage, of its kind, edges, options and version, and under "" one for the pipeline's own.
 
-    Code is no part of it: whoever changes what a stage does tells by its `version=`.
+    They are equal in every process for the same pipeline. Code is no part of it: whoever changes what a stage does
+    tells by its `version=`.
     """
-    digest = hashlib.sha256(repr(options).encode())
-    for spec, node in zip(specs, nodes, strict=True):
-        digest.update(repr(_stage(spec, node)).encode())
-    return digest.hexdigest()
+    hashes = {spec.name: _hash(_stage(spec, node)) for spec, node in zip(specs, nodes, strict=True)}
+    return {"": _hash(options), **hashes}
+
+
+def _hash(told: tuple[Any, ...]) -> str:
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
 
 
 def _stage(spec: StageSpec[Any], node: PlanNode) -> tuple[Any, ...]:
     return (
-        spec.name,
         spec.kind.value,
-        tuple(node.declared),
-        sorted(node.optional),
+        sorted(node.declared),
+        sorted(name for name, index in node.declared.items() if index in node.optional),
         spec.when is not None,
         spec.join,
         sorted((spec.route or {}).items()),
@@ -36,7 +38,6 @@ def _stage(spec: StageSpec[Any], node: PlanNode) -> tuple[Any, ...]:
         spec.timeout,
         spec.deadline,
         spec.critical,
-        None if spec.output is None else getattr(spec.output, "__qualname__", repr(spec.output)),
         spec.version,
     )
 

@@ -59,14 +59,30 @@ def make_run(plan: ExecutionPlan, context: Any, fields: RunFields) -> Run:
         return Run(plan, make_context(context, fields))
     given = cast("dict[str, Any]", fields)
     resumption = resume(plan, given.pop("resume"), given.pop("decisions", None))
-    if isinstance(context, PipelineContext) and not given:
+    if isinstance(context, PipelineContext) and not given and _asks_nothing(context.snapshot):
         return Run(plan, replace(context, snapshot=resumption.snapshot), resumption)
     if context is not None:
-        what = "a PipelineContext, which has everything else" if isinstance(context, PipelineContext) else "keywords"
-        raise TypeError(f"run(resume=...) has the snapshot of the run that was suspended; beside it goes {what}.")
+        raise TypeError(
+            "run(resume=...) takes no snapshot, since it has that of the run that was suspended. Beside it go "
+            "event_sink= and ports=, or a PipelineContext without a snapshot of its own."
+        )
     where, hint = "run() beside resume=", "The snapshot is that of the run that was suspended."
     _check(given, _CONTEXT_FIELDS, where, hint)
     return Run(plan, PipelineContext(snapshot=resumption.snapshot, **given), resumption)
+
+
+def _asks_nothing(snapshot: ContextSnapshot) -> bool:
+    """Return whether this is the snapshot of a PipelineContext that was given none."""
+    single = (
+        snapshot.input_text,
+        snapshot.input,
+        snapshot.input_audio_duration_ms,
+        snapshot.topology,
+        snapshot.execution_mode,
+        snapshot.transport,
+    )
+    several = (snapshot.conversation, snapshot.enrichments, snapshot.extensions, snapshot.metadata)
+    return all(value is None for value in single) and not any(map(len, several))
 
 
 def make_context(context: Any, fields: RunFields) -> PipelineContext:
