@@ -20,7 +20,7 @@ class Attempt:
         self._run = run or PipelineContext()
         self._scope = scope
 
-    async def execute(self):
+    async def execute(self, _context=None):
         """Run the stage once, as the executor does."""
         self.calls += 1
         if self._stage is None:
@@ -31,7 +31,7 @@ class Attempt:
         """Run the attempt, and return its outcome as a StageOutput."""
         if self.ctx is None:
             stage = StageContext(RunScope(self._run, None, PipelineTimer()), "reply", StageInputs([], "reply", {}))
-            self.ctx = InterceptorContext(stage, StageKind.WORK, self._scope or HookScope("chat", self._run))
+            self.ctx = InterceptorContext.of(stage, StageKind.WORK, self._scope or HookScope("chat", self._run))
         stored = await self.chain.call(self.ctx, self.execute)
         return stored if isinstance(stored, StageOutput) else StageOutput.ok(stored)
 

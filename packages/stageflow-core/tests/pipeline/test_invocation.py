@@ -142,7 +142,7 @@ def test_the_keywords_of_run_are_those_of_snapshot_and_context() -> None:
     """The type that checkers see lists exactly what is taken, with the same types."""
     hints = get_type_hints(RunFields)
     snapshot = {name: hint for name, hint in get_type_hints(ContextSnapshot.__init__).items() if name in set(FIELDS)}
-    assert {*FIELDS, "event_sink", "ports"} == set(hints)
+    assert {*FIELDS, "event_sink", "ports", "resume", "decisions"} == set(hints)
     assert set(FIELDS) == set(inspect.signature(ContextSnapshot).parameters)
     hint_free = {"run_id", "created_at"}  # None stands for "make one", which nobody says with a keyword
     assert {n: h for n, h in snapshot.items() if n not in hint_free} == {

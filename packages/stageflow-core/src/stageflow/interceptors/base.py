@@ -79,18 +79,29 @@ class InterceptorContext:
 
     __slots__ = ("_observations", "kind", "scope", "stage")
 
-    def __init__(self, stage: StageContext, kind: StageKind, scope: HookScope) -> None:
-        self.stage = stage
-        self.kind = kind
-        self.scope = scope
-        self._observations: dict[str, Any] | None = None
+    # Without __init__: it would double what making one costs, which each attempt does.
+    stage: StageContext
+    kind: StageKind
+    scope: HookScope
+    _observations: dict[str, Any]
+
+    @classmethod
+    def of(cls, stage: StageContext, kind: StageKind, scope: HookScope) -> InterceptorContext:
+        """Return the context of an attempt."""
+        ctx = cls()
+        ctx.stage = stage
+        ctx.kind = kind
+        ctx.scope = scope
+        return ctx
 
     @property
     def observations(self) -> dict[str, Any]:
         """Notes that interceptors leave for each other, JSON-ready; empty at the start of each attempt."""
-        if self._observations is None:
+        try:
+            return self._observations
+        except AttributeError:
             self._observations = {}
-        return self._observations
+            return self._observations
 
     @property
     def pipeline(self) -> str:

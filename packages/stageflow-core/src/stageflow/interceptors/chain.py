@@ -15,20 +15,25 @@ business: it passes, and wins against a hook that swallows it.
 from __future__ import annotations
 
 from asyncio import Task, current_task
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from operator import attrgetter
 from typing import Any, cast
 
+from stageflow.core.context import StageContext
 from stageflow.core.inputs import Stored
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import StageOutput, plain, reader_view
+from stageflow.core.returning import returned
 from stageflow.errors import InterceptorError
-from stageflow.frozen import FrozenDict
+from stageflow.frozen import SHAREABLE_TYPES, FrozenDict
 from stageflow.interceptors.around import Inner, run_around
 from stageflow.interceptors.base import ErrorAction, InterceptorContext, InterceptorResult
 from stageflow.interceptors.hooks import PASSING, Layer, flaw_of, run_hook, strip, wrong_return
 from stageflow.interceptors.outcome import Outcome, output_of, stored_of
+
+Execute = Callable[[StageContext], Awaitable[Any]]
+"""Runs a stage once."""
 
 
 class Chain:
@@ -55,12 +60,12 @@ class Chain:
         return cls(layers) if layers else None
 
     # One long function on purpose: a call for each hook would cost as much as the hook does.
-    async def call(self, ctx: InterceptorContext, execute: Inner) -> Stored:  # noqa: C901, PLR0912, PLR0915 - see above
+    async def call(self, ctx: InterceptorContext, execute: Execute) -> Stored:  # noqa: C901, PLR0912, PLR0915 - see above
         """Run one attempt through all layers, and return what is to be stored.
 
         Args:
             ctx: Of this attempt.
-            execute: Runs the stage once.
+            execute: Runs the stage once, with the stage's context, and returns what the stage returned.
 
         Raises:
             InterceptorError: A hook raised, took too long, or returned the wrong thing.
@@ -98,7 +103,15 @@ class Chain:
         outcome, entered, stored = None, len(self._layers), None
         if self._around is None:
             try:
-                stored = await execute()
+                result: Any = await execute(ctx.stage)
+                if type(result) is dict:
+                    stored = FrozenDict(cast("dict[str, Any]", result))
+                    for value in stored.values():
+                        if type(value) not in SHAREABLE_TYPES:
+                            stored = returned(ctx.stage_name, result)
+                            break
+                else:
+                    stored = returned(ctx.stage_name, result)
             except PASSING:
                 raise
             except BaseException as error:  # noqa: BLE001 - whatever a stage raises is the outcome of that stage
@@ -145,8 +158,8 @@ class Chain:
                 return await self._leave(ctx, layer.depth, outcome)
         return stored
 
-    def _inside(self, ctx: InterceptorContext, execute: Inner) -> Inner:
-        return execute if self._inner is None else partial(self._inner.call, ctx, execute)
+    def _inside(self, ctx: InterceptorContext, execute: Execute) -> Inner:
+        return partial(execute_once, ctx, execute) if self._inner is None else partial(self._inner.call, ctx, execute)
 
     async def _leave(self, ctx: InterceptorContext, entered: int, outcome: Outcome) -> Stored:
         """Leave the layers that were entered, from the inside out, and deliver what has come of the attempt."""
@@ -171,6 +184,11 @@ def given_by_before(ctx: InterceptorContext, layer: Layer, verdict: object) -> O
         return Outcome(ctx.stage_name, stored_of(verdict.output))
     expected = "Return None to let the stage run, or an InterceptorResult with the outcome in its place."
     return Outcome(ctx.stage_name, error=wrong_return(ctx, layer, "before", verdict, expected))
+
+
+async def execute_once(ctx: InterceptorContext, execute: Execute) -> Stored:
+    """Run the stage, and return what is to be stored of what it returned."""
+    return returned(ctx.stage_name, await execute(ctx.stage))
 
 
 async def leave(ctx: InterceptorContext, layer: Layer, outcome: Outcome) -> None:

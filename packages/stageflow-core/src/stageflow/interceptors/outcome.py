@@ -29,6 +29,12 @@ class RetryRequested(Exception):
         self.error = error
         self.output = output
 
+    def outcome(self) -> StageOutput[Any]:
+        """Return or raise what the stage failed with: what has come of it if there is no further attempt."""
+        if self.output is None:
+            raise self.error
+        return self.output
+
 
 class Outcome:
     """What has come of an attempt: an outcome to store, or an error, or for a returned failure both.
