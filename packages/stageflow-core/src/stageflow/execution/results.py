@@ -162,11 +162,11 @@ class PipelineResults(Mapping[str, StageOutput[Any]]):
     def __init__(
         self,
         log: RunLog,
-        *,
         pipeline: str,
         asked: ContextSnapshot | str,
         status: RunStatus,
         duration_ms: float,
+        *,
         stragglers: tuple[str, ...] = (),
         events_lost: int = 0,
         resumed_from: str | None = None,

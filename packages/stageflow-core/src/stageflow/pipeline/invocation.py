@@ -96,6 +96,8 @@ def make_context(context: Any, fields: RunFields) -> PipelineContext:
     """
     given = cast("dict[str, Any]", fields)
     if context is None:
+        if given.keys() <= _SNAPSHOT_FIELDS:
+            return PipelineContext(snapshot=ContextSnapshot(**given))
         _check(given, _ALL_FIELDS, "run()")
         beside = {name: given.pop(name) for name in _CONTEXT_FIELDS if name in given}
         return PipelineContext(snapshot=ContextSnapshot(**given), **beside)
