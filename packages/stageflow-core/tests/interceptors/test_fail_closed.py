@@ -9,7 +9,7 @@ import pytest
 from stageflow import PipelineContext, StageOutput
 from stageflow.errors import InterceptorError
 from stageflow.interceptors.base import BaseInterceptor, ErrorAction, FailStage, InterceptorResult
-from stageflow.interceptors.guard import HookScope
+from stageflow.interceptors.guard import IDLE, HookScope
 from stageflow.interceptors.outcome import RetryRequested
 from stageflow_mocks.simulation import simulated
 
@@ -492,7 +492,7 @@ def test_what_ends_the_program_passes_every_hook(attempt, hook, error):
         return None
 
     outer = Lenient()
-    assert (error, None) == simulated(trial)(outer)
+    assert (error, IDLE) == simulated(trial)(outer)
     assert [] == outer.seen
 
 

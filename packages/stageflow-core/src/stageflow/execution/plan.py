@@ -3,14 +3,15 @@
 A plan is made once, by `stageflow.pipeline.compilation`, and never changes: any number of runs share it. Stages are
 known by their index in plan order, which is the order in which they were declared.
 
-What most stages do without is kept apart, so that they pay nothing for it: the management of a stage (retries, time
-limits, a checked output) in `Management`, with another `invoke`; edges that are more than "wait until it is OK" in
-`PlanNode.gates` and `joined`, and the stages from which such edges start in `ExecutionPlan.branching`; conditions in
-`ExecutionPlan.conditions`.
+What most stages do without is kept apart, so that they pay nothing for it: what else is done with a stage than calling
+it (`Management`: retries, time limits, a checked output) in another `PlanNode.invoke`, which
+`stageflow.execution.invoking` chooses; edges that are more than "wait until it is OK" in `PlanNode.gates` and `joined`,
+and the stages from which such edges start in `ExecutionPlan.branching`; conditions in `ExecutionPlan.conditions`.
 """
 
 from __future__ import annotations
 
+from asyncio import Task
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -72,13 +73,18 @@ class Management(NamedTuple):
     version: str | None = None
     chain: Chain | None = None
 
+    @property
+    def checks(self) -> bool:
+        """Whether what the stage ends as is looked at or changed: so for every field but these."""
+        return self._replace(retry=None, timeout=None, deadline=None, chain=None) != Management(grace_s=self.grace_s)
+
 
 @dataclass(slots=True, eq=False, repr=False)
 class PlanNode:
     """One stage of a plan.
 
     Attributes:
-        invoke: Starts the stage: `await node.invoke(scope, outputs, node)` is what it returned.
+        invoke: Starts the stage in a task: `await node.invoke(scope, outputs, node, task)` is what it returned.
         form: What the runner is.
         target: What is called: `execute` of an instance, a class, or a function.
         arguments: For a function, where its arguments come from.
@@ -88,14 +94,13 @@ class PlanNode:
         gates: The routers that it is behind, each with the route that leads to it.
         critical: Whether the run fails when it does.
         successors: The stages that depend on this one, in plan order.
-        management: None where the stage is called once and that is all.
         started_event, completed_event: The types of the two events that nearly every run of it emits.
     """
 
     index: int
     name: str
     kind: StageKind
-    invoke: Callable[[RunScope, Sequence[Stored], PlanNode], Awaitable[Any]]
+    invoke: Invoke
     form: Form
     target: Callable[..., Any]
     arguments: tuple[Argument, ...]
@@ -105,9 +110,12 @@ class PlanNode:
     gates: Mapping[int, str]
     critical: bool
     successors: tuple[int, ...]
-    management: Management | None
     started_event: str
     completed_event: str
+
+
+Invoke = Callable[[RunScope, Sequence[Stored], PlanNode, Task[None]], Awaitable[Any]]
+"""Starts a stage in the task of a worker, and returns what the worker awaits."""
 
 
 @dataclass(slots=True, eq=False, repr=False)

@@ -14,7 +14,7 @@ business: it passes, and wins against a hook that swallows it.
 
 from __future__ import annotations
 
-from asyncio import Task, current_task
+from asyncio import Task
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from operator import attrgetter
@@ -22,14 +22,14 @@ from typing import Any, cast
 
 from stageflow.core.context import StageContext
 from stageflow.core.inputs import Stored
-from stageflow.core.kinds import StageStatus
-from stageflow.core.output import StageOutput, plain, reader_view
+from stageflow.core.output import PlainOutput, StageOutput, put_data, reader_view
 from stageflow.core.returning import returned
 from stageflow.errors import InterceptorError
-from stageflow.frozen import SHAREABLE_TYPES, FrozenDict
+from stageflow.frozen import FrozenDict
 from stageflow.interceptors.around import Inner, run_around
 from stageflow.interceptors.base import ErrorAction, InterceptorContext, InterceptorResult
-from stageflow.interceptors.hooks import PASSING, Layer, flaw_of, run_hook, strip, wrong_return
+from stageflow.interceptors.guard import IDLE
+from stageflow.interceptors.hooks import PASSING, Layer, flaw_of, run_hook, running_task, strip, wrong_return
 from stageflow.interceptors.outcome import Outcome, output_of, stored_of
 
 Execute = Callable[[StageContext], Awaitable[Any]]
@@ -39,7 +39,7 @@ Execute = Callable[[StageContext], Awaitable[Any]]
 class Chain:
     """Interceptors in the order in which they are entered, ready to be called for each attempt; made by `Chain.of`."""
 
-    __slots__ = ("_afters", "_around", "_befores", "_inner", "_layers")
+    __slots__ = ("_afters", "_around", "_befores", "_depth", "_inner", "_layers")
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         around = next((place for place, layer in enumerate(layers) if layer.around is not None), len(layers))
@@ -47,6 +47,7 @@ class Chain:
         for depth, layer in enumerate(own):
             layer.depth = depth
         self._layers = tuple(own)
+        self._depth = len(own)
         self._around = own[around] if around < len(layers) else None
         self._inner = Chain(inside) if inside else None
         self._befores = tuple((layer, layer.before) for layer in own if layer.before is not None)
@@ -60,12 +61,15 @@ class Chain:
         return cls(layers) if layers else None
 
     # One long function on purpose: a call for each hook would cost as much as the hook does.
-    async def call(self, ctx: InterceptorContext, execute: Execute) -> Stored:  # noqa: C901, PLR0912, PLR0915 - see above
+    async def call(  # noqa: C901, PLR0912, PLR0915 - see above
+        self, ctx: InterceptorContext, execute: Execute, task: Task[Any] | None = None
+    ) -> Stored:
         """Run one attempt through all layers, and return what is to be stored.
 
         Args:
             ctx: Of this attempt.
             execute: Runs the stage once, with the stage's context, and returns what the stage returned.
+            task: The running one, for those who know it: finding out costs as much as a hook.
 
         Raises:
             InterceptorError: A hook raised, took too long, or returned the wrong thing.
@@ -73,72 +77,59 @@ class Chain:
             BaseException: What the stage raised, if no `on_error` gave another outcome.
         """
         scope = ctx.scope
-        task = current_task(scope.loop)
-        assert task is not None
-        for layer, before in self._befores:
-            if scope.entered is not None:
-                scope.set_timer()
-            scope.entered = task
-            scope.seconds = layer.seconds
-            if not scope.watching:
+        if task is None:
+            task = running_task(ctx)
+        if self._befores:
+            if scope.entered is not IDLE:
                 scope.watch()
-            outcome = verdict = None
-            try:
-                verdict = await before(ctx)
-            except PASSING:
-                scope.leave(task)
-                raise
-            except BaseException as error:  # noqa: BLE001 - a hook of the user's may raise anything
-                outcome = ended(ctx, layer, "before", task, error)
-            else:
-                if scope.entered is task:
-                    scope.entered = None
+            scope.entered = task
+            for layer, before in self._befores:
+                scope.seconds = layer.seconds
+                try:
+                    verdict = await before(ctx)
+                except PASSING:
+                    scope.leave(task)
+                    raise
+                except BaseException as error:  # noqa: BLE001 - a hook of the user's may raise anything
+                    outcome = broken(ctx, layer, "before", task, error)
                 else:
-                    outcome = ended(ctx, layer, "before", task)
-            if outcome is None and verdict is not None:
-                outcome = given_by_before(ctx, layer, verdict)
-            if outcome is not None:
+                    if verdict is None and scope.entered is task:
+                        continue  # as nearly always
+                    outcome = given_by_before(ctx, layer, task, verdict)
+                    if outcome is None:
+                        continue
                 return await self._leave(ctx, layer.depth, outcome)
+            scope.entered = IDLE
 
-        outcome, entered, stored = None, len(self._layers), None
+        stored = outcome = output = None
+        entered = self._depth
         if self._around is None:
+            stage = ctx.stage
             try:
-                result: Any = await execute(ctx.stage)
-                if type(result) is dict:
-                    stored = FrozenDict(cast("dict[str, Any]", result))
-                    for value in stored.values():
-                        if type(value) not in SHAREABLE_TYPES:
-                            stored = returned(ctx.stage_name, result)
-                            break
-                else:
-                    stored = returned(ctx.stage_name, result)
+                stored = returned(stage.stage_name, await execute(stage))
             except PASSING:
                 raise
             except BaseException as error:  # noqa: BLE001 - whatever a stage raises is the outcome of that stage
                 strip(error)
-                outcome = Outcome(ctx.stage_name, error=error)
+                outcome = Outcome(stage.stage_name, error=error)
         else:
             outcome, entered = await run_around(ctx, self._around, self._inside(ctx, execute))
             stored = outcome.stored
-        if outcome is not None and outcome.error is not None:
-            return await self._leave(ctx, entered, outcome)
-
         if type(stored) is FrozenDict:
             if not self._afters:
                 return stored
-            output = plain(stored)
-        elif output_of(stored).status is StageStatus.FAIL:
-            return await self._leave(ctx, entered, Outcome(ctx.stage_name, stored))
-        else:
-            output = None
+            output = PlainOutput()
+            put_data(output, stored)
+        elif outcome is None:
+            outcome = Outcome(ctx.stage_name, stored)
+        if outcome is not None and outcome.error is not None:
+            return await self._leave(ctx, entered, outcome)
+
+        if scope.entered is not IDLE:
+            scope.watch()
+        scope.entered = task
         for layer, after in self._afters:
-            if scope.entered is not None:
-                scope.set_timer()
-            scope.entered = task
             scope.seconds = layer.seconds
-            if not scope.watching:
-                scope.watch()
-            outcome = result = None
             try:
                 # What holds something mutable is copied for each reader.
                 result = await after(ctx, reader_view(output_of(stored)) if output is None else output)
@@ -146,16 +137,15 @@ class Chain:
                 scope.leave(task)
                 raise
             except BaseException as error:  # noqa: BLE001 - as above
-                outcome = ended(ctx, layer, "after", task, error)
+                outcome = broken(ctx, layer, "after", task, error)
             else:
-                if scope.entered is task:
-                    scope.entered = None
-                else:
-                    outcome = ended(ctx, layer, "after", task)
-            if outcome is None and result is not None:
-                outcome = Outcome(ctx.stage_name, error=returned_by_after(ctx, layer, result))
-            if outcome is not None:
-                return await self._leave(ctx, layer.depth, outcome)
+                if result is None and scope.entered is task:
+                    continue
+                outcome = given_by_after(ctx, layer, task, result)
+                if outcome is None:
+                    continue
+            return await self._leave(ctx, layer.depth, outcome)
+        scope.entered = IDLE
         return stored
 
     def _inside(self, ctx: InterceptorContext, execute: Execute) -> Inner:
@@ -170,20 +160,37 @@ class Chain:
         return outcome.deliver()
 
 
-def ended(
-    ctx: InterceptorContext, layer: Layer, hook: str, task: Task[Any], error: BaseException | None = None
-) -> Outcome | None:
-    """Return what comes of an attempt whose hook raised, or was suspended: None if all is well."""
-    flaw = flaw_of(ctx, layer, hook, task, error, 0 if hook == "before" else None)
-    return None if flaw is None else Outcome(ctx.stage_name, error=flaw)
+def broken(ctx: InterceptorContext, layer: Layer, hook: str, task: Task[Any], error: BaseException) -> Outcome:
+    """Return what comes of an attempt whose hook raised."""
+    return Outcome(ctx.stage_name, error=flaw_of(ctx, layer, hook, task, error, 0 if hook == "before" else None))
 
 
-def given_by_before(ctx: InterceptorContext, layer: Layer, verdict: object) -> Outcome:
-    """Return the outcome that a `before` gave in the stage's place."""
-    if isinstance(verdict, InterceptorResult):
+def given_by_before(ctx: InterceptorContext, layer: Layer, task: Task[Any], verdict: object) -> Outcome | None:
+    """Return the outcome that a `before` gave in the stage's place, or that it was suspended for too long.
+
+    None if it was suspended and all is well. The task then is noted again, for the next hook.
+    """
+    scope = ctx.scope
+    flaw = None if scope.entered is task else flaw_of(ctx, layer, "before", task, None, 0)
+    if flaw is None and verdict is None:
+        scope.enter(task, 0.0)
+        return None
+    scope.leave(task)
+    if flaw is None and isinstance(verdict, InterceptorResult):
         return Outcome(ctx.stage_name, stored_of(verdict.output))
     expected = "Return None to let the stage run, or an InterceptorResult with the outcome in its place."
-    return Outcome(ctx.stage_name, error=wrong_return(ctx, layer, "before", verdict, expected))
+    return Outcome(ctx.stage_name, error=flaw or wrong_return(ctx, layer, "before", verdict, expected))
+
+
+def given_by_after(ctx: InterceptorContext, layer: Layer, task: Task[Any], result: object) -> Outcome | None:
+    """Return the failure of an `after` that returned something, or was suspended for too long; else as above."""
+    scope = ctx.scope
+    flaw = None if scope.entered is task else flaw_of(ctx, layer, "after", task, None)
+    if flaw is None and result is None:
+        scope.enter(task, 0.0)
+        return None
+    scope.leave(task)
+    return Outcome(ctx.stage_name, error=flaw or returned_by_after(ctx, layer, result))
 
 
 async def execute_once(ctx: InterceptorContext, execute: Execute) -> Stored:

@@ -3,12 +3,15 @@
 Nearly every hook ends without ever suspending, and a timer costs more than the stage. So a hook is awaited plainly, and
 before it starts its task is noted as the one that runs a hook. In the next turn of the event loop a callback looks: a
 task that is still noted has suspended in its hook, and gets a timer. So does one that is found there by the next hook.
+
+Hooks that follow each other without anything between them are noted once: the task stays `entered` for all of them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from enum import Enum
+from typing import Any, Final
 
 from stageflow.context.pipeline_context import PipelineContext
 
@@ -30,6 +33,15 @@ class _Timer:
         self.task.cancel()
 
 
+class Watch(Enum):
+    """That no task runs a hook, and the callback is queued that would find one."""
+
+    IDLE = "idle"
+
+
+IDLE: Final = Watch.IDLE
+
+
 class HookScope:
     """What the interceptors of one run share; the run makes one if its pipeline has any.
 
@@ -37,35 +49,32 @@ class HookScope:
         pipeline: The name of the pipeline.
         run: What the run was given.
         loop: The event loop of the run.
-        entered: The task that has started a hook and not been seen suspended in it; None if there is none.
+        entered: The task that has started a hook and not been seen suspended in it. IDLE if there is none; None if the
+            callback is not queued either.
         seconds: How long that hook may take.
-        watching: Whether the callback is queued.
     """
 
-    __slots__ = ("_timers", "entered", "loop", "pipeline", "run", "seconds", "watching")
+    __slots__ = ("_timers", "entered", "loop", "pipeline", "run", "seconds")
 
     def __init__(self, pipeline: str, run: PipelineContext) -> None:
         self.pipeline = pipeline
         self.run = run
-        self.entered: asyncio.Task[Any] | None = None
+        self.entered: asyncio.Task[Any] | Watch | None = None
         self.seconds = 0.0
-        self.watching = False
         self.loop = asyncio.get_running_loop()
         self._timers: dict[asyncio.Task[Any], _Timer] = {}
 
     def enter(self, task: asyncio.Task[Any], seconds: float) -> None:
         """Note that the task starts a hook, or goes on with one, that may take so long from here on."""
-        if self.entered is not None:
-            self.set_timer()
+        if self.entered is not IDLE:
+            self.watch()
         self.entered = task
         self.seconds = seconds
-        if not self.watching:
-            self.watch()
 
     def leave(self, task: asyncio.Task[Any]) -> float | None:
         """Note that the hook of the task has ended, and return how many seconds it took; None if its time was up."""
         if self.entered is task:
-            self.entered = None
+            self.entered = IDLE
             return 0.0
         timer = self._timers.pop(task, None)
         if timer is None:  # `around`, while its `call()` is being awaited
@@ -77,18 +86,19 @@ class HookScope:
         return self.loop.time() - timer.since
 
     def watch(self) -> None:
-        """Look in the next turn of the event loop."""
-        self.watching = True
-        self.loop.call_soon(self._look)
+        """Get ready for a hook: `entered` is IDLE then."""
+        if self.entered is None:
+            self.loop.call_soon(self._look)
+        else:
+            self._set_timer()
+        self.entered = IDLE
 
     def _look(self) -> None:
-        self.watching = False
-        if self.entered is not None:
-            self.set_timer()
-
-    def set_timer(self) -> None:
-        """Limit the hook that is still noted, because it has suspended."""
-        task = self.entered
-        assert task is not None
+        self._set_timer()
         self.entered = None
-        self._timers[task] = _Timer(task, self.seconds, self.loop)
+
+    def _set_timer(self) -> None:
+        """Limit the hook whose task is still noted, because it has suspended."""
+        task = self.entered
+        if isinstance(task, asyncio.Task):
+            self._timers[task] = _Timer(task, self.seconds, self.loop)
