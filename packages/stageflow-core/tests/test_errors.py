@@ -14,10 +14,12 @@ import pytest
 from stageflow import Pipeline, StageContext, StageOutput, errors
 from stageflow.errors import (
     AmbiguousInputError,
+    CircuitOpenError,
     ConditionError,
     CycleDetectedError,
     DuplicateStageError,
     EmptyPipelineError,
+    IdempotencyConflictError,
     InterceptorError,
     InvalidInterceptorError,
     InvalidOptionError,
@@ -32,6 +34,7 @@ from stageflow.errors import (
     PipelineSuspended,
     PipelineTimeoutError,
     PipelineValidationError,
+    PolicyDeniedError,
     ResumeError,
     SchemaVersionError,
     SelfDependencyError,
@@ -187,6 +190,27 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
             "Return one of them: {'route': 'billing'}."
         ),
         {"stage": "triage", "route": "bilng", "routes": ("billing", "support")},
+    ),
+    CircuitOpenError: (
+        lambda: CircuitOpenError("a", "groq", retry_after=12.5),
+        (
+            "Stage 'a' did not run: the circuit 'groq' is open, and lets nothing through for another 12.5 s. It opened "
+            "because what it guards failed several times in a row: look at those failures."
+        ),
+        {"stage": "a", "circuit": "groq", "retry_after": 12.5},
+    ),
+    IdempotencyConflictError: (
+        lambda: IdempotencyConflictError("a", "order-1"),
+        (
+            "Stage 'a' did not run: its idempotency key 'order-1' stands for other parameters than these. Give each "
+            "piece of work a key of its own, or say by `parameters=` what makes two pieces the same."
+        ),
+        {"stage": "a", "key": "order-1"},
+    ),
+    PolicyDeniedError: (
+        lambda: PolicyDeniedError("a", "pay", "over the limit"),
+        "Stage 'a' did not run: the policy denies 'pay': over the limit",
+        {"stage": "a", "action": "pay", "reason": "over the limit"},
     ),
     ConditionError: (
         lambda: ConditionError("a", [1]),
