@@ -105,12 +105,14 @@ def test_a_context_is_taken_as_it_is() -> None:
         (
             lambda: make(qqq=1),
             (
-                "run() takes no keyword 'qqq'. They are: conversation, created_at, enrichments, "
+                "run() takes no keyword 'qqq'. They are: conversation, created_at, decisions, enrichments, "
                 "event_sink, execution_mode, extensions, input, input_audio_duration_ms, input_text, metadata, "
-                "ports, run_id, "
+                "ports, resume, run_id, "
                 "topology, transport."
             ),
         ),
+        (lambda: make(resum=1), "run() takes no keyword 'resum'. Did you mean 'resume'?"),
+        (lambda: make(decision=1), "run() takes no keyword 'decision'. Did you mean 'decisions'?"),
         (
             lambda: make(ContextSnapshot(), input_text="hi"),
             (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -9,6 +10,7 @@ from stageflow.core.kinds import StageStatus
 from stageflow.core.output import ErrorInfo, StageOutput
 from stageflow.events.emitter import Emitter
 from stageflow.execution.plan import PlanNode
+from stageflow.wording import text_of, type_name
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +75,15 @@ def announce_straggler(emitter: Emitter | None, stage: str, grace_s: float) -> N
     logger.warning("Stage '%s' did not stop within %g s of its cancellation, and was left behind.", stage, grace_s)
     if emitter is not None:
         emitter.emit(f"stage.{stage}.straggling", stage=stage, data={"cancel_grace_s": grace_s})
+
+
+def report_late_end(stage: str, attempt: asyncio.Future[Any]) -> None:
+    """Log how an attempt ended that was left behind: it changes nothing any more."""
+    error = None if attempt.cancelled() else attempt.exception()
+    how = "was cancelled" if attempt.cancelled() else "returned"
+    if error is not None:
+        how = f"raised {type_name(error)}: {text_of(error)}"
+    logger.warning("Stage '%s' ended after it had been left behind: it %s.", stage, how)
 
 
 def error_data(info: ErrorInfo) -> dict[str, Any]:

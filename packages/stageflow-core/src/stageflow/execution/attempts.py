@@ -20,7 +20,7 @@ from stageflow.core.kinds import StageStatus
 from stageflow.core.output import ErrorInfo, StageOutput, make_output, output_fields, plain
 from stageflow.core.returning import returned
 from stageflow.errors import MissingRetryPolicyError, StageTimeoutError, UndeclaredRouteError
-from stageflow.execution.announcing import announce_retry, announce_straggler, publish
+from stageflow.execution.announcing import announce_retry, announce_straggler, publish, report_late_end
 from stageflow.execution.calling import bind, call_bound, context_of
 from stageflow.execution.plan import Form, Management, PlanNode
 from stageflow.execution.retry import RetryPolicy, asked_delay, system_random
@@ -116,16 +116,20 @@ class ManagedStage:
         node, grace_s = self._node, self._management.grace_s
         try:
             return await within(seconds, call, grace_s=grace_s, name=f"stageflow stage {node.name}")
+        except (KeyboardInterrupt, SystemExit) as error:
+            # It has gone through the event loop from the task in there. Once more would cut short what asyncio.run
+            # does then: to cancel and await what is left.
+            return StageOutput.fail(error)
         except TimeUpError as error:
-            problem, hint = None, self._way_out(limit)
-            if error.left_behind:
-                self._scope.left_behind.append(node.name)
-                announce_straggler(self._scope.emitter, node.name, grace_s)
-                problem = f"it did not stop when its {limit} of {seconds:g} s was up, and was left behind"
-                hint = "Let it stop when it is cancelled. It is not tried again while it still runs."
-            raise StageTimeoutError(
-                node.name, limit=limit, seconds=seconds, problem=problem, hint=hint
-            ) from error.__cause__
+            left_behind, cause = error.left_behind, error.__cause__
+        problem, hint = None, self._way_out(limit)
+        if left_behind is not None:
+            left_behind.add_done_callback(partial(report_late_end, node.name))
+            self._scope.left_behind.append(node.name)
+            announce_straggler(self._scope.emitter, node.name, grace_s)
+            problem = f"it did not stop when its {limit} of {seconds:g} s was up, and was left behind"
+            hint = "Let it stop when it is cancelled. It is not tried again while it still runs."
+        raise StageTimeoutError(node.name, limit=limit, seconds=seconds, problem=problem, hint=hint) from cause
 
     def _way_out(self, limit: str) -> str:
         policy = self._management.retry
@@ -168,11 +172,11 @@ class ManagedStage:
         """Wait as the policy says before the next attempt, and count it."""
         node, scope, attempt = self._node, self._scope, self._attempt
         delay_s = policy.delay(attempt, policy.random or _random_of(self._loop), after=demand.after)
+        if scope.emitter is not None and demand.output is not None:
+            publish(scope.emitter, node.name, attempt, demand.output)
         if self._until is not None and self._loop.time() + delay_s >= self._until:
             raise self._out_of_time(demand.failure)
         if scope.emitter is not None:
-            if demand.output is not None:
-                publish(scope.emitter, node.name, attempt, demand.output)
             announce_retry(scope.emitter, node.name, attempt, delay_s, demand.failure)
         await asyncio.sleep(delay_s)
         if scope.stopping is not None:  # the wait was shorter than it takes the coordinator to cancel this

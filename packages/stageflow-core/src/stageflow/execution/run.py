@@ -107,9 +107,11 @@ class Run:
                 state.suspended.append(index)
         state.ready.clear()
         for node in nodes:
+            if state.outputs[node.index] is not None:
+                continue  # and its count stays above 0, so that nothing that ends from now on releases it
             settled = [index for index in node.declared.values() if _has_ended(state.outputs[index])]
             state.waiting[node.index] -= len(settled)
-            if not state.waiting[node.index] and state.outputs[node.index] is None:
+            if not state.waiting[node.index]:
                 state.ready.append(node.index)
 
     def _expire(self, seconds: float) -> None:
@@ -117,7 +119,7 @@ class Run:
 
     def _end(self, cause: Cause, reason: str) -> None:
         # A run that has come to rest, or of which every stage has ended, has nothing left to end.
-        if self.state.workers and not self.state.is_settled():
+        if (self.state.workers or self.state.ready) and not self.state.is_settled():
             self.state.stop(cause, reason)
 
     def _creation_data(self) -> Mapping[str, Any]:

@@ -20,7 +20,7 @@ from stageflow.core.context import RunScope
 from stageflow.core.inputs import StageInputs, Stored
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import ErrorInfo, StageOutput, make_output
-from stageflow.errors import ConditionError
+from stageflow.errors import ConditionError, StageflowError
 from stageflow.execution.announcing import announce_end
 from stageflow.execution.attempts import failed_for_good, missing_policy
 from stageflow.execution.edges import Held, edge_holds, join_holds
@@ -157,11 +157,7 @@ class RunState:
             return self.cancel_output
         if isinstance(error, RetryRequested):  # by an interceptor, of a stage that has no policy
             error = missing_policy(self.plan.names[index], ErrorInfo.of(error.error))
-        trace = error.__traceback__
-        while trace is not None and trace.tb_next is not None and _is_ours(trace):
-            # Our frames would keep the whole run alive, and tell the user nothing.
-            trace = trace.tb_next
-            error = error.with_traceback(trace)
+        _forget_our_frames(error)
         return StageOutput.fail(error)
 
     def settle(self, index: int, stored: Stored) -> None:
@@ -325,6 +321,25 @@ class RunState:
 
 
 _OK = StageStatus.OK.value
+
+
+def _forget_our_frames(error: BaseException) -> None:
+    """Take our frames off an error and what led to it: they would keep the whole run alive, and tell the user nothing.
+
+    An error that is raised on purpose by our own code may lose all of them; another one shows where we are wrong.
+    """
+    left: list[BaseException | None] = [error]
+    seen = set[int]()
+    while left:
+        one = left.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        trace, expected = one.__traceback__, isinstance(one, StageflowError)
+        while trace is not None and (expected or trace.tb_next is not None) and _is_ours(trace):
+            trace = trace.tb_next
+        one.__traceback__ = trace
+        left += (one.__cause__, one.__context__)
 
 
 def _is_ours(trace: TracebackType) -> bool:

@@ -9,14 +9,9 @@ coordinator keeps the time. One that goes on beyond its grace is left behind, an
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from typing import Any, TypeVar
-
-from stageflow.wording import type_name
-
-logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -24,11 +19,11 @@ T = TypeVar("T")
 class TimeUpError(Exception):
     """The call took longer than it may.
 
-    `left_behind` says that it has not stopped. What it raised when it was told to is the cause; what it returned then
-    counts for nothing.
+    `left_behind` is its task if that has not stopped. What it raised when it was told to is the cause; what it returned
+    then counts for nothing.
     """
 
-    def __init__(self, *, left_behind: bool) -> None:
+    def __init__(self, *, left_behind: asyncio.Task[Any] | None) -> None:
         super().__init__()
         self.left_behind = left_behind
 
@@ -59,28 +54,10 @@ async def within(seconds: float, call: Callable[[], Awaitable[T]], *, grace_s: f
             _ = task.cancelled() or task.exception()  # looked at, so that asyncio does not report it
             raise
     if not task.done():
-        _leave_behind(task)
-        raise TimeUpError(left_behind=True)
+        raise TimeUpError(left_behind=task)
     if expired:
-        raise TimeUpError(left_behind=False) from None if task.cancelled() else task.exception()
+        raise TimeUpError(left_behind=None) from None if task.cancelled() else task.exception()
     return task.result()  # also what it returned, or raised, in spite of being cancelled
-
-
-_left_behind: set[asyncio.Task[Any]] = set()
-"""Tasks that nobody waits for any more; the event loop itself holds tasks only weakly."""
-
-
-def _leave_behind(task: asyncio.Task[Any]) -> None:
-    _left_behind.add(task)
-    task.add_done_callback(_ended_late)
-
-
-def _ended_late(task: asyncio.Task[Any]) -> None:
-    _left_behind.discard(task)
-    if not task.cancelled():
-        error = task.exception()
-        what = "returned" if error is None else f"raised {type_name(error)}"
-        logger.warning("What had been left behind has ended: %s %s.", task.get_name(), what)
 
 
 async def _awaited(call: Callable[[], Awaitable[T]]) -> T:

@@ -133,6 +133,7 @@ async def _run_stages(run: RunState, task: asyncio.Task[None]) -> None:  # noqa:
             if conditions is not None and index in conditions:
                 held = run.held_back(index)
                 if held is not None:
+                    retire = cancelling() > 0  # a condition may do anything, too
                     now = await _settle(run, index, held, clock())
                     break
             node = nodes[index]

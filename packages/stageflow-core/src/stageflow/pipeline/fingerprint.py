@@ -27,13 +27,13 @@ def _hash(told: tuple[Any, ...]) -> str:
 def _stage(spec: StageSpec[Any], node: PlanNode) -> tuple[Any, ...]:
     return (
         spec.kind.value,
-        sorted(node.declared),
+        sorted(node.declared),  # what was given as a set comes in another order in another process
         sorted(name for name, index in node.declared.items() if index in node.optional),
         spec.when is not None,
         spec.join,
         sorted((spec.route or {}).items()),
-        spec.routes,
-        spec.terminal_routes,
+        sorted(spec.routes),
+        sorted(spec.terminal_routes),
         _policy(spec),
         spec.timeout,
         spec.deadline,
