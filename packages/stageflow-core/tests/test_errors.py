@@ -123,7 +123,7 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
     ),
     InterceptorError: (
         lambda: InterceptorError("a", "auth", "before", "raised ValueError", hint="Mend it."),
-        "Stage 'a' failed in its interceptor 'auth': `before` raised ValueError. Mend it.",
+        "Stage 'a' failed: `before` of its interceptor 'auth' raised ValueError. Mend it.",
         {"stage": "a", "interceptor": "auth", "hook": "before", "problem": "raised ValueError"},
     ),
     StageReturnedFailure: (

@@ -540,7 +540,7 @@ class InterceptorError(StageError):
 
     def __init__(self, stage: str, interceptor: str, hook: str, problem: str, *, hint: str | None = None) -> None:
         super().__init__(
-            f"Stage '{stage}' failed in its interceptor '{interceptor}': `{hook}` {problem}.", stage=stage, hint=hint
+            f"Stage '{stage}' failed: `{hook}` of its interceptor '{interceptor}' {problem}.", stage=stage, hint=hint
         )
         self.interceptor = interceptor
         self.hook = hook

@@ -13,7 +13,7 @@ from typing import Any
 from stageflow.errors import InterceptorError
 from stageflow.interceptors.base import HOOK_TIMEOUT, BaseInterceptor, FailStage, InterceptorContext
 from stageflow.interceptors.outcome import told
-from stageflow.wording import shown
+from stageflow.wording import shown, type_name, with_article
 
 logger = logging.getLogger(__name__)
 
@@ -139,9 +139,16 @@ def hook_failure(ctx: InterceptorContext, layer: Layer, hook: str, error: BaseEx
     return failure
 
 
+_WORD = 20
+"""Characters of a text that is shown."""
+
+
 def wrong_return(ctx: InterceptorContext, layer: Layer, hook: str, result: object, expected: str) -> InterceptorError:
     """Return the failure of a hook that returned something else than it may."""
-    return InterceptorError(ctx.stage_name, layer.name, hook, f"returned {shown(result)}", hint=expected)
+    # A word says what was meant by it; of anything larger the type must do, since it may be the stage's data.
+    short = result is None or isinstance(result, (bool, type)) or (isinstance(result, str) and len(result) <= _WORD)
+    what = shown(result) if short else with_article(type_name(result))
+    return InterceptorError(ctx.stage_name, layer.name, hook, f"returned {what}", hint=expected)
 
 
 def too_slow(ctx: InterceptorContext, layer: Layer, hook: str, error: BaseException | None = None) -> InterceptorError:
