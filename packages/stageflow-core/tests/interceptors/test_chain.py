@@ -207,6 +207,14 @@ async def test_a_fallback_further_out_overrides_a_retry(attempt):
 
 
 @simulated
+async def test_a_fallback_that_fails_takes_back_a_retry(attempt):
+    """The failure that was to be retried is no more."""
+    outer = Answering(ErrorAction.FALLBACK, StageOutput.fail("no copy either"), priority=-1)
+    trial = attempt(outer, Answering(ErrorAction.RETRY), stage=failing(ValueError()))
+    assert StageOutput.fail("no copy either") == await trial.run()
+
+
+@simulated
 async def test_a_retry_passes_an_around_that_lets_the_error_pass(attempt):
     """In both forms of a failure."""
     log = []

@@ -546,6 +546,40 @@ async def test_a_broken_hook_takes_back_a_retry(attempt):
         await attempt(guard("on_error", raising(OSError())), inner, stage=failing_stage).run()
 
 
+@pytest.mark.parametrize("hook", ["before", "around", "after"])
+def test_an_interceptor_is_not_asked_about_its_own_fault(attempt, hook):
+    """It was not entered, or has broken: those further out are told."""
+
+    @simulated
+    async def check():
+        broken, outer = guard(hook, BREAKING["raises"]), Lenient()
+        type(broken).on_error = Lenient.on_error
+        broken.seen, broken._action = [], ErrorAction.FALLBACK
+        with pytest.raises(InterceptorError):
+            await attempt(outer, broken).run()
+        assert ([], 1) == (broken.seen, len(outer.seen))
+
+    check()
+
+
+@pytest.mark.parametrize("hook", ["before", "after"])
+@pytest.mark.parametrize("which", [0, 1, 2])
+@pytest.mark.parametrize("breaking", ["raises", "raises-late", "returns-true"])
+def test_the_interceptor_that_broke_is_named_among_others(attempt, hook, which, breaking):
+    """Whichever of several it is."""
+
+    @simulated
+    async def check():
+        layers = [guard(hook, BREAKING[breaking] if place == which else returning(None)) for place in range(3)]
+        for place, layer in enumerate(layers):
+            layer.name = f"layer-{place}"
+        with pytest.raises(InterceptorError) as caught:
+            await attempt(*layers, guard("on_error", returning(None))).run()
+        assert f"layer-{which}" == caught.value.interceptor
+
+    check()
+
+
 @simulated
 async def test_of_two_broken_interceptors_the_first_is_the_outcome(attempt, caplog):
     """The second is told in its notes and in the log."""
@@ -683,6 +717,7 @@ async def test_a_chain_leaves_no_garbage(attempt):
                 await attempt(*layers, stage=stage).run()
         with contextlib.suppress(InterceptorError):
             await attempt(*layers, guard("before", failing_hook)).run()
+        await attempt(Swallowing(), *layers, stage=failing_stage).run()
 
     await trial()
     gc.collect()

@@ -112,6 +112,12 @@ async def test_tenants_stages_and_pipelines_are_kept_apart(attempt):
     assert 1 == both.data["receipt"]
     other = await attempt(interceptor, stage=service, run=runs[0], name="summary").run()
     assert 9 == other.data["receipt"]
+    cut = [("reply-1", "x"), ("reply", "-1x")]
+    trials = [
+        attempt(IdempotencyInterceptor(interceptor._store, key=fixed(key)), stage=service, name=name, run=runs[0])
+        for name, key in cut
+    ]
+    assert [10, 11] == [(await trial.run()).data["receipt"] for trial in trials]
 
 
 @pytest.mark.parametrize(

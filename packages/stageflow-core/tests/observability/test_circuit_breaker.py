@@ -122,9 +122,11 @@ async def test_what_was_allowed_before_the_circuit_opened_counts_no_more(breaker
     clock.now += 10
     await succeed(breaker)
     await breaker.record_failure("groq", early[1])
-    await breaker.record_failure("groq", early[2])
     await fail(breaker, 2)
     assert "closed" == breaker.state("groq")
+    await breaker.record_success("groq", early[2])
+    await fail(breaker)
+    assert "open" == breaker.state("groq")
 
 
 async def test_released_calls_do_not_count(breaker):
