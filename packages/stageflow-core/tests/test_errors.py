@@ -230,7 +230,7 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
     MissingRetryPolicyError: (
         lambda: MissingRetryPolicyError("a", "ValueError: busy"),
         (
-            "Stage 'a' asked to be tried again, and has no RetryPolicy. (It asked because of: ValueError: busy) "
+            "Stage 'a' was to be tried again, and has no RetryPolicy. (It failed with: ValueError: busy) "
             "Give it one: retry=RetryPolicy(max_attempts=3)."
         ),
         {"stage": "a"},

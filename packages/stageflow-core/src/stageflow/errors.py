@@ -554,7 +554,7 @@ class MissingRetryPolicyError(StageError):
 
     def __init__(self, stage: str, why: str) -> None:
         super().__init__(
-            f"Stage '{stage}' asked to be tried again, and has no RetryPolicy. (It asked because of: {why})",
+            f"Stage '{stage}' was to be tried again, and has no RetryPolicy. (It failed with: {why})",
             stage=stage,
             hint="Give it one: retry=RetryPolicy(max_attempts=3).",
         )

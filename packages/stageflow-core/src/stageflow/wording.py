@@ -37,11 +37,11 @@ def shown(value: object) -> str:
         return f"the class {value.__qualname__}"
     if isroutine(value):
         return f"the function {getattr(value, '__qualname__', type_name(value))}"
-    if type(value) is list:
-        return f"[{', '.join(map(shown, cast('list[object]', value)))}]"
     if type(value).__repr__ is object.__repr__:
         return with_article(type(value).__qualname__)
     text = repr(value)
+    if type(value) is list:
+        text = f"[{', '.join(map(shown, cast('list[object]', value)))}]"
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
 

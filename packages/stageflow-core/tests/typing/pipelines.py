@@ -20,6 +20,7 @@ from stageflow import (
     PipelineContext,
     PipelineResults,
     PipelineRun,
+    PipelineSuspended,
     Stage,
     StageContext,
     StageGraph,
@@ -211,6 +212,15 @@ async def run(sink: EventSink) -> None:
 
 
 # --- results -----------------------------------------------------------------------------------------------------
+
+
+async def resume(kept: PipelineResults) -> None:
+    await chat.run(resume=kept, decisions={profile: True, "reply": {"allow": True}})
+    try:
+        await chat.run()
+    except PipelineSuspended as suspended:
+        await chat.run(resume=suspended.results, decisions={"profile": True})
+        chat.start(resume=suspended, decisions={})  # pyright: ignore[reportArgumentType]
 
 
 def read(results: PipelineResults) -> None:

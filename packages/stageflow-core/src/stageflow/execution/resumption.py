@@ -62,7 +62,7 @@ def resume(plan: ExecutionPlan, results: Any, decisions: Any) -> Resumption:
     if differing:
         raise ResumeError(
             f"Run {results.pipeline_run_id} of pipeline '{results.pipeline}' was suspended by another plan than this "
-            f"one of '{plan.name}'. {differing}.",
+            f"one of '{plan.name}': {differing}.",
             hint="Resume it with the pipeline as it was, or run anew.",
         )
     decided = _check_decisions(results, decisions)
@@ -80,11 +80,12 @@ def _differences(then: Mapping[str, str], now: Mapping[str, str]) -> str:
     if then == now:
         return ""
     kinds = (
-        ("Changed stages", [name for name in now if name in then and then[name] != now[name]]),
-        ("New stages", [name for name in now if name not in then]),
-        ("Missing stages", [name for name in then if name not in now]),
+        ("changed stages", [name for name in now if name and name in then and then[name] != now[name]]),
+        ("new stages", [name for name in now if name not in then]),
+        ("missing stages", [name for name in then if name not in now]),
     )
-    return "; ".join(f"{kind}: {listed(names)}" for kind, names in kinds if names) or "Its stages have another order"
+    told = [f"{kind}: {listed(names)}" for kind, names in kinds if names]
+    return "; ".join(told) or "the pipeline's own options differ"
 
 
 def _with_new_id(identity: Any) -> Any:

@@ -115,8 +115,12 @@ class Run:
                 state.ready.append(node.index)
 
     def _expire(self, seconds: float) -> None:
-        if not self.state.is_settled():
-            self.state.stop(Cause.TIMEOUT, f"the run took longer than its timeout of {seconds:g} s")
+        self._end(Cause.TIMEOUT, f"the run took longer than its timeout of {seconds:g} s")
+
+    def _end(self, cause: Cause, reason: str) -> None:
+        # A run that has come to rest, or of which every stage has ended, has nothing left to end.
+        if (self.state.workers or self.state.ready) and not self.state.is_settled():
+            self.state.stop(cause, reason)
 
     def _creation_data(self) -> Mapping[str, Any]:
         data: dict[str, Any] = {"pipeline": self.plan.name, "stages": len(self.plan.nodes)}
@@ -152,8 +156,8 @@ class Run:
         if not self._begun:
             if self._cancel_requested is None:
                 self._cancel_requested = reason
-        elif not self.state.closed and not self.state.is_settled():  # else there is nothing left to cancel
-            self.state.stop(Cause.OUTSIDE, reason)
+        else:
+            self._end(Cause.OUTSIDE, reason)
 
     def interrupt(self, error: asyncio.CancelledError) -> None:
         """End the run because its caller was cancelled, before its first step or later."""
@@ -173,11 +177,12 @@ class Run:
                     worker.cancel(self.scope.stopping)
             timeout = None if deadline is None else max(deadline - state.loop.time(), 0.0)
             try:
-                ended, _ = await asyncio.wait(state.workers.copy(), timeout=timeout)
+                ended, _ = await asyncio.wait(tuple(state.workers), timeout=timeout)
             except asyncio.CancelledError as error:
                 self.interrupt(error)
             else:
-                state.workers -= ended  # each has left by itself; one that had not would be waited for without end
+                for worker in ended:  # each has left by itself; one that had not would be waited for without end
+                    state.workers.pop(worker, None)
                 if not ended and timeout is not None:
                     return
 

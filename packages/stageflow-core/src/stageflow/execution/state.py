@@ -118,7 +118,8 @@ class RunState:
         self.closed = False
         self.broken: BaseException | None = None
         # Workers: see stageflow.execution.worker.
-        self.workers: set[asyncio.Task[None]] = set()
+        # In the order in which they were made, so that they are cancelled in it: a set has another one in each process.
+        self.workers: dict[asyncio.Task[None], None] = {}
         self.relief = 0
         self.growth = 1
         self.paused = False

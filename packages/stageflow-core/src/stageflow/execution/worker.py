@@ -43,7 +43,7 @@ def spawn(run: RunState, count: int = 1) -> None:
         worker = work(run)
         # Into its `try`: a task that is cancelled before its first step never runs, and nobody would take its place.
         worker.send(None)
-        run.workers.add(asyncio.Task(worker, loop=run.loop, name="stageflow worker", context=run.base.copy()))
+        run.workers[asyncio.Task(worker, loop=run.loop, name="stageflow worker", context=run.base.copy())] = None
 
 
 class _Queued:
@@ -89,7 +89,7 @@ def _current_task(run: RunState) -> asyncio.Task[None]:
 
 
 def _leave(run: RunState) -> None:
-    run.workers.discard(_current_task(run))
+    run.workers.pop(_current_task(run), None)
     if run.ready and run.scope.stopping is None:
         if not run.relief and not run.paused:
             spawn(run)

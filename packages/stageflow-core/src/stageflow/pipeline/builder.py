@@ -99,7 +99,7 @@ class Pipeline:
             runner: An object with `async execute(ctx)`, a class of such objects, or an async function.
             kind: The runner's own unless given, else TRANSFORM.
             options: `dependencies, optional, when, join, route, routes, terminal_routes, retry, timeout, deadline,
-                critical, output, version`, see `StageOptions`.
+                critical, version`, see `StageOptions`.
 
         Raises:
             DuplicateStageError: The pipeline has a stage of that name.

@@ -38,7 +38,6 @@ def _stage(spec: StageSpec[Any], node: PlanNode) -> tuple[Any, ...]:
         spec.timeout,
         spec.deadline,
         spec.critical,
-        None if spec.output is None else getattr(spec.output, "__qualname__", repr(spec.output)),
         spec.version,
     )
 

@@ -12,8 +12,8 @@ from stageflow.context.conversation import Conversation
 from stageflow.context.identity import RunIdentity
 from stageflow.context.pipeline_context import PipelineContext
 from stageflow.context.snapshot import ContextSnapshot
+from stageflow.errors import RunResults
 from stageflow.execution.plan import ExecutionPlan
-from stageflow.execution.results import PipelineResults
 from stageflow.execution.resumption import resume
 from stageflow.execution.run import Run
 from stageflow.protocols import EventSink
@@ -37,7 +37,7 @@ class RunFields(TypedDict, total=False):
     created_at: datetime
     event_sink: EventSink | None
     ports: Any
-    resume: PipelineResults
+    resume: RunResults
     decisions: Mapping[Any, Any]
 
 
@@ -82,6 +82,8 @@ def _asks_nothing(snapshot: ContextSnapshot) -> bool:
         snapshot.execution_mode,
         snapshot.transport,
     )
+    identity = snapshot.run_id
+    single += (identity.request_id, identity.session_id, identity.user_id, identity.org_id, identity.interaction_id)
     several = (snapshot.conversation, snapshot.enrichments, snapshot.extensions, snapshot.metadata)
     return all(value is None for value in single) and not any(map(len, several))
 
