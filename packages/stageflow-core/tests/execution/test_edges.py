@@ -5,8 +5,6 @@ import enum
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from stageflow import (
     Pipeline,
     RetryPolicy,
@@ -18,7 +16,7 @@ from stageflow import (
     stage,
 )
 from stageflow.errors import MissingInputError, UndeclaredRouteError
-from stageflow_mocks.simulation import run, simulated
+from stageflow_mocks.simulation import simulated
 
 OK, SKIP, CANCEL, FAIL, SUSPEND = (
     StageStatus.OK,
@@ -525,88 +523,3 @@ async def test_join_all_is_as_without():
         stage("s", after(1), join="all", dependencies=("a", "b")),
     )
     assert (results["s"].status, results.record("s").origin) == (SKIP, "b")
-
-
-# --- by the rules ------------------------------------------------------------------------------------------------
-
-ROUTES = ("x", "y")
-
-
-@st.composite
-def graphs(draw):
-    """Draw stages in plan order, each with its dependencies, routes and join, and what becomes of it if it runs."""
-    drawn = []
-    for number in range(draw(st.integers(1, 8))):
-        earlier = list(range(number))
-        routers = [index for index in earlier if drawn[index]["router"]]
-        gates = draw(st.dictionaries(st.sampled_from(routers), st.sampled_from(ROUTES), max_size=2)) if routers else {}
-        others = [index for index in earlier if index not in gates]
-        picked = draw(st.lists(st.sampled_from(others), unique=True, max_size=3)) if others else []
-        required = [index for index in picked if draw(st.booleans())]
-        optional = [index for index in picked if index not in required]
-        end = draw(st.sampled_from(["ok", "ok", "ok", "fails", "skips"]))
-        drawn.append(
-            {
-                "gates": gates,
-                "required": required,
-                "optional": optional,
-                "any": bool(picked) and draw(st.booleans()),
-                "when": draw(st.sampled_from([None, None, True, False])),
-                "router": draw(st.booleans()),
-                "route": draw(st.sampled_from(ROUTES)),
-                "end": end,
-                "seconds": draw(st.integers(0, 3)),
-            }
-        )
-    return drawn
-
-
-def expected_statuses(graph):
-    """Work out by the rules what each stage ends as; plan order is an order in which that can be done."""
-    ended = []
-    for one in graph:
-        joined = (one["required"] or one["optional"]) if one["any"] else []
-        starts = all(ended[index] is OK and graph[index]["route"] == route for index, route in one["gates"].items())
-        starts &= all(ended[index] is OK for index in one["required"] if index not in joined)
-        starts &= not joined or any(ended[index] is OK for index in joined)
-        if not starts or one["when"] is False:
-            ended.append(SKIP)
-        else:
-            ended.append({"ok": OK, "fails": FAIL, "skips": SKIP}[one["end"]])
-    return ended
-
-
-def stages_of(graph):
-    for number, one in enumerate(graph):
-        ok = {"route": one["route"]} if one["router"] else {}
-        result = {"ok": ok, "fails": LookupError("no"), "skips": StageOutput.skip("no")}[one["end"]]
-        when = None if one["when"] is None else lambda inputs, snapshot, answer=one["when"]: answer
-        options = {"routes": ROUTES, "terminal_routes": ROUTES} if one["router"] else {}
-        yield stage(
-            f"s{number}",
-            after(one["seconds"], result),
-            StageKind.ROUTE if one["router"] else None,
-            dependencies=[f"s{index}" for index in one["required"]],
-            optional=[f"s{index}" for index in one["optional"]],
-            route={f"s{index}": route for index, route in one["gates"].items()} or None,
-            join="any" if one["any"] else "all",
-            when=when,
-            critical=False,
-            **options,
-        )
-
-
-@given(graphs(), st.integers(0, 1000))
-def test_every_graph_ends_as_the_rules_say(graph, seed):
-    """Whatever the order in which stages end: each has its one outcome, and a skip the stage where it began."""
-    results = run(Pipeline("p", list(stages_of(graph))).run(), seed=seed)
-    assert list(statuses(results).values()) == expected_statuses(graph)
-    for number, record in enumerate(results.records()):
-        own = record.attempts == 1 or graph[number]["when"] is False
-        if record.origin is None:
-            assert own or record.status is OK
-        else:
-            first = results.record(record.origin)
-            assert (record.status, record.attempts) == (SKIP, 0)
-            assert first.origin is None
-            assert first.status is not OK or graph[int(first.name[1:])]["router"]
