@@ -17,6 +17,7 @@ from stageflow.core.context import RunScope
 from stageflow.core.inputs import Stored
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import StageOutput
+from stageflow.events.secret_text import redacted_text
 from stageflow.execution.plan import ExecutionPlan
 from stageflow.wording import listed
 
@@ -144,7 +145,7 @@ class RunState:
         """Record an outcome that is not OK, or that arrives while the run is ending, and what follows from it."""
         if self.closed:
             name = self.plan.names[index]
-            logger.warning("Stage '%s' ended after its run had left it behind: %r", name, stored)
+            logger.warning("Stage '%s' ended after its run had left it behind: %s", name, _in_words(stored))
             return
         cancelled = self.cancel_output
         if cancelled is not None and stored is cancelled:
@@ -249,6 +250,14 @@ EVENT_OF = {
 }
 
 _ENDED = {StageStatus.FAIL: "failed", StageStatus.SKIP: "was skipped", StageStatus.CANCEL: "cancelled the run"}
+
+
+def _in_words(stored: Stored) -> str:
+    """Say how a stage ended, for a log: what it returned is not for it."""
+    if not isinstance(stored, StageOutput):
+        return StageStatus.OK.name
+    why = stored.error or stored.reason
+    return stored.status.name if why is None else f"{stored.status.name}: {redacted_text(str(why))}"
 
 
 def _terminal_data(output: StageOutput[Any], origin: str | None) -> dict[str, Any] | None:
