@@ -17,6 +17,8 @@ from stageflow.errors import (
     CycleDetectedError,
     DuplicateStageError,
     EmptyPipelineError,
+    ForeignLoopError,
+    InvalidOptionError,
     InvalidStageError,
     InvalidStageNameError,
     MissingInputError,
@@ -186,6 +188,19 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
         {"stage": "replly"},
     ),
     TooLateError: (lambda: TooLateError("It has begun."), "It has begun.", {}),
+    InvalidOptionError: (
+        lambda: InvalidOptionError("Queue", "capacity", 0, "a whole number from 1 on", hint="Or leave it out."),
+        "Queue: capacity is a whole number from 1 on, not 0. Or leave it out.",
+        {"owner": "Queue", "option": "capacity", "given": "0", "wanted": "a whole number from 1 on"},
+    ),
+    ForeignLoopError: (
+        lambda: ForeignLoopError("Queue"),
+        (
+            "This Queue is in use by another event loop, which is still running. "
+            "Make one Queue for each event loop, and use it from that loop's thread only."
+        ),
+        {"what": "Queue"},
+    ),
     NotCopyableError: (
         lambda: NotCopyableError("data['lock']", threading.Lock()),
         (

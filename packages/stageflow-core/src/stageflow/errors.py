@@ -20,6 +20,8 @@
     ├── PipelineCancelled              a run ended by a stage's `cancel()` or by `PipelineRun.cancel`
     ├── TooLateError                   something was asked of a run that has begun (also a RuntimeError)
     ├── NotCopyableError               data that stages share can be neither frozen nor copied (also a TypeError)
+    ├── InvalidOptionError             an option has a value that it cannot have (also a ValueError)
+    ├── ForeignLoopError               two event loops use at once what belongs to one (also a RuntimeError)
     ├── UnknownStageError              results were asked for a stage that the plan does not have (also a KeyError)
     └── SerializationError             data cannot go to or come from JSON (also a ValueError)
         └── SchemaVersionError
@@ -36,7 +38,7 @@ from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, ClassVar, Protocol
 
-from stageflow.wording import listed, nearest, text_of, type_name, with_article
+from stageflow.wording import listed, nearest, shown, text_of, type_name, with_article
 
 
 class RunResults(Protocol):
@@ -441,6 +443,35 @@ class TooLateError(StageflowError, RuntimeError):
     """Something was asked of a run that has already begun, and that only works before."""
 
     code = "too-late"
+
+
+class InvalidOptionError(StageflowError, ValueError):
+    """An option has a value that it cannot have.
+
+    `owner` is what was given the option, `option` its name, `given` the value in words, `wanted` what it may be.
+    """
+
+    code = "invalid-option"
+
+    def __init__(self, owner: str, option: str, value: object, wanted: str, *, hint: str | None = None) -> None:
+        self.owner = owner
+        self.option = option
+        self.given = shown(value)
+        self.wanted = wanted
+        super().__init__(f"{owner}: {option} is {wanted}, not {self.given}.", hint=hint)
+
+
+class ForeignLoopError(StageflowError, RuntimeError):
+    """Something that belongs to one event loop at a time was used by another, while the first still runs."""
+
+    code = "foreign-loop"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"This {what} is in use by another event loop, which is still running.",
+            hint=f"Make one {what} for each event loop, and use it from that loop's thread only.",
+        )
+        self.what = what
 
 
 class NotCopyableError(StageflowError, TypeError):

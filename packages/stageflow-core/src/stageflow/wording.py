@@ -36,7 +36,12 @@ def shown(value: object) -> str:
         return f"the function {getattr(value, '__qualname__', type_name(value))}"
     if type(value) is list:
         return f"[{', '.join(map(shown, cast('list[object]', value)))}]"
-    return with_article(type(value).__qualname__) if type(value).__repr__ is object.__repr__ else repr(value)
+    if type(value).__repr__ is object.__repr__:
+        return with_article(type(value).__qualname__)
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001 - __repr__ of the user's class may raise anything
+        return with_article(type(value).__qualname__)
 
 
 def with_article(name: str) -> str:

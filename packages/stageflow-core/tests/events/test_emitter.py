@@ -440,6 +440,24 @@ async def test_an_emit_that_raises_before_it_is_awaited_changes_nothing(error, c
     assert "sync" in caplog.text
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_before_the_last_event_is_awaited_is_not_swallowed(error):
+    """KeyboardInterrupt and SystemExit go through an emit that is a callable object, too."""
+
+    class Sync:
+        def try_emit(self, *, type, data):
+            return None
+
+        class Emit:
+            def __call__(self, **kwargs):
+                raise error
+
+        emit = Emit()
+
+    with pytest.raises(error):
+        simulated(CHAIN.run)(event_sink=Sync())
+
+
 @simulated
 async def test_an_emit_that_gives_nothing_to_await_is_counted(caplog):
     """An emit whose result cannot be awaited has lost the event."""
