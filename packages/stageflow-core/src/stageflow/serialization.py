@@ -146,6 +146,16 @@ def expect_fields(fields: Mapping[str, Any], names: Collection[str], path: str) 
             raise SerializationError(f"{path}.{name}", "is missing.")
 
 
+def at_path(path: str, do: Callable[[], T]) -> T:
+    """Do what reads or writes a part, whose errors then lead to it from the whole."""
+    try:
+        return do()
+    except SchemaVersionError:
+        raise
+    except SerializationError as error:
+        raise SerializationError(path + error.path.removeprefix("$"), error.problem, hint=error.hint) from error
+
+
 def as_object(value: Any, path: str) -> dict[str, Any]:
     """Return a new dict of the value's fields if it is a JSON object, else raise a SerializationError."""
     if not isinstance(value, Mapping):

@@ -244,17 +244,19 @@ async def test_the_logging_sink_writes_no_secret_that_it_is_given_directly(caplo
     await Pipeline("p", [stage("s", direct)]).run(event_sink=LoggingEventSink())
     mine, odd = caplog.records[3:5]
     assert (mine.getMessage(), mine.stageflow) == ("mine [redacted, 24 characters] (run None)", CLEAN)
-    assert odd.stageflow["unpublishable"].startswith("$.x: a set is not JSON.")
+    assert odd.stageflow["x"]["unpublishable"].startswith("$.x: a set is not JSON.")
+    assert odd.stageflow["duration_ms"] == "long"
 
 
 async def test_events_of_the_run_that_cannot_be_published_are_told_of(recorder):
     """What the executor emits never raises, whatever is in it."""
     emitter = Emitter(RunIdentity(), recorder, lambda: 0.0)
-    emitter.emit("stage.s.suspended", stage="s", data={"request": {1}})
+    emitter.emit("stage.s.suspended", stage="s", data={"reason": "why", "request": {1}})
     await emitter.finish("pipeline.suspended", status="suspended", duration_ms=1.0, data={"request": object()})
-    told = [event["data"]["unpublishable"] for event in recorder.events]
+    told = [event["data"]["request"]["unpublishable"] for event in recorder.events]
     assert told[0].startswith("$.request: a set is not JSON.")
     assert told[1].startswith("$.request: an object is not JSON.")
+    assert recorder.events[0]["data"]["reason"] == "why"
 
 
 async def test_an_event_belongs_to_the_sink(recorder):

@@ -760,7 +760,7 @@ async def test_a_sink_that_emits_into_its_own_queue_is_served_in_turn():
 @pytest.mark.parametrize("capacity", [0, -1, 1.5, "10", True, None])
 def test_a_capacity_is_a_whole_number_from_one_on(capacity):
     """Anything else is refused when the queue is made."""
-    with pytest.raises(InvalidOptionError, match="QueueingEventSink: capacity is a whole number from 1 on, not "):
+    with pytest.raises(InvalidOptionError, match="capacity of a QueueingEventSink is a whole number from 1 on, not "):
         QueueingEventSink(Slow(), capacity=capacity)
 
 
@@ -768,7 +768,9 @@ def test_a_capacity_is_a_whole_number_from_one_on(capacity):
 @pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), "5", None, True])
 def test_a_time_is_a_finite_number_of_seconds(option, value):
     """Anything else is refused when the queue is made."""
-    with pytest.raises(InvalidOptionError, match=f"{option} is a finite number of seconds") as caught:
+    with pytest.raises(
+        InvalidOptionError, match=f"{option} of a QueueingEventSink is a finite number of seconds"
+    ) as caught:
         QueueingEventSink(Slow(), **{option: value})
     assert option == caught.value.option
 

@@ -268,10 +268,14 @@ def test_a_large_number_is_a_number() -> None:
 
 def test_data_of_a_run_that_cannot_be_published_are_told_of() -> None:
     """The event still says that something happened, and the reason has no secret in it."""
-    assert {"unpublishable": "$.x: a set is not JSON. Use dicts with string keys, lists, strings, finite numbers, "
-            "booleans and None."} == without_secrets({"x": {1}})  # fmt: skip
-    told = without_secrets({"gsk_abcdefghijklmnop": {1}})["unpublishable"]
-    assert told.startswith("$.[redacted, 20 characters]: a set is not JSON.")
+    hint = "Use dicts with string keys, lists, strings, finite numbers, booleans and None."
+    assert {"a": 1, "x": {"unpublishable": f"$.x: a set is not JSON. {hint}"}} == without_secrets({"a": 1, "x": {1}})
+    (told,) = without_secrets({"gsk_abcdefghijklmnop": {1}}).items()
+    assert ("[redacted, 20 characters]", "$.[redacted, 20 characters]: a set") == (
+        told[0],
+        told[1]["unpublishable"][:34],
+    )
+    assert {"1": {"unpublishable": "$: the key 1 is not a string."}} == without_secrets({1: 2})
 
 
 def test_what_can_be_published_keeps_its_bytes() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple, cast, get_args
 
 from stageflow.errors import InvalidOptionError
-from stageflow.wording import listed, nearest
+from stageflow.wording import listed, nearest, shown
 
 OnFull = Literal["block", "drop_newest", "drop_oldest"]
 """What happens to an event for which there is no room; see `QueueingEventSink`."""
@@ -15,7 +15,7 @@ AUDIT_EVENTS = ("pipeline.completed", "*.failed", "*.cancelled", "*.suspended")
 """Patterns of the events that are never dropped: how runs end, and what goes wrong in them."""
 
 _MOST_KNOWN = 4_096
-_PATTERNS = "made of patterns of event types, such as 'search.*'"
+_ARE_PATTERNS = "is made of patterns of event types, such as 'search.*'"
 
 
 class EventClass(NamedTuple):
@@ -77,11 +77,11 @@ def event_classes(owner: str, on_full: OnFull | Mapping[str, OnFull], audit: Ite
     """
     policies: Mapping[Any, Any] = on_full if isinstance(on_full, Mapping) else {"*": on_full}
     if not isinstance(audit, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidOptionError(owner, "audit", audit, _PATTERNS)
+        raise InvalidOptionError("audit", f"{_ARE_PATTERNS}, not {shown(audit)}", of=owner)
     patterns: list[Any] = [audit] if isinstance(audit, str) else list(audit)
     for name, pattern in [*(("audit", one) for one in patterns), *(("on_full", one) for one in policies)]:
         if not isinstance(pattern, str) or not pattern:
-            raise InvalidOptionError(owner, name, pattern, _PATTERNS)
+            raise InvalidOptionError(name, f"{_ARE_PATTERNS}, not {shown(pattern)}", of=owner)
     for policy in policies.values():
         _check_policy(owner, policy)
     never = [EventClass(pattern, "block") for pattern in (*AUDIT_EVENTS, *patterns)]
@@ -93,4 +93,4 @@ def _check_policy(owner: str, policy: object) -> None:
     choices = get_args(OnFull)
     if policy not in choices:
         hint = nearest(policy.replace("-", "_"), choices) if isinstance(policy, str) else None
-        raise InvalidOptionError(owner, "on_full", policy, f"one of {listed(choices)}", hint=hint)
+        raise InvalidOptionError("on_full", f"is one of {listed(choices)}, not {shown(policy)}", of=owner, hint=hint)

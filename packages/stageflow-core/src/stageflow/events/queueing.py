@@ -24,7 +24,7 @@ from stageflow.events.secret_text import redacted_text
 from stageflow.events.sinks import check_sink
 from stageflow.frozen import FrozenDict
 from stageflow.protocols import EventSink
-from stageflow.wording import text_of, type_name
+from stageflow.wording import shown, text_of, type_name, with_article
 
 logger = logging.getLogger(__name__)
 
@@ -105,10 +105,10 @@ class QueueingEventSink:
         room_timeout: float = 1.0,
         close_timeout: float = 5.0,
     ) -> None:
-        owner = type(self).__name__
+        owner = with_article(type(self).__name__)
         self._sink = check_sink(sink)
         if type(capacity) is not int or capacity < 1:
-            raise InvalidOptionError(owner, "capacity", capacity, "a whole number from 1 on")
+            raise InvalidOptionError("capacity", f"is a whole number from 1 on, not {shown(capacity)}", of=owner)
         self._capacity = capacity
         self._classes = event_classes(owner, on_full, audit)
         self._delivery_timeout = _seconds(owner, "delivery_timeout", delivery_timeout, zero=False)
@@ -310,4 +310,5 @@ def _seconds(owner: str, option: str, value: Any, *, zero: bool = True) -> float
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if number and math.isfinite(value) and (value > 0 or (zero and value == 0)):
         return float(value)
-    raise InvalidOptionError(owner, option, value, f"a finite number of seconds{'' if zero else ' above 0'}")
+    least = "from 0 on" if zero else "above 0"
+    raise InvalidOptionError(option, f"is a finite number of seconds {least}, not {shown(value)}", of=owner)

@@ -16,6 +16,7 @@ from stageflow.events.digests import sha256_of
 from stageflow.events.secret_names import LONGEST_NAME, NameKind, kind_of_name
 from stageflow.events.secret_text import hidden_text, redacted_sound, redacted_text
 from stageflow.serialization import check_json, joined_surrogates
+from stageflow.wording import shown
 
 DEEPEST = 100
 """Levels of containers that an event may have: less than what any reader's recursion stands."""
@@ -39,12 +40,20 @@ def redacted(value: Any, path: str = "$") -> Any:
         raise SerializationError(path, "is nested too deep, or contains itself.") from error
 
 
-def without_secrets(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the data as `redacted` does; of data that is neither JSON nor bytes, what is wrong with it."""
+def without_secrets(data: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return the data as `redacted` does; of a field that is neither JSON nor bytes, what is wrong with it."""
     try:
         return redacted(dict(data))
-    except SerializationError as error:
-        return {"unpublishable": redacted_text(str(error))}
+    except SerializationError:
+        result: dict[str, Any] = {}
+        for key, item in data.items():
+            try:
+                result |= redacted({key: item})
+            except SerializationError as error:
+                result[redacted_text(key if isinstance(key, str) else shown(key))] = {
+                    "unpublishable": redacted_text(str(error))
+                }
+        return result
 
 
 def publishable(value: Mapping[str, Any], path: str = "$") -> dict[str, Any]:
