@@ -21,6 +21,7 @@ from stageflow import (
 )
 from stageflow.errors import SerializationError
 from stageflow.events.emitter import Emitter
+from stageflow.interceptors.base import BaseInterceptor
 from stageflow_mocks.simulation import simulated
 
 SECRETS = ["gsk_abcdefghijklmnop1234", "hunter2", "s3cret", "dXNlcjpwYXNz"]
@@ -229,6 +230,62 @@ async def test_the_log_of_a_straggler_does_not_show_what_it_returned(end, told, 
     await asyncio.sleep(100)
     assert f"Stage 's' ended after its run had left it behind: {told}" in caplog.messages
     assert "Event 'late [redacted, 24 characters]' of stage 's' came after the end" in caplog.text
+    assert_clean(caplog.text)
+
+
+@simulated
+async def test_the_log_of_an_attempt_that_was_left_behind_has_no_secret(caplog):
+    """It may end with any error, long after its limit."""
+
+    async def stubborn():
+        try:
+            await asyncio.sleep(50)
+        except asyncio.CancelledError:
+            await asyncio.sleep(50)
+        raise ValueError(WORDS)
+
+    await Pipeline("p", [stage("s", stubborn, timeout=1)], cancel_grace=1).start().outcome()
+    await asyncio.sleep(100)
+    assert "ended after it had been left behind: it raised ValueError: 401 for Basic [redacted" in caplog.text
+    assert_clean(caplog.text)
+
+
+class Breaks(BaseInterceptor):
+    """Breaks on the way out."""
+
+    def __init__(self, name, priority):
+        self.name, self.priority = name, priority
+
+    async def after(self, ctx, output):
+        raise ValueError(WORDS)
+
+    async def on_error(self, ctx, error):
+        raise ValueError(WORDS)
+
+
+class WaitsOnTheWayIn(BaseInterceptor):
+    """Breaks when it is cancelled."""
+
+    name, priority = "waits", 0
+
+    async def before(self, ctx):
+        try:
+            await asyncio.sleep(100)
+        finally:
+            raise ValueError(WORDS)
+
+
+@simulated
+async def test_the_log_of_broken_interceptors_has_no_secret(caplog):
+    """Of one that breaks after another has, and of one that breaks while its stage is cancelled."""
+    broken = [Breaks("outer", 0), Breaks("inner", 1)]
+    await Pipeline("p", [stage("s", skips)], interceptors=broken).start().outcome()
+    run = Pipeline("p", [stage("s", skips)], interceptors=[WaitsOnTheWayIn()]).start()
+    await asyncio.sleep(1)
+    run.cancel()
+    await run.outcome()
+    assert "Then this happened" in caplog.text
+    assert "of its interceptor 'waits' raised ValueError: 401 for Basic [redacted" in caplog.text
     assert_clean(caplog.text)
 
 

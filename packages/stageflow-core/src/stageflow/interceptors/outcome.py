@@ -9,6 +9,7 @@ from stageflow.core.inputs import Stored
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import StageOutput, plain
 from stageflow.errors import InterceptorError, StageReturnedFailure
+from stageflow.events.secret_text import redacted_text
 from stageflow.frozen import FrozenDict
 from stageflow.wording import text_of, type_name
 
@@ -71,7 +72,7 @@ class Outcome:
             assert self.error is not None
             told = f"Then this happened: {type_name(failure)}: {failure}"
             self.error.add_note(told)
-            logger.warning("%s %s", self.error, told)
+            logger.warning("%s", redacted_text(f"{self.error} {told}"))
             return
         # What it hides is told in the traceback, as Python does for an error within an `except`.
         innermost = failure if failure.__cause__ is None else failure.__cause__
