@@ -17,9 +17,19 @@ def drain(events, settle=lambda event, failure: None):
 
 @simulated
 async def test_without_an_event_it_ends_at_once():
-    """And no timer stays behind."""
+    """In the turn in which it began."""
     await asyncio.wait({drain(iter(())).task})
     assert asyncio.get_running_loop().time() == 0.0
+
+
+@simulated
+async def test_its_timer_ends_with_it():
+    """Nothing rings when there is no delivery to watch."""
+    reported = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: reported.append(context))
+    await asyncio.wait({drain(iter([EVENT])).task})
+    await asyncio.sleep(10)
+    assert reported == []
 
 
 @simulated

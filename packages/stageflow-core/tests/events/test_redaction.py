@@ -78,7 +78,7 @@ released.release()
 
 
 @pytest.mark.parametrize(
-    "value", [memoryview(b"a").cast("B", ()), ctypes.c_int(1), ctypes.py_object(1), released, Liar()]
+    "value", [memoryview(b"a").cast("B", ()), ctypes.c_int(1), (ctypes.py_object * 2)(1, 2), released, Liar()]
 )
 def test_a_scalar_with_a_buffer_is_not_json(value: Any) -> None:
     """It would be a number, and is refused as one that JSON does not have; so is what has no buffer after all."""

@@ -91,7 +91,11 @@ def test_a_preview_tells_the_length() -> None:
         ("postgres://app:a@b@db/x", "postgres://app:[redacted, 3 characters]@db/x"),
         ("redis://:pw@host", "redis://:[redacted, 2 characters]@host"),
         ("https://0123456789abcdef@errors.example/1", "https://[redacted, 16 characters]@errors.example/1"),
-        ("\u0130 password=geheim1", "\u0130 password=[redacted, 7 characters]"),
+        ("\u0130" * 40 + " password=geheim1", "\u0130" * 40 + " password=[redacted, 7 characters]"),
+        (
+            'private_key="-----BEGIN PRIVATE KEY-----\nMII\n-----END PRIVATE KEY-----"',
+            'private_key="[redacted, 57 characters]"',
+        ),
         ("password=тест", "password=[redacted, 4 characters]"),
         ("key=x api_key=y", "key=x api_key=[redacted, 1 character]"),
         ("password=foo:sk-1234567890 x", "password=[redacted, 17 characters] x"),
