@@ -356,6 +356,21 @@ async def test_the_last_event_is_awaited():
     assert (sink.cleaned, now(), results.events_lost) == (3.0, 3.0, 0)
 
 
+@pytest.mark.parametrize(("answer", "lost"), [(False, 1), (None, 0), (True, 0), (0, 0)])
+@simulated
+async def test_a_last_event_that_is_refused_is_counted(answer, lost):
+    """`emit` that returns False has dropped it, as with try_emit."""
+
+    class Refuses:
+        def try_emit(self, *, type, data):
+            return None
+
+        async def emit(self, *, type, data):
+            return answer
+
+    assert (await CHAIN.run(event_sink=Refuses())).events_lost == lost
+
+
 @simulated
 async def test_a_sink_that_hangs_in_the_last_event_is_cut_off(caplog):
     """After the time limit the sink is cancelled, the event is counted as lost, and the result stands."""

@@ -273,6 +273,17 @@ async def test_a_sink_that_raises_loses_that_event_only(error, caplog):
 
 
 @simulated
+async def test_an_event_that_the_sink_drops_has_failed(caplog):
+    """As a second queue behind the first does when it is closed."""
+    second = QueueingEventSink(Slow())
+    await second.close()
+    async with QueueingEventSink(second) as queue:
+        give(queue, "a", "b")
+    assert (2, 2) == (counted(queue).failed, counted(second).dropped)
+    assert "Event 'a' did not reach QueueingEventSink: the sink dropped it." in caplog.text
+
+
+@simulated
 async def test_an_emit_that_raises_when_it_is_called_loses_that_event_only():
     """An emit that is a callable object and fails at once, or gives nothing to await."""
 
@@ -394,7 +405,7 @@ async def test_what_comes_after_close_is_dropped(caplog):
     queue = QueueingEventSink(sink)
     await queue.close()
     assert [False, False] == give(queue, "gsk_abcdefghijklmnop", "pipeline.failed")
-    await queue.emit(type="pipeline.completed", data=None)
+    assert await queue.emit(type="pipeline.completed", data=None) is False
     found = counted(queue)
     assert (3, {"*": 1, "*.failed": 1, "pipeline.completed": 1}) == (found.received, found.dropped_by_class)
     assert (0.0, []) == (now(), sink.taken)
@@ -732,8 +743,10 @@ async def test_the_task_is_not_made_by_a_task_factory():
 
     sink = Slow(0.0)
     queue = QueueingEventSink(sink)
-    asyncio.get_running_loop().set_task_factory(refuse)
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(refuse)
     give(queue, "a")
+    loop.set_task_factory(None)
     assert [] == sink.began
     await queue.close()
     assert ["a"] == sink.taken

@@ -114,6 +114,16 @@ async def test_what_is_lost_and_what_arrives_are_the_whole_story(on_full):
 
 
 @simulated
+async def test_a_run_whose_queue_is_closed_has_lost_all_its_events():
+    """The last one, too."""
+    queue = QueueingEventSink(Behind(quick))
+    await queue.close()
+    results = await GOOD.run(event_sink=queue)
+    assert (results.status, results.events_lost) == ("completed", queue.statistics().dropped)
+    assert queue.statistics().received == queue.statistics().dropped > TICKS
+
+
+@simulated
 async def test_events_by_class_lose_what_they_may_lose():
     """Ticks make room, the stages' own story stays."""
     sink = Behind(slow)

@@ -89,7 +89,8 @@ class Drain:
             self._timer = self.loop.call_at(self._until, self._look)
         failure: Failure | None = None
         try:
-            await self._sink.emit(type=event.type, data=event.data)
+            if await self._sink.emit(type=event.type, data=event.data) is False:
+                failure = "the sink dropped it"
         except asyncio.CancelledError:
             failure = "the sink raised CancelledError"
             if self._overdue:

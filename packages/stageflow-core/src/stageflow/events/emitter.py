@@ -150,11 +150,13 @@ class Emitter:
             self._lose(event_type, late if cut_off else "the sink raised CancelledError")
         elif (failure := delivery.exception()) is not None:
             self._lose(event_type, failure)
+        elif delivery.result() is False:
+            self.lost += 1
         if interrupted is not None:
             raise interrupted
 
     @staticmethod
-    async def _cut_off(delivery: asyncio.Future[None]) -> asyncio.CancelledError | None:
+    async def _cut_off(delivery: asyncio.Future[bool | None]) -> asyncio.CancelledError | None:
         """Cancel the sink and let it clean up, so that its task does not outlive the run.
 
         It is not cut short by a cancellation of the caller, which is returned.

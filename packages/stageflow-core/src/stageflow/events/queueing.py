@@ -71,8 +71,8 @@ class QueueingEventSink:
 
     Audit events always block: how runs end, `*.failed`, `*.cancelled`, `*.suspended`, and those named in `audit`.
 
-    `try_emit` returns False if an event of the same run was dropped, so that the run counts it in
-    `results.events_lost`. What cannot be told to a run is in `statistics()` only: an event of another run that had
+    Both return False if an event of the same run was dropped, so that the run counts it in `results.events_lost`.
+    What cannot be told to a run is in `statistics()` only: an event of another run that had
     to make room, and what fails later.
 
     To be used as `async with QueueingEventSink(sink) as queue:`, or closed with `await queue.close()`. It may be made
@@ -157,18 +157,19 @@ class QueueingEventSink:
         self._deliver_on()
         return not lost_of_run
 
-    async def emit(self, *, type: str, data: dict[str, Any] | None) -> None:
-        """Queue an event, and wait for room if it blocks and there is none.
+    async def emit(self, *, type: str, data: dict[str, Any] | None) -> bool:
+        """Queue an event, and wait for room if it blocks and there is none; return what `try_emit` does.
 
         Raises:
             ForeignLoopError: Another event loop delivers, and still runs.
         """
-        self.try_emit(type=type, data=data)
+        taken = self.try_emit(type=type, data=data)
         if len(self._waiting) > self._capacity and self._classes.of(type).on_full == "block":
             loop = asyncio.get_running_loop()
             if self._room is None or self._room.get_loop() is not loop:
                 self._room = loop.create_future()
             await asyncio.wait({self._room}, timeout=self._room_timeout)
+        return taken
 
     def statistics(self) -> QueueStatistics:
         """Return what has become of the events so far."""
