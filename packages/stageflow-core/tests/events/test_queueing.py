@@ -643,7 +643,7 @@ def test_a_loop_that_comes_back_after_another_only_ends_what_it_was_at():
     assert (["a", "a", "b", "c"], 3) == (sink.taken, counted(queue).delivered)
 
 
-def test_whoever_waits_for_room_on_a_loop_that_is_gone_is_left():
+def test_whoever_waits_for_room_on_a_loop_that_is_gone_is_left(caplog):
     """The next loop makes room without it."""
     sink = Slow(1.0)
     queue = QueueingEventSink(sink, capacity=1, on_full="block", room_timeout=100)
@@ -660,6 +660,7 @@ def test_whoever_waits_for_room_on_a_loop_that_is_gone_is_left():
     loop.close()
     run(queue.close())
     assert ["a", "b"] == sink.taken
+    assert [] == caplog.records
     for task in left:
         task._log_destroy_pending = False
 
