@@ -19,6 +19,7 @@ from stageflow.errors import (
     CycleDetectedError,
     DuplicateStageError,
     EmptyPipelineError,
+    ForeignLoopError,
     InputContractError,
     InterceptorError,
     InvalidInterceptorError,
@@ -303,6 +304,14 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
         {"stage": "replly"},
     ),
     TooLateError: (lambda: TooLateError("It has begun."), "It has begun.", {}),
+    ForeignLoopError: (
+        lambda: ForeignLoopError("Queue"),
+        (
+            "This Queue is in use by another event loop, which is still running. "
+            "Make one Queue for each event loop, and use it from that loop's thread only."
+        ),
+        {"what": "Queue"},
+    ),
     NotCopyableError: (
         lambda: NotCopyableError("data['lock']", threading.Lock()),
         (

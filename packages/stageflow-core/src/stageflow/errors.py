@@ -35,6 +35,7 @@
     ├── ResumeError                    a run cannot be resumed with these results or decisions (also a ValueError)
     ├── TooLateError                   something was asked of a run that has begun (also a RuntimeError)
     ├── NotCopyableError               data that stages share can be neither frozen nor copied (also a TypeError)
+    ├── ForeignLoopError               two event loops use at once what belongs to one (also a RuntimeError)
     ├── UnknownStageError              results were asked for a stage that the plan does not have (also a KeyError)
     └── SerializationError             data cannot go to or come from JSON (also a ValueError)
         └── SchemaVersionError
@@ -250,7 +251,7 @@ class EmptyPipelineError(PipelineValidationError):
 
 
 class InvalidOptionError(PipelineValidationError, ValueError):
-    """An option of a stage, a pipeline or a policy has a value that it cannot have.
+    """An option of a stage, a pipeline, a policy or a sink has a value that it cannot have.
 
     Attributes:
         option: Its name.
@@ -735,6 +736,19 @@ class TooLateError(StageflowError, RuntimeError):
     """Something was asked of a run that has already begun, and that only works before."""
 
     code = "too-late"
+
+
+class ForeignLoopError(StageflowError, RuntimeError):
+    """Something that belongs to one event loop at a time was used by another, while the first still runs."""
+
+    code = "foreign-loop"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"This {what} is in use by another event loop, which is still running.",
+            hint=f"Make one {what} for each event loop, and use it from that loop's thread only.",
+        )
+        self.what = what
 
 
 class NotCopyableError(StageflowError, TypeError):

@@ -80,7 +80,7 @@ GOOD: dict[str, tuple[Any, ...]] = {
     "timeout": (1, 0.5, 1e-9, 1e308, None),
     "deadline": (1, 0.5, None),
     "critical": (True, False),
-    "output": (Sample, None),
+    "output": (Sample,),
     "version": ("2", "", None),
 }
 
@@ -256,6 +256,7 @@ OTHERS: dict[str, Any] = {
     "timeout": 1,
     "deadline": 1,
     "critical": False,
+    "output": Sample,
     "version": "2",
 }
 
