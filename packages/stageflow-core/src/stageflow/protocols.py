@@ -11,13 +11,13 @@ from typing import Any, Literal, Protocol, Self, get_args, runtime_checkable
 class EventSink(Protocol):
     """Takes the events of runs.
 
-    While stages run, events come through `try_emit`, which must not block; it may return False to say that it dropped
-    the event, which the run then counts in `results.events_lost`. The last event of a run comes through `emit`, which
-    may take its time within a limit. `data` is the whole event as JSON-ready data, see `PipelineEvent.to_dict`; it
-    belongs to the sink.
+    While stages run, events come through `try_emit`, which must not block. The last event of a run comes through
+    `emit`, which may take its time within a limit. Both may return False to say that an event of the run was dropped,
+    this one or one before it, which the run then counts in `results.events_lost`. `data` is the whole event as
+    JSON-ready data, see `PipelineEvent.to_dict`; it belongs to the sink.
     """
 
-    async def emit(self, *, type: str, data: dict[str, Any] | None) -> None: ...
+    async def emit(self, *, type: str, data: dict[str, Any] | None) -> bool | None: ...
 
     def try_emit(self, *, type: str, data: dict[str, Any] | None) -> bool | None: ...
 

@@ -379,7 +379,7 @@ async def test_a_store_that_breaks_over_a_cancelled_stage_is_told(attempt, caplo
     task.cancel()
     with caplog.at_level(logging.WARNING), pytest.raises(asyncio.CancelledError):
         await task
-    assert "An idempotency store could not note what came of work: complete." in caplog.text
+    assert "An idempotency store could not note what came of work: ConnectionError: complete." in caplog.text
 
 
 @simulated

@@ -11,6 +11,7 @@ from types import CodeType
 from typing import Any
 
 from stageflow.errors import InterceptorError
+from stageflow.events.secret_text import redacted_text
 from stageflow.interceptors.base import HOOK_TIMEOUT, BaseInterceptor, FailStage, InterceptorContext
 from stageflow.interceptors.outcome import told
 from stageflow.wording import shown, type_name, with_article
@@ -174,8 +175,8 @@ def cancelled_in(
         return error
     if error is not None:
         strip(error)
-        where = (ctx.stage_name, hook, layer.name)
-        logger.warning("Stage '%s' was cancelled, and `%s` of its interceptor '%s' raised %s.", *where, told(error))
+        where, secretless = (ctx.stage_name, hook, layer.name), redacted_text(told(error))
+        logger.warning("Stage '%s' was cancelled, and `%s` of its interceptor '%s' raised %s.", *where, secretless)
     cancelled = asyncio.CancelledError()
     cancelled.__cause__ = error
     return cancelled

@@ -17,12 +17,14 @@ from stageflow.context.identity import RunIdentity, uuid7
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import StageOutput
 from stageflow.errors import IdempotencyConflictError
+from stageflow.events.secret_text import redacted_text
 from stageflow.interceptors.base import BaseInterceptor, InterceptorContext, Proceed
 from stageflow.interceptors.fingerprint import fingerprint_of
 from stageflow.interceptors.idempotency_memory import InMemoryIdempotencyStore
+from stageflow.interceptors.outcome import told
 from stageflow.interceptors.ports import check_port
 from stageflow.protocols import IdempotencyStore
-from stageflow.wording import shown, text_of, type_name
+from stageflow.wording import shown
 
 logger = logging.getLogger(__name__)
 
@@ -129,8 +131,8 @@ class IdempotencyInterceptor(BaseInterceptor):
                 if not await self._store.renew(work, owner=owner):
                     return  # `complete` will say so
             except Exception as error:  # noqa: BLE001 - a store may raise anything, and may be there again next time
-                told = f"{type_name(error)}: {text_of(error)}"
-                logger.warning("The lease of an idempotency key could not be renewed: %s.", told)
+                why = redacted_text(told(error))
+                logger.warning("The lease of an idempotency key could not be renewed: %s.", why)
 
 
 async def _settled(noting: Coroutine[Any, Any, T], *, hurry: bool = False) -> T | None:
@@ -142,16 +144,17 @@ async def _settled(noting: Coroutine[Any, Any, T], *, hurry: bool = False) -> T 
     cancelled: asyncio.CancelledError | None = None
     try:
         await asyncio.wait({task}, timeout=SETTLE_SECONDS if hurry else None)
-    except asyncio.CancelledError as error:
-        cancelled = error
+    except asyncio.CancelledError as interruption:
+        cancelled = interruption
         await asyncio.wait({task}, timeout=SETTLE_SECONDS)
     if not task.done():
         task.cancel()
         await asyncio.wait({task})
     if cancelled is None and not hurry:
         return task.result()
-    why = "it took too long" if task.cancelled() else task.exception()
-    if why is not None:
+    error = None if task.cancelled() else task.exception()
+    if task.cancelled() or error is not None:
+        why = "it took too long" if error is None else redacted_text(told(error))
         logger.warning("An idempotency store could not note what came of work: %s.", why)
     if cancelled is not None:
         raise cancelled
