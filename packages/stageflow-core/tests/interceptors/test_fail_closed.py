@@ -358,6 +358,23 @@ async def test_a_call_left_running_is_ended_and_fails_the_stage(attempt):
 
 
 @simulated
+async def test_a_call_that_is_dropped_half_way_fails_the_stage(attempt):
+    """The stage did not end, whatever `around` says."""
+
+    async def dropping(ctx, call):
+        running = call()
+        running.send(None)
+        running.close()
+        return StageOutput.ok(early=True)
+
+    async def stage():
+        await asyncio.sleep(1000)
+
+    with pytest.raises(InterceptorError, match=r"ended while its `call\(\)` was still running"):
+        await attempt(guard("around", dropping), stage=stage).run()
+
+
+@simulated
 async def test_a_call_that_begins_after_around_has_ended_is_refused(attempt):
     """The stage does not run behind the back of its run."""
 
