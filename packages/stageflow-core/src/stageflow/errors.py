@@ -21,8 +21,8 @@
     │   ├── IdempotencyConflictError   a key was used for other parameters
     │   ├── InterceptorError           a hook of an interceptor raised, hung, or returned the wrong thing
     │   ├── MissingInputError          (also a KeyError)
-    │   ├── PolicyDeniedError          a policy keeps the stage from running
     │   ├── StageContractError         a stage returned something else than it declares (also a TypeError)
+    │   ├── PolicyDeniedError          a policy keeps the stage from running
     │   ├── StageExecutionError        what a run raises when a stage failed
     │   ├── StageReturnTypeError       (also a TypeError)
     │   ├── StageOutcomeError          a value was asked of a stage that has none
@@ -486,22 +486,6 @@ class StageReturnTypeError(StageError, TypeError):
         self.returned = returned
 
 
-class PolicyDeniedError(StageError):
-    """A stage did not run, because a policy denied it.
-
-    Attributes:
-        action: What was to be done.
-        reason: Why not, as the policy says.
-    """
-
-    code = "policy-denied"
-
-    def __init__(self, stage: str, action: str, reason: str) -> None:
-        super().__init__(f"Stage '{stage}' did not run: the policy denies '{action}': {reason}", stage=stage)
-        self.action = action
-        self.reason = reason
-
-
 class StageContractError(StageError, TypeError):
     """A stage returned something else than its `output=` or its return annotation says.
 
@@ -526,6 +510,22 @@ class StageContractError(StageError, TypeError):
 
 def _amiss(value: str, path: str, expected: str, found: str) -> str:
     return f"{value if path == '$' else f'{value} whose {path} is {found}'}; expected {expected}."
+
+
+class PolicyDeniedError(StageError):
+    """A stage did not run, because a policy denied it.
+
+    Attributes:
+        action: What was to be done.
+        reason: Why not, as the policy says.
+    """
+
+    code = "policy-denied"
+
+    def __init__(self, stage: str, action: str, reason: str) -> None:
+        super().__init__(f"Stage '{stage}' did not run: the policy denies '{action}': {reason}", stage=stage)
+        self.action = action
+        self.reason = reason
 
 
 class StageExecutionError(StageError):

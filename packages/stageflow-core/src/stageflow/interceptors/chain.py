@@ -114,7 +114,7 @@ class Chain:
             outcome, entered = self._raised(ctx, hook, stored, error)
         else:
             if hook is not None:
-                outcome, entered = self._given(ctx, hook, stored, cast("object", result))
+                outcome, entered = self._given(ctx, hook, stored, cast("Any", result))
             elif self._around is None:
                 outcome, entered = Outcome(ctx.stage_name, stored), len(self._layers)
             else:
