@@ -8,11 +8,12 @@ from stageflow.events.draining import Drain, QueuedEvent
 from stageflow.events.event_classes import EventClass
 from stageflow_mocks.simulation import simulated
 
+LIMIT = 1.0
 EVENT = QueuedEvent(1, "a", None, EventClass("*", "block"))
 
 
 def drain(events, settle=lambda event, failure: None):
-    return Drain(NoOpEventSink(), lambda _: next(events, None), settle, timeout=1.0, context=copy_context())
+    return Drain(NoOpEventSink(), lambda _: next(events, None), settle, timeout=LIMIT, context=copy_context())
 
 
 @simulated
@@ -30,6 +31,20 @@ async def test_its_timer_ends_with_it():
     await asyncio.wait({drain(iter([EVENT])).task})
     await asyncio.sleep(10)
     assert reported == []
+
+
+@simulated
+async def test_it_lets_others_have_the_event_loop():
+    """A sink that never waits would else keep it until nothing is left; the timer may ring meanwhile."""
+    loop, seen = asyncio.get_running_loop(), []
+
+    def settle(event, failure):
+        seen.append(failure)
+        loop._clock.now += 2 * LIMIT
+        loop.call_soon(seen.append, "another")
+
+    await asyncio.wait({drain(iter([EVENT] * 3), settle).task})
+    assert seen == [None, "another"] * 3
 
 
 @simulated

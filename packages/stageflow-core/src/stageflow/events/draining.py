@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 from stageflow.events.event_classes import EventClass
 from stageflow.protocols import EventSink
 
+HOLD_S = 0.001
+"""Seconds after which a drain lets others have the event loop, if its sink never does."""
+
 Failure = BaseException | str
 """Why a sink did not take an event."""
 
@@ -76,9 +79,13 @@ class Drain:
             raise interrupted
 
     async def _run(self) -> None:
+        since = self.loop.time()
         try:
             while not self.task.cancelling() and (event := self._next_event(self)) is not None:
                 self._settle(event, await self._deliver(event))
+                if self.loop.time() - since > HOLD_S:
+                    await asyncio.sleep(0)
+                    since = self.loop.time()
         finally:
             if self._timer is not None:
                 self._timer.cancel()
@@ -109,7 +116,9 @@ class Drain:
         return failure
 
     def _look(self) -> None:
-        assert self._until is not None  # the timer ends with the drain, and between two deliveries nothing else runs
+        self._timer = None
+        if self._until is None:  # between two deliveries
+            return
         if self.loop.time() >= self._until:
             self._overdue += 1
             self.task.cancel()

@@ -164,7 +164,7 @@ class QueueingEventSink:
             ForeignLoopError: Another event loop delivers, and still runs.
         """
         taken = self.try_emit(type=type, data=data)
-        if len(self._waiting) > self._capacity and self._classes.of(type).on_full == "block":
+        if taken and len(self._waiting) > self._capacity and self._classes.of(type).on_full == "block":
             loop = asyncio.get_running_loop()
             if self._room is None or self._room.get_loop() is not loop:
                 self._room = loop.create_future()
