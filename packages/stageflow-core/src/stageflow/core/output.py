@@ -15,6 +15,7 @@ from typing import Any, Generic, NoReturn, TypeVar, cast, overload
 from stageflow.contracts import contract_fields
 from stageflow.core.kinds import StageStatus
 from stageflow.errors import picklable
+from stageflow.events.redaction import publishable
 from stageflow.frozen import (
     EMPTY,
     FrozenDict,
@@ -34,8 +35,10 @@ V = TypeVar("V")
 class StageArtifact:
     """Something a stage made that a client wants to see as it is: published as the event `stage.{name}.artifact`.
 
+    The payload may hold bytes, which stay in the results. The event has their size and their hash in their place.
+
     Raises:
-        SerializationError: The payload is not JSON-ready, as events are.
+        SerializationError: The payload holds what is neither JSON nor bytes.
     """
 
     type: str
@@ -50,8 +53,10 @@ class StageArtifact:
 class StageEvent:
     """An event of the stage's own, published under its own type when the stage ends.
 
+    Bytes in the data are treated as in a `StageArtifact`.
+
     Raises:
-        SerializationError: The data is not JSON-ready.
+        SerializationError: The data holds what is neither JSON nor bytes.
     """
 
     type: str
@@ -63,7 +68,7 @@ class StageEvent:
 
 
 def _event_data(data: Mapping[str, Any]) -> FrozenDict[str, Any]:
-    return freeze_mapping(check_json(as_object(data, "$"), "$"))
+    return freeze_mapping(publishable(as_object(data, "$")))
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from stageflow.core.inputs import StageInputs, Stored
 from stageflow.core.kinds import StageKind
 from stageflow.execution.retry import RetryPolicy
 from stageflow.interceptors.chain import Chain
+from stageflow.validation.contract import TypeContract
 
 OnFailure = Literal["fail_fast", "continue"]
 
@@ -61,6 +62,7 @@ class Management(NamedTuple):
         retry, timeout, deadline: As in `StageOptions`.
         routes: What the stage may return as `data["route"]`, if it is a router.
         version: What its outputs say as their version, unless they say it themselves.
+        contract: What its value must be, or None.
         chain: The interceptors of each attempt, or None.
         grace_s: Seconds that an attempt may take to stop when its time is up, before it is left behind.
     """
@@ -72,6 +74,7 @@ class Management(NamedTuple):
     routes: tuple[str, ...] = ()
     version: str | None = None
     chain: Chain | None = None
+    contract: TypeContract | None = None
 
     @property
     def checks(self) -> bool:
@@ -94,6 +97,7 @@ class PlanNode:
         gates: The routers that it is behind, each with the route that leads to it.
         critical: Whether the run fails when it does.
         successors: The stages that depend on this one, in plan order.
+        management: What is done with it beside calling it once.
         started_event, completed_event: The types of the two events that nearly every run of it emits.
     """
 
@@ -110,6 +114,7 @@ class PlanNode:
     gates: Mapping[int, str]
     critical: bool
     successors: tuple[int, ...]
+    management: Management
     started_event: str
     completed_event: str
 
@@ -130,6 +135,7 @@ class ExecutionPlan:
         timeout: Seconds that a run may take, or None.
         on_failure: Whether the first failure ends the run, or what does not depend on it goes on.
         cancel_grace: Seconds that a stage may take to stop once it is cancelled.
+        input: What the input of a run must be, or None.
         intercepted: Whether there are interceptors.
         fingerprint: Gives hashes of all that a resumed run relies on: names, edges, options and versions.
     """
@@ -146,4 +152,5 @@ class ExecutionPlan:
     on_failure: OnFailure
     cancel_grace: float
     intercepted: bool
+    input: TypeContract | None
     fingerprint: Callable[[], Mapping[str, str]]

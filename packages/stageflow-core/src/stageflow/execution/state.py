@@ -21,7 +21,7 @@ from stageflow.core.inputs import StageInputs, Stored
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import ErrorInfo, StageOutput, make_output
 from stageflow.errors import ConditionError, StageflowError
-from stageflow.execution.announcing import announce_end
+from stageflow.execution.announcing import announce_end, end_in_words
 from stageflow.execution.attempts import failed_for_good, missing_policy
 from stageflow.execution.edges import Held, edge_holds, join_holds
 from stageflow.execution.plan import ExecutionPlan, PlanNode
@@ -164,7 +164,7 @@ class RunState:
         """Record an outcome that is not OK, or that arrives while the run is ending, and what follows from it."""
         if self.closed:
             name = self.plan.names[index]
-            logger.warning("Stage '%s' ended after its run had left it behind: %r", name, stored)
+            logger.warning("Stage '%s' ended after its run had left it behind: %s", name, end_in_words(stored))
             return
         cancelled = self.cancel_output
         if cancelled is not None and stored is cancelled:
@@ -277,12 +277,22 @@ class RunState:
         """
         if self.broken is not None:
             raise self.broken
-        self.closed = True
+        cut_off, stragglers = self.cancelling, ()
         # `ended` first: to look for a zero is as cheap as it gets, and only stages that never ran have one.
-        if (all(self.ended) and self.ending is None) or self.is_settled():
-            return ()
-        self._let_wait()
-        return self._cancel_the_rest()
+        if not ((all(self.ended) and self.ending is None) or self.is_settled()):
+            self._let_wait()
+            cut_off = cut_off or not self.is_settled()
+            stragglers = self._cancel_the_rest()
+        if self.ending is not None and self.ending.cause is Cause.TIMEOUT and not cut_off:
+            self._forgive_the_time()
+        self.closed = True
+        return stragglers
+
+    def _forgive_the_time(self) -> None:
+        # All that was left when the time was up had been woken already, and has ended: there is nothing that the run
+        # would be without.
+        if not any(stored is self.cancel_output for stored in self.outputs):
+            self.ending = None
 
     def _let_wait(self) -> None:
         """Record SUSPEND, without an event, for all that waits for a suspended stage."""

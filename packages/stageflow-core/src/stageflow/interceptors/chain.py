@@ -69,7 +69,8 @@ class Chain:
         Args:
             ctx: Of this attempt.
             execute: Runs the stage once, with the stage's context, and returns what the stage returned.
-            task: The running one, for those who know it: finding out costs as much as a hook.
+            task: The running one, if it has not been cancelled, for those who know it: to find out costs as much as a
+                hook.
 
         Raises:
             InterceptorError: A hook raised, took too long, or returned the wrong thing.
@@ -77,8 +78,10 @@ class Chain:
             BaseException: What the stage raised, if no `on_error` gave another outcome.
         """
         scope = ctx.scope
+        cancellations = 0
         if task is None:
             task = running_task(ctx)
+            cancellations = task.cancelling()
         if self._befores:
             if scope.entered is not IDLE:
                 scope.watch()
@@ -91,11 +94,11 @@ class Chain:
                     scope.leave(task)
                     raise
                 except BaseException as error:  # noqa: BLE001 - a hook of the user's may raise anything
-                    outcome = broken(ctx, layer, "before", task, error)
+                    outcome = broken(ctx, layer, "before", task, error, cancellations)
                 else:
                     if verdict is None and scope.entered is task:
                         continue  # as nearly always
-                    outcome = given_by_before(ctx, layer, task, verdict)
+                    outcome = given_by_before(ctx, layer, task, cancellations, verdict)
                     if outcome is None:
                         continue
                 return await self._leave(ctx, layer.depth, outcome)
@@ -160,18 +163,27 @@ class Chain:
         return outcome.deliver()
 
 
-def broken(ctx: InterceptorContext, layer: Layer, hook: str, task: Task[Any], error: BaseException) -> Outcome:
+def broken(
+    ctx: InterceptorContext,
+    layer: Layer,
+    hook: str,
+    task: Task[Any],
+    error: BaseException,
+    cancellations: int | None = None,
+) -> Outcome:
     """Return what comes of an attempt whose hook raised."""
-    return Outcome(ctx.stage_name, error=flaw_of(ctx, layer, hook, task, error, 0 if hook == "before" else None))
+    return Outcome(ctx.stage_name, error=flaw_of(ctx, layer, hook, task, error, cancellations))
 
 
-def given_by_before(ctx: InterceptorContext, layer: Layer, task: Task[Any], verdict: object) -> Outcome | None:
+def given_by_before(
+    ctx: InterceptorContext, layer: Layer, task: Task[Any], cancellations: int, verdict: object
+) -> Outcome | None:
     """Return the outcome that a `before` gave in the stage's place, or that it was suspended for too long.
 
     None if it was suspended and all is well. The task then is noted again, for the next hook.
     """
     scope = ctx.scope
-    flaw = None if scope.entered is task else flaw_of(ctx, layer, "before", task, None, 0)
+    flaw = None if scope.entered is task else flaw_of(ctx, layer, "before", task, None, cancellations)
     if flaw is None and verdict is None:
         scope.enter(task, 0.0)
         return None

@@ -8,9 +8,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from stageflow.errors import InterceptorError
+from stageflow.events.secret_text import redacted_text
 from stageflow.interceptors.base import HOOK_TIMEOUT, BaseInterceptor, FailStage, InterceptorContext
 from stageflow.interceptors.outcome import told
-from stageflow.wording import shown
+from stageflow.wording import shown, type_name, with_article
 
 logger = logging.getLogger(__name__)
 
@@ -120,9 +121,16 @@ def hook_failure(ctx: InterceptorContext, layer: Layer, hook: str, error: BaseEx
     return failure
 
 
+_WORD = 20
+"""Characters of a text that is shown."""
+
+
 def wrong_return(ctx: InterceptorContext, layer: Layer, hook: str, result: object, expected: str) -> InterceptorError:
     """Return the failure of a hook that returned something else than it may."""
-    return InterceptorError(ctx.stage_name, layer.name, hook, f"returned {shown(result)}", hint=expected)
+    # A word says what was meant by it; of anything larger the type must do, since it may be the stage's data.
+    short = result is None or isinstance(result, (bool, type)) or (isinstance(result, str) and len(result) <= _WORD)
+    what = shown(result) if short else with_article(type_name(result))
+    return InterceptorError(ctx.stage_name, layer.name, hook, f"returned {what}", hint=expected)
 
 
 def too_slow(ctx: InterceptorContext, layer: Layer, hook: str, error: BaseException | None = None) -> InterceptorError:
@@ -146,8 +154,8 @@ def cancelled_in(
     """Return the cancellation of a stage that came while a hook was waiting, whatever the hook made of it."""
     if error is not None:
         strip(error)
-        where = (ctx.stage_name, hook, layer.name)
-        logger.warning("Stage '%s' was cancelled, and `%s` of its interceptor '%s' raised %s.", *where, told(error))
+        where, secretless = (ctx.stage_name, hook, layer.name), redacted_text(told(error))
+        logger.warning("Stage '%s' was cancelled, and `%s` of its interceptor '%s' raised %s.", *where, secretless)
     cancelled = asyncio.CancelledError()
     cancelled.__cause__ = error
     return cancelled

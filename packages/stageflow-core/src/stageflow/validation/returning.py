@@ -175,9 +175,10 @@ def revive_output(output: StageOutput[Any], contract: TypeContract | None) -> St
             found=f"the JSON of {with_article(kind_name(kinds))}",
             hint="Annotate the stage with the type that it returns, or give it as output=.",
         )
-    value = contract.revive(output.data, kinds)
-    if kinds is None:
+    if kinds is None:  # of this process, or plain data through JSON as well
+        contract.check(output.value)
         return output
+    value = contract.revive(output.data, kinds)
     fields = output_fields(output)
     if isinstance(value, Mapping):
         fields["data"] = freeze_mapping(cast("Mapping[str, Any]", value), "data")
