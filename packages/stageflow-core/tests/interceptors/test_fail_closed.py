@@ -9,7 +9,7 @@ import pytest
 from stageflow import PipelineContext, StageOutput
 from stageflow.errors import InterceptorError
 from stageflow.interceptors.base import BaseInterceptor, ErrorAction, FailStage, InterceptorResult
-from stageflow.interceptors.guard import IDLE, HookScope
+from stageflow.interceptors.guard import HookScope
 from stageflow.interceptors.outcome import RetryRequested
 from stageflow_mocks.simulation import simulated
 
@@ -509,7 +509,7 @@ def test_what_ends_the_program_passes_every_hook(attempt, hook, error):
         return None
 
     outer = Lenient()
-    assert (error, IDLE) == simulated(trial)(outer)
+    assert (error, None) == simulated(trial)(outer)
     assert [] == outer.seen
 
 
@@ -810,17 +810,28 @@ async def test_what_a_hook_returned_is_not_shown_if_it_may_be_data(attempt):
     assert ["a dict", plain, "'retry'", "a str", "the class StageOutput", "False"] == told
 
 
+async def looking_up(ctx, *_):
+    await asyncio.sleep(1)
+
+
 @simulated
 async def test_a_cancellation_from_before_the_attempt_is_none_of_it(attempt):
     """Whoever swallowed it, it was not a hook of this attempt."""
-
-    async def looking_up(ctx, *_):
-        await asyncio.sleep(1)
-
     asyncio.current_task().cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.sleep(1)
     assert StageOutput.ok(answer=42) == await attempt(guard("before", looking_up)).run()
+
+
+@simulated
+async def test_a_cancellation_that_passes_a_hook_is_not_worth_a_warning(attempt, caplog):
+    """It is what a cancellation should do."""
+    running = asyncio.ensure_future(attempt(guard("before", looking_up)).run())
+    await asyncio.sleep(0.5)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert [] == caplog.records
 
 
 @simulated

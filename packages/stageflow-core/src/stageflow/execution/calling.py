@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from asyncio import Task
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -14,25 +13,19 @@ from stageflow.execution.plan import Argument, Form, PlanNode, Reads
 from stageflow.frozen import FrozenDict
 
 
-def invoke_execute(
-    scope: RunScope, outputs: Sequence[Stored], node: PlanNode, _task: Task[None] | None = None
-) -> Awaitable[Any]:
+def invoke_execute(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) -> Awaitable[Any]:
     """Start a stage whose `target` takes the context: an instance's `execute`."""
     name = node.name
     return node.target(StageContext(scope, name, StageInputs(outputs, name, node.declared)))
 
 
-def invoke_class(
-    scope: RunScope, outputs: Sequence[Stored], node: PlanNode, _task: Task[None] | None = None
-) -> Awaitable[Any]:
+def invoke_class(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) -> Awaitable[Any]:
     """Start a stage that is a class: this run gets an instance of its own."""
     name = node.name
     return node.target().execute(StageContext(scope, name, StageInputs(outputs, name, node.declared)))
 
 
-def invoke_function(
-    scope: RunScope, outputs: Sequence[Stored], node: PlanNode, _task: Task[None] | None = None
-) -> Awaitable[Any]:
+def invoke_function(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) -> Awaitable[Any]:
     """Start a stage that is a function: its parameters are its dependencies."""
     positional: list[Any] = []
     named: dict[str, Any] = {}

@@ -7,7 +7,6 @@ made for time limits, which concern every attempt, and for a further attempt, wh
 
 from __future__ import annotations
 
-from asyncio import Task
 from collections.abc import Awaitable, Sequence
 from typing import Any
 
@@ -52,13 +51,13 @@ def intercepted_method(chain: Chain) -> Invoke:
     """Return what starts, once, the `execute` of an instance with its interceptors around it."""
     call = chain.call
 
-    def invoke(scope: RunScope, outputs: Sequence[Stored], node: PlanNode, task: Task[None]) -> Awaitable[Stored]:
+    def invoke(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) -> Awaitable[Stored]:
         name = node.name
         ctx = InterceptorContext()  # by InterceptorContext.of it costs half as much again
         ctx.stage = StageContext(scope, name, StageInputs(outputs, name, node.declared))
         ctx.kind = node.kind
         ctx.scope = scope.hooks
-        return call(ctx, node.target, task)
+        return call(ctx, node.target)
 
     return invoke
 
@@ -66,12 +65,12 @@ def intercepted_method(chain: Chain) -> Invoke:
 def intercepted(chain: Chain) -> Invoke:
     """Return what starts, once, a stage of any form with its interceptors around it."""
 
-    def invoke(scope: RunScope, outputs: Sequence[Stored], node: PlanNode, task: Task[None]) -> Awaitable[Stored]:
+    def invoke(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) -> Awaitable[Stored]:
         def execute(context: StageContext) -> Awaitable[Any]:
             return call_bound(scope, outputs, node, bind(node), context)
 
         context = StageContext(scope, node.name, StageInputs(outputs, node.name, node.declared))
-        return chain.call(InterceptorContext.of(context, node.kind, scope.hooks), execute, task)
+        return chain.call(InterceptorContext.of(context, node.kind, scope.hooks), execute)
 
     return invoke
 
@@ -79,8 +78,8 @@ def intercepted(chain: Chain) -> Invoke:
 def checked(start: Invoke, management: Management) -> Invoke:
     """Return what starts a stage, once, and checks that it returns what it says it does."""
 
-    async def invoke(scope: RunScope, outputs: Sequence[Stored], node: PlanNode, task: Task[None]) -> Stored:
-        return accepted(node.name, management, returned(node.name, await start(scope, outputs, node, task)))
+    async def invoke(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) -> Stored:
+        return accepted(node.name, management, returned(node.name, await start(scope, outputs, node)))
 
     return invoke
 
@@ -89,10 +88,10 @@ def retried(start: Invoke, management: Management) -> Invoke:
     """Return what starts a stage, and tries it again as its policy says."""
     checks = management.checks
 
-    async def invoke(scope: RunScope, outputs: Sequence[Stored], node: PlanNode, task: Task[None]) -> Stored:
+    async def invoke(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) -> Stored:
         ended: Stored | Exception
         try:
-            ended = returned(node.name, await start(scope, outputs, node, task))
+            ended = returned(node.name, await start(scope, outputs, node))
             if checks:
                 ended = accepted(node.name, management, ended)
             if type(ended) is FrozenDict:
@@ -110,7 +109,7 @@ def retried(start: Invoke, management: Management) -> Invoke:
 def managed(management: Management) -> Invoke:
     """Return what starts a stage with all that its options ask for."""
 
-    async def invoke(scope: RunScope, outputs: Sequence[Stored], node: PlanNode, _task: Task[None]) -> Stored:
+    async def invoke(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) -> Stored:
         stage = ManagedStage(scope, outputs, node, management)
         deadline = management.deadline
         return await stage.run() if deadline is None else await stage.limited("deadline", deadline, stage.run)

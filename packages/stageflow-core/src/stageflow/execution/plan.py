@@ -11,7 +11,6 @@ and the stages from which such edges start in `ExecutionPlan.branching`; conditi
 
 from __future__ import annotations
 
-from asyncio import Task
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -87,7 +86,7 @@ class PlanNode:
     """One stage of a plan.
 
     Attributes:
-        invoke: Starts the stage in a task: `await node.invoke(scope, outputs, node, task)` is what it returned.
+        invoke: Starts the stage in a task: `await node.invoke(scope, outputs, node)` is what it returned.
         form: What the runner is.
         target: What is called: `execute` of an instance, a class, or a function.
         arguments: For a function, where its arguments come from.
@@ -119,8 +118,8 @@ class PlanNode:
     completed_event: str
 
 
-Invoke = Callable[[RunScope, Sequence[Stored], PlanNode, Task[None]], Awaitable[Any]]
-"""Starts a stage in the task of a worker, and returns what the worker awaits."""
+Invoke = Callable[[RunScope, Sequence[Stored], PlanNode], Awaitable[Any]]
+"""Starts a stage, and returns what its worker awaits."""
 
 
 @dataclass(slots=True, eq=False, repr=False)

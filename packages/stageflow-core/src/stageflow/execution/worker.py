@@ -141,7 +141,7 @@ async def _run_stages(run: RunState, task: asyncio.Task[None]) -> None:  # noqa:
             if emitter is not None:
                 emitter.emit(node.started_event, stage=node.name, attempt=1)
             try:
-                result = await node.invoke(scope, outputs, node, task)
+                result = await node.invoke(scope, outputs, node)
             except (KeyboardInterrupt, SystemExit) as error:
                 ended[index] = clock()
                 run.settle(index, run.raised(index, error))

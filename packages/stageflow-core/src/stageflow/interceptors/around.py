@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from stageflow.core.inputs import Stored
 from stageflow.core.output import StageOutput
+from stageflow.core.returning import returned
 from stageflow.errors import InterceptorError
 from stageflow.interceptors.base import FailStage, InterceptorContext
 from stageflow.interceptors.hooks import (
@@ -21,8 +21,8 @@ from stageflow.interceptors.hooks import (
 )
 from stageflow.interceptors.outcome import Outcome, RetryRequested, output_of, stored_of
 
-Inner = Callable[[], Awaitable[Stored]]
-"""What is inside of a layer: the chain of those further in, or the stage."""
+Inner = Callable[[], Awaitable[Any]]
+"""Runs what is inside of a layer: the chain of those further in, or the stage; gives what that returned."""
 
 
 class Call:
@@ -64,9 +64,9 @@ class Call:
     async def proceed(self) -> StageOutput[Any]:
         """Run what is inside, once: this is what `around` knows as `call`."""
         self._begin()
-        stage, error = self._ctx.stage_name, None
+        stage, error = self._ctx.stage.stage_name, None
         try:
-            self.outcome = Outcome(stage, await self._inner())
+            self.outcome = Outcome(stage, returned(stage, await self._inner()))
         except PASSING:
             raise
         except RetryRequested as request:
@@ -102,14 +102,18 @@ class Call:
             self._ctx.scope.enter(self._task, 0.0)
             self.misuse = too_slow(self._ctx, self._layer, "around")
             raise self.misuse
-        self._seconds = max(self._seconds - taken, 0.0)
+        if taken:
+            self._seconds = max(self._seconds - taken, 0.0)
         self.runner = running_task(self._ctx)
 
-    async def close(self) -> bool:
-        """End `around`, and what it has left running; return whether it kept to its time."""
+    def close(self) -> bool:
+        """Note that `around` has ended; return whether it has left `call()` running."""
         self._over = True
-        if self.runner is None or self.outcome is not None:
-            return self._ctx.scope.leave(self._task) is not None
+        return self.runner is not None and self.outcome is None
+
+    async def end(self) -> None:
+        """End what `around` has left running, which it may not."""
+        assert self.runner is not None
         hint = "Await call(), or cancel the task that does and await that."
         problem = "ended while its `call()` was still running"
         misuse = InterceptorError(self._ctx.stage_name, self._layer.name, "around", problem, hint=hint)
@@ -117,7 +121,6 @@ class Call:
         if self.runner is not self._task:
             self.runner.cancel()
             await asyncio.wait({self.runner})  # a stage does not outlive its attempt
-        return True
 
 
 async def run_around(ctx: InterceptorContext, layer: Layer, inner: Inner) -> tuple[Outcome, int]:
@@ -139,7 +142,11 @@ async def run_around(ctx: InterceptorContext, layer: Layer, inner: Inner) -> tup
     except BaseException as raised:  # noqa: BLE001 - a hook of the user's may raise anything
         error = raised
     try:
-        in_time = await call.close()
+        in_time = True
+        if call.close():
+            await call.end()
+        else:
+            in_time = ctx.scope.leave(task) is not None
         cancelled = _cancellation(ctx, layer, error, task.cancelling(), cancellations)
         if cancelled is not None:
             return Outcome(ctx.stage_name, error=cancelled), 0
@@ -167,6 +174,8 @@ def _judged(
     error: BaseException | None,
 ) -> tuple[Outcome, int]:
     inside, entered = call.outcome, layer.depth + 1
+    if broken is None and error is None and inside is not None and result is call.given is not None:
+        return inside, entered  # as nearly always
     passed_on = inside is not None and inside.stored is None and error is inside.error
     if broken is None and not passed_on:
         broken = _fault(ctx, layer, result, error)
@@ -174,7 +183,7 @@ def _judged(
         outcome = inside or Outcome(ctx.stage_name)
         outcome.break_by(broken)
         return outcome, layer.depth
-    if inside is not None and (passed_on or inside.sealed or (error is None and result is call.given)):
+    if inside is not None and (passed_on or inside.sealed):
         return inside, entered
     if isinstance(error, FailStage):
         return Outcome(ctx.stage_name, error=error.reason()), entered

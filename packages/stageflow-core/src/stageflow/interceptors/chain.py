@@ -14,7 +14,6 @@ business: it passes, and wins against a hook that swallows it.
 
 from __future__ import annotations
 
-from asyncio import Task
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from operator import attrgetter
@@ -25,11 +24,18 @@ from stageflow.core.inputs import Stored
 from stageflow.core.output import PlainOutput, StageOutput, put_data, reader_view
 from stageflow.core.returning import returned
 from stageflow.errors import InterceptorError
-from stageflow.frozen import FrozenDict
+from stageflow.frozen import SHAREABLE_TYPES, FrozenDict
 from stageflow.interceptors.around import Inner, run_around
 from stageflow.interceptors.base import ErrorAction, InterceptorContext, InterceptorResult
-from stageflow.interceptors.guard import IDLE
-from stageflow.interceptors.hooks import PASSING, Layer, flaw_of, run_hook, running_task, strip, wrong_return
+from stageflow.interceptors.hooks import (
+    PASSING,
+    Hook,
+    Layer,
+    flaw_of,
+    run_hook,
+    strip,
+    wrong_return,
+)
 from stageflow.interceptors.outcome import Outcome, output_of, stored_of
 
 Execute = Callable[[StageContext], Awaitable[Any]]
@@ -39,7 +45,7 @@ Execute = Callable[[StageContext], Awaitable[Any]]
 class Chain:
     """Interceptors in the order in which they are entered, ready to be called for each attempt; made by `Chain.of`."""
 
-    __slots__ = ("_afters", "_around", "_befores", "_depth", "_inner", "_layers")
+    __slots__ = ("_afters", "_around", "_befores", "_inner", "_layers")
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         around = next((place for place, layer in enumerate(layers) if layer.around is not None), len(layers))
@@ -47,11 +53,10 @@ class Chain:
         for depth, layer in enumerate(own):
             layer.depth = depth
         self._layers = tuple(own)
-        self._depth = len(own)
         self._around = own[around] if around < len(layers) else None
         self._inner = Chain(inside) if inside else None
-        self._befores = tuple((layer, layer.before) for layer in own if layer.before is not None)
-        self._afters = tuple((layer, layer.after) for layer in reversed(own) if layer.after is not None)
+        self._befores = tuple(layer.before for layer in own if layer.before is not None)
+        self._afters = tuple(layer.after for layer in reversed(own) if layer.after is not None)
 
     @classmethod
     def of(cls, interceptors: Iterable[Any]) -> Chain | None:
@@ -61,166 +66,113 @@ class Chain:
         return cls(layers) if layers else None
 
     # One long function on purpose: a call for each hook would cost as much as the hook does.
-    async def call(  # noqa: C901, PLR0912, PLR0915 - see above
-        self, ctx: InterceptorContext, execute: Execute, task: Task[Any] | None = None
-    ) -> Stored:
+    async def call(self, ctx: InterceptorContext, execute: Execute) -> Stored:  # noqa: C901, PLR0912 - see above
         """Run one attempt through all layers, and return what is to be stored.
 
         Args:
             ctx: Of this attempt.
             execute: Runs the stage once, with the stage's context, and returns what the stage returned.
-            task: The running one, if it has not been cancelled, for those who know it: to find out costs as much as a
-                hook.
 
         Raises:
             InterceptorError: A hook raised, took too long, or returned the wrong thing.
             RetryRequested: An `on_error` wants another attempt.
             BaseException: What the stage raised, if no `on_error` gave another outcome.
         """
-        scope = ctx.scope
-        cancellations = 0
-        if task is None:
-            task = running_task(ctx)
-            cancellations = task.cancelling()
-        if self._befores:
-            if scope.entered is not IDLE:
-                scope.watch()
-            scope.entered = task
-            for layer, before in self._befores:
-                scope.seconds = layer.seconds
-                try:
-                    verdict = await before(ctx)
-                except PASSING:
-                    scope.leave(task)
-                    raise
-                except BaseException as error:  # noqa: BLE001 - a hook of the user's may raise anything
-                    outcome = broken(ctx, layer, "before", task, error, cancellations)
-                else:
-                    if verdict is None and scope.entered is task:
-                        continue  # as nearly always
-                    outcome = given_by_before(ctx, layer, task, cancellations, verdict)
-                    if outcome is None:
-                        continue
-                return await self._leave(ctx, layer.depth, outcome)
-            scope.entered = IDLE
-
-        stored = outcome = output = None
-        entered = self._depth
-        if self._around is None:
-            stage = ctx.stage
-            try:
-                stored = returned(stage.stage_name, await execute(stage))
-            except PASSING:
-                raise
-            except BaseException as error:  # noqa: BLE001 - whatever a stage raises is the outcome of that stage
-                strip(error)
-                outcome = Outcome(stage.stage_name, error=error)
-        else:
-            outcome, entered = await run_around(ctx, self._around, self._inside(ctx, execute))
-            stored = outcome.stored
-        if type(stored) is FrozenDict:
-            if not self._afters:
-                return stored
-            output = PlainOutput()
-            put_data(output, stored)
-        elif outcome is None:
-            outcome = Outcome(ctx.stage_name, stored)
-        if outcome is not None and outcome.error is not None:
-            return await self._leave(ctx, entered, outcome)
-
-        if scope.entered is not IDLE:
-            scope.watch()
-        scope.entered = task
-        for layer, after in self._afters:
-            scope.seconds = layer.seconds
-            try:
-                # What holds something mutable is copied for each reader.
-                result = await after(ctx, reader_view(output_of(stored)) if output is None else output)
-            except PASSING:
-                scope.leave(task)
-                raise
-            except BaseException as error:  # noqa: BLE001 - as above
-                outcome = broken(ctx, layer, "after", task, error)
+        # The hook that runs, and what the stage ended as, once it has: together they say how far the attempt has come.
+        hook: Hook | None = None
+        stored: Stored = None
+        try:
+            for hook in self._befores:
+                result: Any = await hook(ctx)
+                if result is not None:
+                    break
             else:
-                if result is None and scope.entered is task:
-                    continue
-                outcome = given_by_after(ctx, layer, task, result)
-                if outcome is None:
-                    continue
-            return await self._leave(ctx, layer.depth, outcome)
-        scope.entered = IDLE
-        return stored
+                hook = result = None
+                if self._around is None:
+                    result = await execute(ctx.stage)
+                    if type(result) is dict:
+                        stored = FrozenDict(result)  # pyright: ignore[reportUnknownArgumentType]
+                        for value in stored.values():
+                            if type(value) not in SHAREABLE_TYPES:
+                                stored = returned(ctx.stage_name, result)
+                                break
+                    else:
+                        stored = returned(ctx.stage_name, result)
+                    if type(stored) is FrozenDict:  # as nearly always: nothing but `after` is left to be called
+                        if not self._afters:
+                            return stored
+                        output = PlainOutput()
+                        put_data(output, stored)
+                        for hook in self._afters:
+                            result = await hook(ctx, output)
+                            if result is not None:
+                                break
+                        else:
+                            return stored
+        except PASSING:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a stage or a hook of the user's may raise anything
+            outcome, entered = self._raised(ctx, hook, stored, error)
+        else:
+            if hook is not None:
+                outcome, entered = self._given(ctx, hook, stored, cast("Any", result))
+            elif self._around is None:
+                outcome, entered = Outcome(ctx.stage_name, stored), len(self._layers)
+            else:
+                outcome, entered = await run_around(ctx, self._around, self._inside(ctx, execute))
+                if outcome.error is None and not self._afters:  # as nearly always: there is nobody to be told
+                    return outcome.stored
+        return await self._leave(ctx, entered, outcome)
+
+    def _raised(
+        self, ctx: InterceptorContext, hook: Hook | None, stored: Stored, error: BaseException
+    ) -> tuple[Outcome, int]:
+        """Return what comes of an attempt in which a hook or the stage raised, and how many layers are to be left."""
+        if hook is None:
+            strip(error)
+            return Outcome(ctx.stage_name, error=error), len(self._layers)
+        layer, name = self._whose(hook, stored)
+        return Outcome(ctx.stage_name, error=flaw_of(ctx, layer, name, error)), layer.depth
+
+    def _given(self, ctx: InterceptorContext, hook: Hook, stored: Stored, result: object) -> tuple[Outcome, int]:
+        """Return what comes of an attempt in which a hook returned something, and how many layers are to be left."""
+        layer, _ = self._whose(hook, stored)
+        if stored is not None:
+            outcome = Outcome(ctx.stage_name, error=returned_by_after(ctx, layer, result))
+        elif isinstance(result, InterceptorResult):
+            outcome = Outcome(ctx.stage_name, stored_of(result.output))
+        else:
+            expected = "Return None to let the stage run, or an InterceptorResult with the outcome in its place."
+            outcome = Outcome(ctx.stage_name, error=wrong_return(ctx, layer, "before", result, expected))
+        return outcome, layer.depth
+
+    def _whose(self, hook: Hook, stored: Stored) -> tuple[Layer, str]:
+        name = "before" if stored is None else "after"
+        return next(layer for layer in self._layers if getattr(layer, name) is hook), name
 
     def _inside(self, ctx: InterceptorContext, execute: Execute) -> Inner:
-        return partial(execute_once, ctx, execute) if self._inner is None else partial(self._inner.call, ctx, execute)
+        return partial(execute, ctx.stage) if self._inner is None else partial(self._inner.call, ctx, execute)
 
     async def _leave(self, ctx: InterceptorContext, entered: int, outcome: Outcome) -> Stored:
         """Leave the layers that were entered, from the inside out, and deliver what has come of the attempt."""
         for layer in reversed(self._layers[:entered]):
             if outcome.passing:
                 break
-            await leave(ctx, layer, outcome)
+            if (layer.after if outcome.error is None else layer.on_error) is not None:
+                await leave(ctx, layer, outcome)
         return outcome.deliver()
 
 
-def broken(
-    ctx: InterceptorContext,
-    layer: Layer,
-    hook: str,
-    task: Task[Any],
-    error: BaseException,
-    cancellations: int | None = None,
-) -> Outcome:
-    """Return what comes of an attempt whose hook raised."""
-    return Outcome(ctx.stage_name, error=flaw_of(ctx, layer, hook, task, error, cancellations))
-
-
-def given_by_before(
-    ctx: InterceptorContext, layer: Layer, task: Task[Any], cancellations: int, verdict: object
-) -> Outcome | None:
-    """Return the outcome that a `before` gave in the stage's place, or that it was suspended for too long.
-
-    None if it was suspended and all is well. The task then is noted again, for the next hook.
-    """
-    scope = ctx.scope
-    flaw = None if scope.entered is task else flaw_of(ctx, layer, "before", task, None, cancellations)
-    if flaw is None and verdict is None:
-        scope.enter(task, 0.0)
-        return None
-    scope.leave(task)
-    if flaw is None and isinstance(verdict, InterceptorResult):
-        return Outcome(ctx.stage_name, stored_of(verdict.output))
-    expected = "Return None to let the stage run, or an InterceptorResult with the outcome in its place."
-    return Outcome(ctx.stage_name, error=flaw or wrong_return(ctx, layer, "before", verdict, expected))
-
-
-def given_by_after(ctx: InterceptorContext, layer: Layer, task: Task[Any], result: object) -> Outcome | None:
-    """Return the failure of an `after` that returned something, or was suspended for too long; else as above."""
-    scope = ctx.scope
-    flaw = None if scope.entered is task else flaw_of(ctx, layer, "after", task, None)
-    if flaw is None and result is None:
-        scope.enter(task, 0.0)
-        return None
-    scope.leave(task)
-    return Outcome(ctx.stage_name, error=flaw or returned_by_after(ctx, layer, result))
-
-
-async def execute_once(ctx: InterceptorContext, execute: Execute) -> Stored:
-    """Run the stage, and return what is to be stored of what it returned."""
-    return returned(ctx.stage_name, await execute(ctx.stage))
-
-
 async def leave(ctx: InterceptorContext, layer: Layer, outcome: Outcome) -> None:
-    """Tell a layer what has come of the attempt, and let it decide on a failure."""
+    """Tell a layer what has come of the attempt, or let it decide on a failure, by the hook that it has for that."""
     if outcome.error is not None:
-        if layer.on_error is not None:
-            await decide(ctx, layer, outcome)
-    elif layer.after is not None:
-        result, flaw = await run_hook(ctx, layer, "after", reader_view(output_of(outcome.stored)))
-        if flaw is None and result is not None:
-            flaw = returned_by_after(ctx, layer, result)
-        if flaw is not None:
-            outcome.break_by(flaw)
+        await decide(ctx, layer, outcome)
+        return
+    result, flaw = await run_hook(ctx, layer, "after", reader_view(output_of(outcome.stored)))
+    if flaw is None and result is not None:
+        flaw = returned_by_after(ctx, layer, result)
+    if flaw is not None:
+        outcome.break_by(flaw)
 
 
 async def decide(ctx: InterceptorContext, layer: Layer, outcome: Outcome) -> None:

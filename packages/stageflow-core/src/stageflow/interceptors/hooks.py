@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import dis
+import inspect
 import logging
 from collections.abc import Callable, Coroutine
+from types import CodeType
 from typing import Any
 
 from stageflow.errors import InterceptorError
@@ -20,9 +23,30 @@ Hook = Callable[..., Coroutine[Any, Any, Any]]
 PASSING = (KeyboardInterrupt, SystemExit, GeneratorExit)
 """What ends the program or its event loop, not the stage."""
 
+_SUSPENDING = frozenset({"SEND", "YIELD_FROM", "YIELD_VALUE"})
+"""The names of the instructions at which a coroutine can suspend; each `await` is made of one."""
+
+
+def can_suspend(hook: Hook) -> bool:
+    """Return whether a hook may ever suspend: not if it is a plain `async def` without any `await` in it."""
+    code = getattr(hook, "__code__", None)
+    if type(code) is not CodeType or not code.co_flags & inspect.CO_COROUTINE:  # a mock says that it is one
+        return True
+    return any(step.opname in _SUSPENDING for step in dis.get_instructions(code))
+
+
+class FlawedHookError(Exception):
+    """Raised by a hook that was kept to its time, in the place of what is wrong with it."""
+
+    def __init__(self, flaw: BaseException) -> None:
+        super().__init__(flaw)
+        self.flaw = flaw
+
 
 class Layer:
-    """One interceptor as its chain calls it: hooks that are not overridden are None.
+    """One interceptor as its chain calls it: hooks that are not overridden are None, the others are kept to their time.
+
+    That of `around` is kept where it is run, since what it calls does not count.
 
     Attributes:
         depth: How many layers of its chain are outside of it.
@@ -35,16 +59,46 @@ class Layer:
         self.name: str = interceptor.name
         self.seconds: float = getattr(interceptor, "hook_timeout", HOOK_TIMEOUT)
         self.depth = 0
-        self.before = _overridden(interceptor, "before")
         self.around = _overridden(interceptor, "around")
-        self.after = _overridden(interceptor, "after")
-        self.on_error = _overridden(interceptor, "on_error")
-        self.fallback = _overridden(interceptor, "fallback")
+        self.before = self._timed("before", _overridden(interceptor, "before"))
+        self.after = self._timed("after", _overridden(interceptor, "after"))
+        self.on_error = self._timed("on_error", _overridden(interceptor, "on_error"))
+        self.fallback = self._timed("fallback", _overridden(interceptor, "fallback"))
 
     @property
     def has_hooks(self) -> bool:
         """Whether there is anything to call."""
         return not (self.before is self.around is self.after is self.on_error is None)
+
+    def _timed(self, name: str, hook: Hook | None) -> Hook | None:
+        if hook is None or not can_suspend(hook):
+            return hook  # which no time limit could reach
+
+        async def timed(ctx: InterceptorContext, about: Any = None) -> Any:
+            scope, task = ctx.scope, running_task(ctx)
+            cancellations = task.cancelling()
+            scope.enter(task, self.seconds)
+            result, error = None, None
+            try:
+                result = await (hook(ctx) if about is None else hook(ctx, about))  # `before` is about nothing yet
+            except PASSING:
+                scope.leave(task)
+                raise
+            except BaseException as raised:  # noqa: BLE001 - a hook of the user's may raise anything
+                error = raised
+            else:
+                if scope.entered is task:  # as nearly always: it was not suspended
+                    scope.entered = None
+                    return result
+            flaw = flaw_at_end(ctx, self, name, task, cancellations, error)
+            if flaw is None:
+                return result
+            try:
+                raise FlawedHookError(flaw)
+            finally:
+                del error, flaw  # else the error holds this frame, and this frame the error
+
+        return timed
 
 
 def _overridden(interceptor: Any, hook: str) -> Hook | None:
@@ -53,57 +107,56 @@ def _overridden(interceptor: Any, hook: str) -> Hook | None:
 
 
 async def run_hook(
-    ctx: InterceptorContext, layer: Layer, hook: str, *arguments: Any
+    ctx: InterceptorContext, layer: Layer, name: str, *arguments: Any
 ) -> tuple[Any, BaseException | None]:
-    """Call a hook; return what it returned, and what is wrong with it, as `flaw_of` says."""
-    task = running_task(ctx)
-    ctx.scope.enter(task, layer.seconds)
-    result, error = None, None
+    """Call a hook; return what it returned, and what is wrong with it."""
     try:
-        result = await getattr(layer, hook)(ctx, *arguments)
+        return await getattr(layer, name)(ctx, *arguments), None
     except PASSING:
-        ctx.scope.leave(task)
         raise
-    except BaseException as raised:  # noqa: BLE001 - a hook of the user's may raise anything
-        error = raised
-    return result, flaw_of(ctx, layer, hook, task, error)
+    except BaseException as error:  # noqa: BLE001 - a hook of the user's may raise anything
+        return None, flaw_of(ctx, layer, name, error)
 
 
-def flaw_of(
+def flaw_at_end(
     ctx: InterceptorContext,
     layer: Layer,
-    hook: str,
+    name: str,
     task: asyncio.Task[Any],
+    cancellations: int,
     error: BaseException | None,
-    cancellations: int | None = None,
 ) -> BaseException | None:
-    """End a hook that raised, or that was suspended, and say what is wrong with it: None if nothing is.
+    """End a hook that raised, or that was suspended; say what is wrong with it, None if nothing is.
 
     Args:
         ctx: Of the attempt.
         layer: Whose hook it is.
-        hook: Its name.
+        name: What the hook is called.
         task: The task that ran it.
+        cancellations: How often the task had been cancelled when the hook started.
         error: What it raised, if it did.
-        cancellations: How often the task had been cancelled when the hook started, if the hook may not swallow a
-            cancellation: one before the stage, which would then run.
-
-    Returns:
-        An InterceptorError; a CancelledError if the stage is being cancelled; for `before` that fails the stage on
-        purpose, the error that it gives.
     """
     in_time = ctx.scope.leave(task) is not None
     if isinstance(error, asyncio.CancelledError) and task.cancelling():
         return error
-    if cancellations is not None and task.cancelling() > cancellations:
-        return cancelled_in(ctx, layer, hook, error)
+    if name == "before" and task.cancelling() > cancellations:  # which it may not swallow: the stage would run
+        return cancelled_in(ctx, layer, name, error)
     if not in_time:
-        return too_slow(ctx, layer, hook, error)
-    if error is None:
-        return None
-    if isinstance(error, FailStage) and hook == "before":
+        return too_slow(ctx, layer, name, error)
+    return None if error is None else flaw_of(ctx, layer, name, error)
+
+
+def flaw_of(ctx: InterceptorContext, layer: Layer, name: str, error: BaseException) -> BaseException:
+    """Say what is wrong with a hook that raised, though it was neither cancelled nor late.
+
+    Returns:
+        An InterceptorError; for a `before` that fails the stage on purpose, the error that it gives.
+    """
+    if isinstance(error, FlawedHookError):  # found out already
+        return error.flaw
+    if isinstance(error, FailStage) and name == "before":
         return error.reason()
-    return hook_failure(ctx, layer, hook, error)
+    return hook_failure(ctx, layer, name, error)
 
 
 def running_task(ctx: InterceptorContext) -> asyncio.Task[Any]:
@@ -152,6 +205,8 @@ def cancelled_in(
     ctx: InterceptorContext, layer: Layer, hook: str, error: BaseException | None
 ) -> asyncio.CancelledError:
     """Return the cancellation of a stage that came while a hook was waiting, whatever the hook made of it."""
+    if isinstance(error, asyncio.CancelledError):
+        return error
     if error is not None:
         strip(error)
         where, secretless = (ctx.stage_name, hook, layer.name), redacted_text(told(error))
