@@ -21,7 +21,7 @@ from typing import Any, cast
 
 from stageflow.core.context import StageContext
 from stageflow.core.inputs import Stored
-from stageflow.core.output import StageOutput, plain, reader_view
+from stageflow.core.output import PlainOutput, StageOutput, put_data, reader_view
 from stageflow.core.returning import returned
 from stageflow.errors import InterceptorError
 from stageflow.frozen import SHAREABLE_TYPES, FrozenDict
@@ -101,7 +101,8 @@ class Chain:
                     else:
                         stored = returned(ctx.stage_name, result)
                     if type(stored) is FrozenDict:  # as nearly always: nothing but `after` is left to be called
-                        output = plain(stored) if self._afters else None
+                        output = PlainOutput()
+                        put_data(output, stored)
                         for hook in self._afters:
                             result = await hook(ctx, output)
                             if result is not None:

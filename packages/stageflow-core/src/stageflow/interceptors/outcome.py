@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from stageflow.core.inputs import Stored
 from stageflow.core.kinds import StageStatus
-from stageflow.core.output import StageOutput, plain
+from stageflow.core.output import PlainOutput, StageOutput, plain
 from stageflow.errors import InterceptorError, StageReturnedFailure
 from stageflow.events.secret_text import redacted_text
 from stageflow.frozen import FrozenDict
@@ -107,7 +107,7 @@ class Outcome:
 
 def stored_of(output: StageOutput[Any]) -> Stored:
     """Return what a run stores for an output: the data alone where that says it all."""
-    if type(output) is StageOutput and type(output.data) is FrozenDict:
+    if type(output) is PlainOutput and type(output.data) is FrozenDict:
         return cast("FrozenDict[str, Any]", output.data)
     return output
 
