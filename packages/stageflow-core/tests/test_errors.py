@@ -15,9 +15,11 @@ from stageflow import Pipeline, StageContext, StageOutput, errors
 from stageflow.errors import (
     AmbiguousInputError,
     ConditionError,
+    ContractMismatchError,
     CycleDetectedError,
     DuplicateStageError,
     EmptyPipelineError,
+    InputContractError,
     InterceptorError,
     InvalidInterceptorError,
     InvalidOptionError,
@@ -36,6 +38,7 @@ from stageflow.errors import (
     SchemaVersionError,
     SelfDependencyError,
     SerializationError,
+    StageContractError,
     StageError,
     StageExecutionError,
     StageflowError,
@@ -91,6 +94,14 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
         lambda: PipelineValidationError("It is wrong.", stage="a", hint="Right it."),
         "It is wrong. Right it.",
         {"message": "It is wrong.", "hint": "Right it.", "stage": "a"},
+    ),
+    ContractMismatchError: (
+        lambda: ContractMismatchError("reply", "memory", "memory", expected="Profile", found="Memory"),
+        (
+            "Stage 'reply' takes 'memory' as Profile, and 'memory' returns Memory. Annotate 'memory' with Memory, or "
+            "with Mapping[str, Any] to read its data; or mend what is declared there."
+        ),
+        {"stage": "reply", "parameter": "memory", "dependency": "memory", "expected": "Profile", "found": "Memory"},
     ),
     CycleDetectedError: (
         lambda: CycleDetectedError(["a", "b", "a"], pipeline="chat"),
@@ -209,6 +220,19 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
         ),
         {"stage": "b", "dependency": "a", "key": "nme"},
     ),
+    StageContractError: (
+        lambda: StageContractError(
+            "a",
+            contract="Reply",
+            returned="a Reply",
+            path="$.score",
+            expected="float",
+            found="a str ('high')",
+            hint="Mend it.",
+        ),
+        "Stage 'a' returned a Reply whose $.score is a str ('high'); expected float. Mend it.",
+        {"stage": "a", "contract": "Reply", "path": "$.score", "expected": "float", "found": "a str ('high')"},
+    ),
     StageReturnTypeError: (
         lambda: StageReturnTypeError("a", "an int, which is not a stage's result"),
         (
@@ -239,6 +263,13 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
         lambda: StageOutcomeError("b", status="SKIP", why="no need", origin="a"),
         "Stage 'b' has no value: it ended SKIP: no need (it began with 'a'). Ask results['b'].status first.",
         {"stage": "b", "status": "SKIP", "origin": "a"},
+    ),
+    InputContractError: (
+        lambda: InputContractError(
+            "chat", contract="Question", given="None", path="$", expected="Question", found="None", hint="Ask one."
+        ),
+        "The input of pipeline 'chat' is None; expected Question. Ask one.",
+        {"pipeline": "chat", "contract": "Question", "path": "$", "expected": "Question", "found": "None"},
     ),
     PipelineCancelled: (
         lambda: PipelineCancelled(pipeline="chat", stage="a", reason="spam", results=run_results()),
@@ -359,6 +390,8 @@ def test_every_error_survives_pickling(cls: type[StageflowError]) -> None:
         (StageTimeoutError, "TimeoutError"),
         (PipelineTimeoutError, "TimeoutError"),
         (ResumeError, "ValueError"),
+        (InputContractError, "TypeError"),
+        (StageContractError, "TypeError"),
         (StageReturnTypeError, "TypeError"),
         (TooLateError, "RuntimeError"),
         (UnknownStageError, "KeyError"),

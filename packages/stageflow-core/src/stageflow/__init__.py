@@ -33,6 +33,7 @@ from stageflow.events.sinks import LoggingEventSink, NoOpEventSink, clear_event_
 from stageflow.execution.pipeline_run import PipelineRun
 from stageflow.execution.results import PipelineResults, StageResult
 from stageflow.execution.retry import RetryPolicy
+from stageflow.interceptors.base import BaseInterceptor, ErrorAction, InterceptorContext, InterceptorResult
 from stageflow.pipeline.builder import Pipeline
 from stageflow.pipeline.graph import StageGraph
 from stageflow.pipeline.spec import From, StageSpec, stage
@@ -65,6 +66,11 @@ __all__ = [
     "PipelineRun",
     "PipelineTimer",
     "StageResult",
+    # Interceptors
+    "BaseInterceptor",
+    "ErrorAction",
+    "InterceptorContext",
+    "InterceptorResult",
     # Events
     "EventSink",
     "LoggingEventSink",

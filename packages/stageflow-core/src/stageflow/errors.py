@@ -2,6 +2,7 @@
 
     StageflowError
     ├── PipelineValidationError        the graph is wrong: raised before anything runs
+    │   ├── ContractMismatchError      what a parameter reads can never be of the type that it is annotated with
     │   ├── CycleDetectedError
     │   ├── DuplicateStageError        (by the builder call that repeats the name)
     │   ├── EmptyPipelineError
@@ -18,6 +19,7 @@
     │   ├── ConditionError             a `when` returned neither True nor False (also a TypeError)
     │   ├── InterceptorError           a hook of an interceptor raised, hung, or returned the wrong thing
     │   ├── MissingInputError          (also a KeyError)
+    │   ├── StageContractError         a stage returned something else than it declares (also a TypeError)
     │   ├── StageExecutionError        what a run raises when a stage failed
     │   ├── StageReturnTypeError       (also a TypeError)
     │   ├── StageOutcomeError          a value was asked of a stage that has none
@@ -26,6 +28,7 @@
     │   ├── UndeclaredDependencyError
     │   ├── StageReturnedFailure       stands for a returned `StageOutput.fail("...")` where an exception is needed
     │   └── UndeclaredRouteError       a router chose what is not among its routes
+    ├── InputContractError             a run's input is not what its pipeline takes (also a TypeError)
     ├── PipelineCancelled              a run ended by a stage's `cancel()` or by `PipelineRun.cancel`
     ├── PipelineSuspended              a run waits for a human's decision
     ├── PipelineTimeoutError           a run took longer than it may (also a TimeoutError)
@@ -179,6 +182,29 @@ class PipelineValidationError(StageflowError):
         error = PipelineValidationError(f"Pipeline '{pipeline}' has {len(faults)} faults:{lines}")
         error._several = tuple(faults)
         return error
+
+
+class ContractMismatchError(PipelineValidationError):
+    """A parameter of a stage is annotated with a type that what it reads can never be of.
+
+    `dependency` is the stage that it reads, or None where it reads the run's input; `expected` is what the annotation
+    says, `found` what the dependency or the pipeline declares.
+    """
+
+    code = "contract-mismatch"
+
+    def __init__(self, stage: str, parameter: str, dependency: str | None, *, expected: str, found: str) -> None:
+        source = "the pipeline's input is" if dependency is None else f"'{dependency}' returns"
+        data = "" if dependency is None else ", or with Mapping[str, Any] to read its data"
+        super().__init__(
+            f"Stage '{stage}' takes '{parameter}' as {expected}, and {source} {found}.",
+            stage=stage,
+            hint=f"Annotate '{parameter}' with {found}{data}; or mend what is declared there.",
+        )
+        self.parameter = parameter
+        self.dependency = dependency
+        self.expected = expected
+        self.found = found
 
 
 class CycleDetectedError(PipelineValidationError):
@@ -435,6 +461,32 @@ class StageReturnTypeError(StageError, TypeError):
         self.returned = returned
 
 
+class StageContractError(StageError, TypeError):
+    """A stage returned something else than its `output=` or its return annotation says.
+
+    Attributes:
+        contract: What it declares.
+        path: Where in the value the mismatch is: `$` is the value itself.
+        expected: What should be there.
+        found: What is there.
+    """
+
+    code = "contract"
+
+    def __init__(
+        self, stage: str, *, contract: str, returned: str, path: str, expected: str, found: str, hint: str | None
+    ) -> None:
+        super().__init__(f"Stage '{stage}' returned {_amiss(returned, path, expected, found)}", stage=stage, hint=hint)
+        self.contract = contract
+        self.path = path
+        self.expected = expected
+        self.found = found
+
+
+def _amiss(value: str, path: str, expected: str, found: str) -> str:
+    return f"{value if path == '$' else f'{value} whose {path} is {found}'}; expected {expected}."
+
+
 class StageExecutionError(StageError):
     """A run ended because a stage failed; raised after every other stage has stopped.
 
@@ -579,6 +631,25 @@ class UndeclaredRouteError(StageError):
 
 
 # --- a run -------------------------------------------------------------------------------------------------------
+
+
+class InputContractError(StageflowError, TypeError):
+    """A run was given an input that is not of the type that its pipeline takes: `Pipeline(input=Type)`.
+
+    The attributes are those of StageContractError, with `pipeline` instead of `stage`.
+    """
+
+    code = "input-contract"
+
+    def __init__(
+        self, pipeline: str, *, contract: str, given: str, path: str, expected: str, found: str, hint: str | None
+    ) -> None:
+        super().__init__(f"The input of pipeline '{pipeline}' is {_amiss(given, path, expected, found)}", hint=hint)
+        self.pipeline = pipeline
+        self.contract = contract
+        self.path = path
+        self.expected = expected
+        self.found = found
 
 
 class PipelineCancelled(StageflowError):

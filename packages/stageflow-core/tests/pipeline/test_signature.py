@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Optional, TypedDict, Union
@@ -167,6 +168,15 @@ VALUE, DATA, OUTPUT, CONTEXT, INPUT = Reads.VALUE, Reads.DATA, Reads.OUTPUT, Rea
 def test_each_parameter_asks_for_something(function: Callable[..., Any], expected: tuple[ParameterRead, ...]) -> None:
     """By its annotation the mode, by its name or From the stage, by its default whether it may be absent."""
     assert expected == read_signature(function)
+
+
+def test_a_parameter_keeps_its_annotation() -> None:
+    """As it is written, for the check of what it reads."""
+    expected = (Annotated[Profile, From("x-y")], Annotated[StageOutput | None, From("x-y")])
+    assert expected == tuple(read.annotation for read in read_signature(sources))[:2]
+    assert StageContext is read_signature(whole)[0].annotation
+    assert Profile is read_signature(the_input)[0].annotation
+    assert inspect.Parameter.empty is read_signature(modes)[0].annotation
 
 
 def test_a_method_has_no_self() -> None:

@@ -28,6 +28,7 @@ from stageflow.execution.time_limit import TimeUpError, within
 from stageflow.frozen import FrozenDict
 from stageflow.interceptors.base import InterceptorContext
 from stageflow.interceptors.outcome import RetryRequested
+from stageflow.validation.returning import check_output
 
 
 async def invoke_managed(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) -> Stored:
@@ -203,10 +204,13 @@ def accepted(stage: str, management: Management, stored: FrozenDict[str, Any] | 
     """Return what a stage ended as, with its version, if it is what the stage says it returns.
 
     Raises:
+        StageContractError: Its value is of another type than it declares.
         UndeclaredRouteError: A router chose a route that it does not declare.
     """
     if isinstance(stored, StageOutput) and stored.status is not StageStatus.OK:
         return stored
+    if management.contract is not None:
+        check_output(stage, management.contract, stored)
     if management.routes:
         data: Any = stored.data if isinstance(stored, StageOutput) else stored
         route: Any = data.get("route")

@@ -22,6 +22,7 @@ from stageflow.core.inputs import StageInputs, Stored
 from stageflow.core.kinds import StageKind
 from stageflow.execution.retry import RetryPolicy
 from stageflow.interceptors.chain import Chain
+from stageflow.validation.contract import TypeContract
 
 OnFailure = Literal["fail_fast", "continue"]
 
@@ -60,6 +61,7 @@ class Management(NamedTuple):
         retry, timeout, deadline: As in `StageOptions`.
         routes: What the stage may return as `data["route"]`, if it is a router.
         version: What its outputs say as their version, unless they say it themselves.
+        contract: What its value must be, or None.
         chain: The interceptors of each attempt, or None.
         grace_s: Seconds that an attempt may take to stop when its time is up, before it is left behind.
     """
@@ -71,6 +73,7 @@ class Management(NamedTuple):
     routes: tuple[str, ...] = ()
     version: str | None = None
     chain: Chain | None = None
+    contract: TypeContract | None = None
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -122,6 +125,7 @@ class ExecutionPlan:
         timeout: Seconds that a run may take, or None.
         on_failure: Whether the first failure ends the run, or what does not depend on it goes on.
         cancel_grace: Seconds that a stage may take to stop once it is cancelled.
+        input: What the input of a run must be, or None.
         intercepted: Whether there are interceptors.
         fingerprint: Gives hashes of all that a resumed run relies on: names, edges, options and versions.
     """
@@ -138,4 +142,5 @@ class ExecutionPlan:
     on_failure: OnFailure
     cancel_grace: float
     intercepted: bool
+    input: TypeContract | None
     fingerprint: Callable[[], Mapping[str, str]]

@@ -99,10 +99,11 @@ class RunState:
         "workers",
     )
 
-    def __init__(self, plan: ExecutionPlan, scope: RunScope) -> None:
+    def __init__(self, plan: ExecutionPlan, scope: RunScope, loop: asyncio.AbstractEventLoop) -> None:
         size = len(plan.nodes)
         self.plan = plan
         self.scope = scope
+        self.loop = loop
         self.outputs: list[Stored] = [None] * size
         self.waiting = list(plan.in_degrees)
         self.ready = deque(plan.roots)
@@ -127,8 +128,7 @@ class RunState:
         self.current = -1
 
     def begin(self) -> None:
-        """Tie the run to the running event loop and to the context of whoever runs it."""
-        self.loop = asyncio.get_running_loop()
+        """Tie the run to the context of whoever runs it."""
         self.base: Context = copy_context()
         self.wake: asyncio.Future[None] = self.loop.create_future()
 
@@ -277,17 +277,19 @@ class RunState:
         """
         if self.broken is not None:
             raise self.broken
-        stragglers = list[str]()
+        self.closed = True
         # `ended` first: to look for a zero is as cheap as it gets, and only stages that never ran have one.
+        if all(self.ended) and self.ending is None:
+            return ()
+        stragglers: tuple[str, ...] = ()
         cut_off = self.cancelling
-        if (0 in self.ended or self.ending is not None) and not self.is_settled():
+        if not self.is_settled():
             self._let_wait()
             cut_off = cut_off or not self.is_settled()
             stragglers = self._cancel_the_rest()
         if self.ending is not None and self.ending.cause is Cause.TIMEOUT and not cut_off:
             self._forgive_the_time()
-        self.closed = True
-        return tuple(stragglers)
+        return stragglers
 
     def _forgive_the_time(self) -> None:
         # All that was left when the time was up had been woken already, and has ended: there is nothing that the run
@@ -307,7 +309,7 @@ class RunState:
                         outputs[successor] = make_output(StageStatus.SUSPEND, reason=f"waits for '{names[origin]}'")
                         reached.append(successor)
 
-    def _cancel_the_rest(self) -> list[str]:
+    def _cancel_the_rest(self) -> tuple[str, ...]:
         """Record CANCEL for every stage without an outcome; return those of them that still run."""
         stragglers: list[str] = []
         left = [index for index, stored in enumerate(self.outputs) if stored is None]
@@ -317,7 +319,7 @@ class RunState:
                 raise RuntimeError(
                     f"A defect of Stageflow: nothing runs any more, and these never did: {listed(names)}."
                 )
-            return stragglers
+            return ()
         now = self.scope.timer.clock()
         for index in left:
             self.origins[index] = self.ending.reason
@@ -327,7 +329,7 @@ class RunState:
             self.record(index, self.cancel_output)
         if stragglers:
             self.ended = list(self.ended)  # their workers keep the other list, and write into it when they end at last
-        return stragglers
+        return tuple(stragglers)
 
 
 _OK = StageStatus.OK.value

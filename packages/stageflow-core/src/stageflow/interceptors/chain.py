@@ -14,8 +14,7 @@ business: it passes, and wins against a hook that swallows it.
 
 from __future__ import annotations
 
-import asyncio
-from asyncio import current_task
+from asyncio import Task, current_task
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from operator import attrgetter
@@ -29,9 +28,9 @@ from stageflow.core.returning import returned
 from stageflow.errors import InterceptorError
 from stageflow.frozen import SHAREABLE_TYPES, FrozenDict
 from stageflow.interceptors.around import Inner, run_around
-from stageflow.interceptors.base import ErrorAction, FailStage, InterceptorContext, InterceptorResult
-from stageflow.interceptors.hooks import PASSING, Layer, failure_of, run_hook, wrong_return
-from stageflow.interceptors.outcome import Outcome, RetryRequested, output_of, stored_of
+from stageflow.interceptors.base import ErrorAction, InterceptorContext, InterceptorResult
+from stageflow.interceptors.hooks import PASSING, Layer, flaw_of, run_hook, strip, wrong_return
+from stageflow.interceptors.outcome import Outcome, output_of, stored_of
 
 Execute = Callable[[StageContext], Awaitable[Any]]
 """Runs a stage once."""
@@ -83,40 +82,41 @@ class Chain:
             scope.seconds = layer.seconds
             if not scope.watching:
                 scope.watch()
-            failure = verdict = None
+            outcome = verdict = None
             try:
                 verdict = await before(ctx)
             except PASSING:
                 scope.leave(task)
                 raise
             except BaseException as error:  # noqa: BLE001 - a hook of the user's may raise anything
-                failure = failure_of(ctx, layer, "before", task, error, 0)
+                outcome = ended(ctx, layer, "before", task, error)
             else:
                 if scope.entered is task:
                     scope.entered = None
                 else:
-                    failure = failure_of(ctx, layer, "before", task, None, 0)
-            if failure is not None:
-                return await self._refuse(ctx, layer, failure)
-            if verdict is not None:
-                return await self._short_circuit(ctx, layer, verdict)
+                    outcome = ended(ctx, layer, "before", task)
+            if outcome is None and verdict is not None:
+                outcome = given_by_before(ctx, layer, verdict)
+            if outcome is not None:
+                return await self._leave(ctx, layer.depth, outcome)
 
+        outcome, entered, stored = None, len(self._layers), None
         if self._around is None:
-            outcome, entered = None, len(self._layers)
             try:
                 result: Any = await execute(ctx.stage)
                 if type(result) is dict:
-                    stored: Stored = FrozenDict(cast("dict[str, Any]", result))
+                    stored = FrozenDict(cast("dict[str, Any]", result))
                     for value in stored.values():
                         if type(value) not in SHAREABLE_TYPES:
                             stored = returned(ctx.stage_name, result)
                             break
                 else:
                     stored = returned(ctx.stage_name, result)
-            except (asyncio.CancelledError, *PASSING):
+            except PASSING:
                 raise
             except BaseException as error:  # noqa: BLE001 - whatever a stage raises is the outcome of that stage
-                stored, outcome = None, raised(ctx, error)
+                strip(error)
+                outcome = Outcome(ctx.stage_name, error=error)
         else:
             outcome, entered = await run_around(ctx, self._around, self._inside(ctx, execute))
             stored = outcome.stored
@@ -128,7 +128,7 @@ class Chain:
                 return stored
             output = plain(stored)
         elif output_of(stored).status is StageStatus.FAIL:
-            return await self._leave(ctx, len(self._layers), Outcome(ctx.stage_name, stored))
+            return await self._leave(ctx, entered, Outcome(ctx.stage_name, stored))
         else:
             output = None
         for layer, after in self._afters:
@@ -138,7 +138,7 @@ class Chain:
             scope.seconds = layer.seconds
             if not scope.watching:
                 scope.watch()
-            failure = result = None
+            outcome = result = None
             try:
                 # What holds something mutable is copied for each reader.
                 result = await after(ctx, reader_view(output_of(stored)) if output is None else output)
@@ -146,54 +146,44 @@ class Chain:
                 scope.leave(task)
                 raise
             except BaseException as error:  # noqa: BLE001 - as above
-                failure = failure_of(ctx, layer, "after", task, error)
+                outcome = ended(ctx, layer, "after", task, error)
             else:
                 if scope.entered is task:
                     scope.entered = None
                 else:
-                    failure = failure_of(ctx, layer, "after", task, None)
-            if failure is None and result is not None:
-                failure = returned_by_after(ctx, layer, result)
-            if failure is not None:
-                return await self._break(ctx, layer, stored, failure)
+                    outcome = ended(ctx, layer, "after", task)
+            if outcome is None and result is not None:
+                outcome = Outcome(ctx.stage_name, error=returned_by_after(ctx, layer, result))
+            if outcome is not None:
+                return await self._leave(ctx, layer.depth, outcome)
         return stored
 
     def _inside(self, ctx: InterceptorContext, execute: Execute) -> Inner:
         return partial(execute_once, ctx, execute) if self._inner is None else partial(self._inner.call, ctx, execute)
 
-    async def _short_circuit(self, ctx: InterceptorContext, layer: Layer, verdict: Any) -> Stored:
-        if not isinstance(verdict, InterceptorResult):
-            expected = "Return None to let the stage run, or an InterceptorResult with the outcome in its place."
-            return await self._refuse(ctx, layer, wrong_return(ctx, layer, "before", verdict, expected))
-        return await self._leave(ctx, layer.depth, Outcome(ctx.stage_name, stored_of(verdict.output)))
-
-    async def _refuse(self, ctx: InterceptorContext, layer: Layer, failure: Exception) -> Stored:
-        error = failure.error if isinstance(failure, FailStage) else failure
-        return await self._leave(ctx, layer.depth, Outcome(ctx.stage_name, error=error))
-
-    async def _break(self, ctx: InterceptorContext, layer: Layer, stored: Stored, failure: Exception) -> Stored:
-        assert isinstance(failure, InterceptorError)
-        outcome = Outcome(ctx.stage_name, stored)
-        outcome.break_by(failure)
-        return await self._leave(ctx, layer.depth, outcome)
-
     async def _leave(self, ctx: InterceptorContext, entered: int, outcome: Outcome) -> Stored:
         """Leave the layers that were entered, from the inside out, and deliver what has come of the attempt."""
         for layer in reversed(self._layers[:entered]):
-            try:
-                await leave(ctx, layer, outcome)
-            except InterceptorError as failure:
-                outcome.break_by(failure)
-        error, stored = outcome.error, outcome.stored
-        if outcome.retry:
-            assert error is not None
-            raise RetryRequested(error, None if stored is None else output_of(stored))
-        if stored is not None or error is None:
-            return stored
-        try:
-            raise error
-        finally:
-            del error, outcome  # else the error holds this frame, and this frame the error
+            if outcome.passing:
+                break
+            await leave(ctx, layer, outcome)
+        return outcome.deliver()
+
+
+def ended(
+    ctx: InterceptorContext, layer: Layer, hook: str, task: Task[Any], error: BaseException | None = None
+) -> Outcome | None:
+    """Return what comes of an attempt whose hook raised, or was suspended: None if all is well."""
+    flaw = flaw_of(ctx, layer, hook, task, error, 0 if hook == "before" else None)
+    return None if flaw is None else Outcome(ctx.stage_name, error=flaw)
+
+
+def given_by_before(ctx: InterceptorContext, layer: Layer, verdict: object) -> Outcome:
+    """Return the outcome that a `before` gave in the stage's place."""
+    if isinstance(verdict, InterceptorResult):
+        return Outcome(ctx.stage_name, stored_of(verdict.output))
+    expected = "Return None to let the stage run, or an InterceptorResult with the outcome in its place."
+    return Outcome(ctx.stage_name, error=wrong_return(ctx, layer, "before", verdict, expected))
 
 
 async def execute_once(ctx: InterceptorContext, execute: Execute) -> Stored:
@@ -202,52 +192,50 @@ async def execute_once(ctx: InterceptorContext, execute: Execute) -> Stored:
 
 
 async def leave(ctx: InterceptorContext, layer: Layer, outcome: Outcome) -> None:
-    """Tell a layer what has come of the attempt, and let it decide on a failure.
+    """Tell a layer what has come of the attempt, and let it decide on a failure."""
+    if outcome.error is not None:
+        if layer.on_error is not None:
+            await decide(ctx, layer, outcome)
+    elif layer.after is not None:
+        result, flaw = await run_hook(ctx, layer, "after", reader_view(output_of(outcome.stored)))
+        if flaw is None and result is not None:
+            flaw = returned_by_after(ctx, layer, result)
+        if flaw is not None:
+            outcome.break_by(flaw)
 
-    Raises:
-        InterceptorError: Its hook broke.
-    """
-    error = outcome.error
-    if error is None:
-        if layer.after is not None:
-            result = await run_hook(ctx, layer, "after", reader_view(output_of(outcome.stored)))
-            if result is not None:
-                raise returned_by_after(ctx, layer, result)
-        return
-    if layer.on_error is None:
-        return
-    action = await run_hook(ctx, layer, "on_error", error)
-    if type(action) is not ErrorAction:
+
+async def decide(ctx: InterceptorContext, layer: Layer, outcome: Outcome) -> None:
+    """Let `on_error` of a layer decide on a failure."""
+    action, flaw = await run_hook(ctx, layer, "on_error", outcome.error)
+    if flaw is None and type(action) is not ErrorAction:
         expected = "Return ErrorAction.FAIL, ErrorAction.RETRY or ErrorAction.FALLBACK."
-        raise wrong_return(ctx, layer, "on_error", action, expected)
-    if outcome.sealed:
+        flaw = wrong_return(ctx, layer, "on_error", action, expected)
+    if flaw is not None:
+        outcome.break_by(flaw)
+    elif outcome.sealed:
         return
-    if action is ErrorAction.RETRY:
+    elif action is ErrorAction.RETRY:
         outcome.retry = True
     elif action is ErrorAction.FALLBACK:
-        outcome.replace(ctx.stage_name, await fallback_of(ctx, layer, error))
+        await fall_back(ctx, layer, outcome)
 
 
-async def fallback_of(ctx: InterceptorContext, layer: Layer, error: BaseException) -> StageOutput[Any]:
-    """Return the outcome that a layer gives in place of a failure."""
+async def fall_back(ctx: InterceptorContext, layer: Layer, outcome: Outcome) -> None:
+    """Let a layer give another outcome in place of a failure."""
     if layer.fallback is None:
         problem = "is missing, though `on_error` answered FALLBACK"
         hint = "Write: async def fallback(self, ctx, error) -> StageOutput."
-        raise InterceptorError(ctx.stage_name, layer.name, "fallback", problem, hint=hint)
-    output = await run_hook(ctx, layer, "fallback", error)
-    if not isinstance(output, StageOutput):
-        raise wrong_return(ctx, layer, "fallback", output, "Return a StageOutput, as StageOutput.ok(...) makes.")
-    return output  # pyright: ignore[reportUnknownVariableType]
+        outcome.break_by(InterceptorError(ctx.stage_name, layer.name, "fallback", problem, hint=hint))
+        return
+    output, flaw = await run_hook(ctx, layer, "fallback", outcome.error)
+    if flaw is None and not isinstance(output, StageOutput):
+        flaw = wrong_return(ctx, layer, "fallback", output, "Return a StageOutput, as StageOutput.ok(...) makes.")
+    if flaw is None:
+        outcome.replace(ctx.stage_name, cast("StageOutput[Any]", output))
+    else:
+        outcome.break_by(flaw)
 
 
 def returned_by_after(ctx: InterceptorContext, layer: Layer, result: object) -> InterceptorError:
     """Return the failure of an `after` that returned something, which would be lost."""
     return wrong_return(ctx, layer, "after", result, "`after` returns nothing; to change the outcome, use `around`.")
-
-
-def raised(ctx: InterceptorContext, error: BaseException) -> Outcome:
-    """Return the outcome of a stage that raised."""
-    trace = error.__traceback__
-    if trace is not None and trace.tb_next is not None:
-        error.__traceback__ = trace.tb_next  # without the chain's own frame, which is added once more on the way out
-    return Outcome(ctx.stage_name, error=error)

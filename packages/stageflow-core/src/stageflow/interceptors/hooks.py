@@ -51,13 +51,10 @@ def _overridden(interceptor: Any, hook: str) -> Hook | None:
     return None if getattr(function, "__func__", None) is getattr(BaseInterceptor, hook) else function
 
 
-async def run_hook(ctx: InterceptorContext, layer: Layer, hook: str, *arguments: Any) -> Any:
-    """Call a hook and return what it returned.
-
-    Raises:
-        InterceptorError: It raised, or took too long.
-        asyncio.CancelledError: The stage is being cancelled.
-    """
+async def run_hook(
+    ctx: InterceptorContext, layer: Layer, hook: str, *arguments: Any
+) -> tuple[Any, BaseException | None]:
+    """Call a hook; return what it returned, and what is wrong with it, as `flaw_of` says."""
     task = running_task(ctx)
     ctx.scope.enter(task, layer.seconds)
     result, error = None, None
@@ -68,20 +65,17 @@ async def run_hook(ctx: InterceptorContext, layer: Layer, hook: str, *arguments:
         raise
     except BaseException as raised:  # noqa: BLE001 - a hook of the user's may raise anything
         error = raised
-    failure = failure_of(ctx, layer, hook, task, error)
-    if failure is not None:
-        raise failure
-    return result
+    return result, flaw_of(ctx, layer, hook, task, error)
 
 
-def failure_of(
+def flaw_of(
     ctx: InterceptorContext,
     layer: Layer,
     hook: str,
     task: asyncio.Task[Any],
     error: BaseException | None,
     cancellations: int | None = None,
-) -> InterceptorError | FailStage | None:
+) -> BaseException | None:
     """End a hook that raised, or that was suspended, and say what is wrong with it: None if nothing is.
 
     Args:
@@ -93,18 +87,21 @@ def failure_of(
         cancellations: How often the task had been cancelled when the hook started, if the hook may not swallow a
             cancellation: one before the stage, which would then run.
 
-    Raises:
-        asyncio.CancelledError: The stage is being cancelled.
+    Returns:
+        An InterceptorError; a CancelledError if the stage is being cancelled; for `before` that fails the stage on
+        purpose, the error that it gives.
     """
     in_time = ctx.scope.leave(task) is not None
     if isinstance(error, asyncio.CancelledError) and task.cancelling():
-        raise error
+        return error
     if cancellations is not None and task.cancelling() > cancellations:
-        raise cancelled_in(ctx, layer, hook, error)
+        return cancelled_in(ctx, layer, hook, error)
     if not in_time:
         return too_slow(ctx, layer, hook, error)
-    if error is None or (isinstance(error, FailStage) and hook == "before"):
-        return error
+    if error is None:
+        return None
+    if isinstance(error, FailStage) and hook == "before":
+        return error.reason()
     return hook_failure(ctx, layer, hook, error)
 
 
@@ -117,8 +114,7 @@ def running_task(ctx: InterceptorContext) -> asyncio.Task[Any]:
 
 def hook_failure(ctx: InterceptorContext, layer: Layer, hook: str, error: BaseException) -> InterceptorError:
     """Return the failure of a hook that raised."""
-    if error.__traceback__ is not None:  # without our own frame, which would keep the whole run alive
-        error.__traceback__ = error.__traceback__.tb_next
+    strip(error)
     failure = InterceptorError(ctx.stage_name, layer.name, hook, f"raised {told(error)}")
     failure.__cause__ = error
     return failure
@@ -138,6 +134,8 @@ def too_slow(ctx: InterceptorContext, layer: Layer, hook: str, error: BaseExcept
         f"took longer than its hook_timeout of {layer.seconds:g} s",
         hint="Find out what it waits for, or set `hook_timeout` of the interceptor, in seconds.",
     )
+    if error is not None:
+        strip(error)
     failure.__cause__ = error
     return failure
 
@@ -147,8 +145,15 @@ def cancelled_in(
 ) -> asyncio.CancelledError:
     """Return the cancellation of a stage that came while a hook was waiting, whatever the hook made of it."""
     if error is not None:
+        strip(error)
         where = (ctx.stage_name, hook, layer.name)
         logger.warning("Stage '%s' was cancelled, and `%s` of its interceptor '%s' raised %s.", *where, told(error))
     cancelled = asyncio.CancelledError()
     cancelled.__cause__ = error
     return cancelled
+
+
+def strip(error: BaseException) -> None:
+    """Take the frame that caught an error out of its traceback: it would keep the whole run alive."""
+    if error.__traceback__ is not None:
+        error.__traceback__ = error.__traceback__.tb_next

@@ -80,6 +80,7 @@ class StageSpec(StageHandle[T]):
     timeout: float | None = None
     deadline: float | None = None
     critical: bool = True
+    output: Any = None
     version: str | None = None
     local_names: Mapping[str, Any] | None = None
 
@@ -135,7 +136,7 @@ _OPTIONS: tuple[tuple[str, Any, Callable[[str, Any], Any]], ...] = (
 )
 """Each option with what it is unless given, and what checks it and brings it into its form."""
 
-_COMPARED = ("runner", "kind", *(option for option, _, _ in _OPTIONS))
+_COMPARED = ("runner", "kind", "output", *(option for option, _, _ in _OPTIONS))
 
 
 def make_spec(
@@ -203,7 +204,7 @@ def stage(
         kind: The runner's own unless given, else TRANSFORM.
         name: Of the stage that is made of a function: the function's unless given.
         options: `dependencies, optional, when, join, route, routes, terminal_routes, retry, timeout, deadline,
-            critical, version`, see `StageOptions`.
+            critical, output, version`, see `StageOptions`.
 
     Raises:
         InvalidStageError: The runner is not async, or not a stage.
