@@ -7,6 +7,7 @@ import functools
 import math
 import operator
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -62,6 +63,11 @@ class Way(enum.StrEnum):
     LEFT = "left"
 
 
+@dataclass(frozen=True)
+class Shape:
+    sides: int
+
+
 GOOD: dict[str, tuple[Any, ...]] = {
     "dependencies": ("a", ["a", "b"], {"a"}, stage("a", answer), (stage("a", answer), "b"), ()),
     "optional": ("a", ["a", "b"], ()),
@@ -74,6 +80,7 @@ GOOD: dict[str, tuple[Any, ...]] = {
     "timeout": (1, 0.5, 1e-9, 1e308, None),
     "deadline": (1, 0.5, None),
     "critical": (True, False),
+    "output": (Shape, dict[str, int], None),
     "version": ("2", "", None),
 }
 
@@ -249,6 +256,7 @@ OTHERS: dict[str, Any] = {
     "timeout": 1,
     "deadline": 1,
     "critical": False,
+    "output": Shape,
     "version": "2",
 }
 
