@@ -53,6 +53,9 @@ class Unresolvable:
     price: Decimal
 
 
+Broken = typing_extensions.TypeAliasType("Broken", "list[Nowhere]")  # type: ignore[name-defined] # noqa: F821
+
+
 class HasName(Protocol):
     name: str
 
@@ -226,9 +229,8 @@ def test_fields_that_cannot_be_resolved_are_a_fault() -> None:
     assert "outside `if TYPE_CHECKING:`" in caught.value.hint
     with pytest.raises(UnreadableSignature):
         input_contract(Unresolvable)
-    broken = typing_extensions.TypeAliasType("broken", "list[Nowhere]")  # type: ignore[name-defined] # noqa: F821
     with pytest.raises(UnreadableSignature):
-        declared_output(plain, broken)
+        declared_output(plain, Broken)
 
 
 # --- what a parameter gets ---------------------------------------------------------------------------------------
@@ -276,6 +278,8 @@ def fault(annotation: Any, given: Any, name: str = "source") -> ContractMismatch
         (Profile, str),
         (Profile, list[Memory]),
         (Profile, Memory | str),
+        (Broken, Profile),
+        (Profile, Broken),
     ],
 )
 def test_a_parameter_that_may_be_right_is_none_of_our_business(annotation: Any, given: Any) -> None:

@@ -6,7 +6,7 @@ import datetime as dt
 import enum
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import msgspec
 import pydantic
@@ -155,6 +155,24 @@ def test_a_refusal_tells_what_the_class_said() -> None:
     with pytest.raises(ContractMismatch) as caught:
         read({"size": -1}, "Struct", KNOWN.get)
     assert "too small" == caught.value.hint
+    with pytest.raises(ContractMismatch) as caught:
+        read({"size": "my secret"}, "Model", KNOWN.get)
+    assert "size: Input should be a valid integer, unable to parse string as an integer" == caught.value.hint
+
+
+def test_a_model_that_raises_an_error_of_its_own_is_heard() -> None:
+    """Not only pydantic's."""
+
+    class Duck:
+        model_fields: ClassVar[dict[str, Any]] = {}
+
+        @classmethod
+        def model_validate(cls, data: Any, **_: Any) -> None:
+            raise RuntimeError("not today")
+
+    with pytest.raises(ContractMismatch) as caught:
+        read({}, "Duck", {"Duck": Duck}.get)
+    assert "not today" == caught.value.hint
 
 
 def test_the_name_of_the_outermost_type() -> None:

@@ -59,6 +59,7 @@ P = ParamSpec("P")
 UserId = NewType("UserId", int)
 Json = typing_extensions.TypeAliasType("Json", "dict[str, Json] | list[Json] | str | None")
 Pair = typing_extensions.TypeAliasType("Pair", "tuple[T, T]", type_params=(T,))
+Positive = typing_extensions.TypeAliasType("Positive", "Annotated[int, msgspec.Meta(ge=1)]")
 Broken = typing_extensions.TypeAliasType("Broken", "list[Nowhere]")  # type: ignore[name-defined] # noqa: F821
 
 
@@ -305,6 +306,7 @@ RIGHT = [
     (Reply, {"text": "a"}),
     (Reply, {"text": "a", "score": 1}),
     (Partial, {"text": "a", "item": Item(1)}),
+    (Partial, {"text": "a"}),
     (Boxed[int], {"item": 1}),
     (Extra, {"text": "a", "more": 1}),
     (Open, {"text": "a", "more": Plain()}),
@@ -370,6 +372,7 @@ WRONG = [
     (Number, 1.5, "$", "int or str", "a float (1.5)"),
     (Bound, 5, "$", "Item", "an int (5)"),
     (Json, {"a": [5]}, "$.a[0]", "dict[str, Json] or list[Json] or str or None", "an int (5)"),
+    (Positive, 0, "$", "int >= 1", "an int (0)"),
     (Pair[int], (1, "a"), "$[1]", "int", "a str ('a')"),
     (Spot, Spot("a"), "$.x", "int", "a str ('a')"),
     (Spot, (1, "a"), "$", "Spot", "a tuple"),
@@ -437,6 +440,13 @@ def test_a_frozen_value_passes_as_what_it_was(annotation: Any, value: Any) -> No
     Compiler().shape(annotation).check(freeze(value))
 
 
+def test_what_can_be_read_once_is_not_read() -> None:
+    """Nobody would find anything in it."""
+    items = iter([1, 2])
+    Compiler().shape(Iterable[int]).check(items)
+    assert [1, 2] == list(items)
+
+
 def test_a_misspelt_key_is_told_the_nearest() -> None:
     """Taken for right, it would be absent for ever."""
     with pytest.raises(ContractMismatch) as caught:
@@ -491,14 +501,16 @@ def test_a_local_class_may_mention_itself_and_its_neighbours() -> None:
     @dataclass
     class Tree:
         leaf: Leaf
-        more: Tree | None = None
+        more: Annotated[Tree | None, "note"] = None
+        size: Annotated[int, msgspec.Meta(ge=0)] = 0
 
     with pytest.raises(UnresolvedContract, match="the fields of Tree cannot be resolved"):
         Compiler().shape(Tree)
     shape = Compiler({"Leaf": Leaf}).shape(Tree)
     shape.check(Tree(Leaf(1), Tree(Leaf(2))))
-    with pytest.raises(ContractMismatch):
-        shape.check(Tree(Leaf(1), Tree(5)))  # type: ignore[arg-type]
+    for wrong in (Tree(Leaf(1), Tree(5)), Tree(Leaf(1), size=-1)):  # type: ignore[arg-type]
+        with pytest.raises(ContractMismatch):
+            shape.check(wrong)
 
 
 def test_a_subclass_that_cannot_be_resolved_shows_when_it_is_met() -> None:
@@ -524,6 +536,36 @@ def test_what_python_itself_cannot_subscript_is_no_contract() -> None:
     """A union of what cannot be hashed: to leave the field out would be silent."""
     with pytest.raises(UnresolvedContract, match="unhashable"):
         Compiler().shape(Page[Annotated[int, ["a", "note"]]])
+
+
+class Corner(enum.Enum):
+    FIRST = (0, 0)
+
+
+class Collections(msgspec.Struct):
+    corners: Annotated[list[Corner], msgspec.Meta(min_length=1)]
+    names: Annotated[Sequence[Annotated[str, msgspec.Meta(pattern="^a")]], msgspec.Meta(max_length=2)] = ("a",)
+
+
+def test_conditions_of_msgspec_are_asked_of_the_collection_alone() -> None:
+    """What is in it may be of a type that msgspec does not know, and has conditions of its own."""
+    shape = Compiler().shape(Collections)
+    shape.check(Collections([Corner.FIRST]))
+    for value, text in [
+        (Collections([]), "$.corners is a list; expected array of length >= 1."),
+        (Collections([Corner.FIRST], ["a", "a", "a"]), "$.names is a list; expected array of length <= 2."),
+        (Collections([Corner.FIRST], ["b"]), "$.names[0] is a str ('b'); expected str matching regex '^a'."),
+    ]:
+        with pytest.raises(ContractMismatch) as caught:
+            shape.check(value)
+        assert text == str(caught.value)
+
+
+def test_a_condition_that_msgspec_does_not_know_is_no_contract() -> None:
+    """It would never be checked."""
+    with pytest.raises(UnresolvedContract, match=r"msgspec cannot check int or None with .*ge=9") as caught:
+        Compiler().shape(Annotated[int | None, msgspec.Meta(ge=9)])
+    assert "Mend the annotation." == caught.value.hint
 
 
 def test_one_shape_is_no_union() -> None:

@@ -126,6 +126,17 @@ def test_a_type_that_a_contract_does_not_mention_is_not_made() -> None:
     assert Tree(note=Stranger()) == revived(Tree | Stranger, Tree(note=Stranger()))
 
 
+class Client:
+    def __init__(self, address: Any) -> None:
+        raise AssertionError("called by JSON")
+
+
+def test_a_class_that_is_no_contract_is_not_made() -> None:
+    """Although the annotation mentions it: what was written is never one."""
+    with pytest.raises(ContractMismatch, match="expected a type that the contract mentions"):
+        contract(Leaf | Client).revive("127.0.0.1", f"{__name__}.Client")
+
+
 def test_what_comes_of_json_is_checked() -> None:
     """It may have been changed, or the class."""
     with pytest.raises(ContractMismatch, match=r"^\$\.leaf\.color is a str \('RED'\); expected Color\.$"):

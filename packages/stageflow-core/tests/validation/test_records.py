@@ -56,6 +56,17 @@ class Unfinished(pydantic.BaseModel):
     later: Nowhere | None = None  # type: ignore[name-defined] # noqa: F821
 
 
+class Computing(pydantic.BaseModel):
+    color: Color = "red"  # type: ignore[assignment]
+    model_config = pydantic.ConfigDict(use_enum_values=True)
+
+    @pydantic.computed_field  # type: ignore[prop-decorator]
+    @property
+    def costly(self) -> int:
+        """Ask a service."""
+        raise RuntimeError("must not be asked")
+
+
 class Page(pydantic.BaseModel, Generic[T]):
     items: list[T]
 
@@ -95,6 +106,7 @@ def refusal(annotation: Any, value: Any) -> str:
         (Page, Page[int](items=[1])),
         (Dataclass, Dataclass()),
         (Failing, Failing()),
+        (Computing, Computing(color="red")),
         (Duck, Duck()),
     ],
 )

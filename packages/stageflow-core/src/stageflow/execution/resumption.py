@@ -86,7 +86,7 @@ def _revived(plan: ExecutionPlan, index: int, record: StageResult) -> StageResul
         output = revive_output(record.output, None if management is None else management.contract)
     except ContractMismatch as error:
         raise ResumeError(
-            f"What stage '{record.name}' returned cannot be made again of its JSON: {error}.",
+            f"What stage '{record.name}' returned cannot be made again of its JSON: {error}",
             stage=record.name,
             hint=error.hint,
         ) from error
@@ -104,7 +104,7 @@ def _revived_input(plan: ExecutionPlan, suspended: Suspension) -> Any:
     try:
         return plan.input.revive(suspended.snapshot.input, suspended.input_kinds)
     except ContractMismatch as error:
-        message = f"The input of the suspended run cannot be made again of its JSON: {error}."
+        message = f"The input of the suspended run cannot be made again of its JSON: {error}"
         raise ResumeError(message, hint=error.hint) from error
 
 

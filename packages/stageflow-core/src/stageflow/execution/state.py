@@ -277,18 +277,15 @@ class RunState:
         """
         if self.broken is not None:
             raise self.broken
-        self.closed = True
+        cut_off, stragglers = self.cancelling, ()
         # `ended` first: to look for a zero is as cheap as it gets, and only stages that never ran have one.
-        if all(self.ended) and self.ending is None:
-            return ()
-        stragglers: tuple[str, ...] = ()
-        cut_off = self.cancelling
-        if not self.is_settled():
+        if not ((all(self.ended) and self.ending is None) or self.is_settled()):
             self._let_wait()
             cut_off = cut_off or not self.is_settled()
             stragglers = self._cancel_the_rest()
         if self.ending is not None and self.ending.cause is Cause.TIMEOUT and not cut_off:
             self._forgive_the_time()
+        self.closed = True
         return stragglers
 
     def _forgive_the_time(self) -> None:

@@ -94,6 +94,13 @@ def parameter_fault(stage: str, read: ParameterRead, given: Any) -> ContractMism
         read: The parameter. One that reads the data of a stage can always get them.
         given: What the stage that it reads declares (see `declared_output`), or for `input` what the pipeline does.
     """
+    try:
+        return _parameter_fault(stage, read, given)
+    except UnresolvedContract:
+        return None  # nobody can tell; where a stage declares it, that is a fault of its own
+
+
+def _parameter_fault(stage: str, read: ParameterRead, given: Any) -> ContractMismatchError | None:
     if read.reads is Reads.INPUT:
         return _fault(stage, read, [given], [read.annotation])
     types = list(returned_types(given))

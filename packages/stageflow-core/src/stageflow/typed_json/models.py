@@ -44,7 +44,16 @@ def load_model(kind: Any, data: Mapping[str, Any]) -> Any:
     try:
         return kind.model_validate(data["root"] if _is_root(kind) else data, strict=False, **by_name)
     except Exception as error:
-        raise ContractMismatch(kind.__qualname__, found="what that refuses", hint=text_of(error)) from error
+        raise ContractMismatch(kind.__qualname__, found="what that refuses", hint=_said(error)) from error
+
+
+def _said(error: Exception) -> str:
+    """Return what a model has against its data, without the data."""
+    errors = getattr(error, "errors", None)
+    if not callable(errors):
+        return text_of(error)
+    faults = cast("list[Any]", errors())
+    return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)
 
 
 def _is_root(model: Any) -> bool:

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from collections import ChainMap, Counter, OrderedDict, defaultdict, deque
-from collections.abc import Collection, Iterable, Mapping, MutableMapping, MutableSequence, MutableSet, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    MutableMapping,
+    MutableSequence,
+    MutableSet,
+    Sequence,
+)
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from importlib import import_module
@@ -42,6 +51,7 @@ from stageflow.validation.hints import (
 )
 from stageflow.validation.records import Model, Record
 from stageflow.validation.shapes import ANYTHING, NOTHING, SCALARS, Constrained, Either, Instance, Late, OneOf, Shape
+from stageflow.wording import text_of
 
 
 class Compiler:
@@ -67,7 +77,7 @@ class Compiler:
         if origin in (Union, UnionType):
             return either(self.shape(arg, owner) for arg in args)
         if origin is Annotated:
-            return self._annotated(hint, args, owner)
+            return self._annotated(args, owner)
         if origin is Literal:
             return OneOf(args)
         if bare(hint) is not hint:
@@ -98,12 +108,10 @@ class Compiler:
             raise UnresolvedContract(f"the type {hint!r} cannot be resolved.")
         return self._class(hint, (), type_text(hint)) if isinstance(hint, type) else ANYTHING
 
-    def _annotated(self, hint: Any, args: tuple[Any, ...], owner: Any) -> Shape:
+    def _annotated(self, args: tuple[Any, ...], owner: Any) -> Shape:
         shape = self.shape(args[0], owner)
-        if not any(map(_is_constraint, args[1:])):
-            return shape
-        convert = import_module("msgspec").convert
-        return Constrained(shape, lambda value: convert(value, hint))
+        constraints = tuple(filter(_is_constraint, args[1:]))
+        return Constrained(shape, _condition(args[0], constraints)) if constraints else shape
 
     def _alias(self, alias: Any, args: tuple[Any, ...], owner: Any) -> Shape:
         key = _key(alias, args)
@@ -217,6 +225,22 @@ def _or_frozen(kind: type[Any]) -> tuple[type[Any], ...]:
         (AbstractSet, frozenset),
     )
     return (kind, *(into for base, into in frozen if issubclass(kind, base)))
+
+
+def _condition(plain: Any, constraints: tuple[Any, ...]) -> Callable[[Any], object]:
+    """Return what raises for a value that msgspec would not have read."""
+    msgspec = import_module("msgspec")
+    origin = get_origin(plain)
+    # What is in a collection has a shape of its own, and may be of a type that msgspec does not know.
+    checked = Annotated[(plain if origin in (None, Union, UnionType) else origin, *constraints)]
+    try:
+        msgspec.convert(None, checked)
+    except msgspec.ValidationError:
+        pass  # None is no value of it; but the type is one that msgspec can check
+    except Exception as error:
+        message = f"msgspec cannot check {type_text(plain)} with {', '.join(map(repr, constraints))}"
+        raise UnresolvedContract(f"{message}: {text_of(error)}.", "Mend the annotation.") from error
+    return lambda value: msgspec.convert(value, checked)
 
 
 def _is_constraint(extra: Any) -> bool:

@@ -29,7 +29,13 @@ from stageflow.wording import text_of
 class UnresolvedContract(Exception):
     """The fields of a type cannot be known; the message says which, the hint what to do."""
 
-    hint = "Define or import the types of its fields at the top of its module, outside `if TYPE_CHECKING:`."
+    def __init__(
+        self,
+        message: str,
+        hint: str = "Define or import the types of its fields at the top of its module, outside `if TYPE_CHECKING:`.",
+    ) -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 def type_text(annotation: Any) -> str:

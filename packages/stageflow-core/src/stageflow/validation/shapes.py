@@ -112,7 +112,7 @@ class Either(Shape):
                 tried.check(value)
             except ContractMismatch as error:
                 # The member that knew the value, and faults a part of it, says more than those that did not.
-                if closest is None or (closest.path == "$" and error.path != "$"):
+                if closest is None or closest.path == "$":
                     closest = error
             else:
                 return
@@ -139,7 +139,8 @@ class Constrained(Shape):
         try:
             self._condition(value)
         except Exception as error:
-            raise ContractMismatch(str(error).removeprefix("Expected ").replace("`", ""), value=value) from error
+            expected = str(error).partition(" - at ")[0].removeprefix("Expected ").replace("`", "")
+            raise ContractMismatch(expected, value=value) from error
 
     def parts(self) -> Iterable[Shape]:
         return (self._shape,)
