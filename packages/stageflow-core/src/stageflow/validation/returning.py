@@ -165,8 +165,8 @@ def revive_output(output: StageOutput[Any], contract: TypeContract | None) -> St
         ContractMismatch: It cannot be made again: no type is declared that says how, or another one than was written.
     """
     kinds = written_kinds(output)
-    if output.status is not StageStatus.OK:
-        return output
+    if output.status is not StageStatus.OK or not isinstance(output.value, Mapping):
+        return output  # one that has its contract value still has not been read
     if contract is None:
         if kinds is None:
             return output
