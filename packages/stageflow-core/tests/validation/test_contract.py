@@ -124,7 +124,9 @@ def test_a_value_that_contains_itself_is_refused() -> None:
     """A check ends."""
     value = Tree()
     value.more.append(value)
-    with pytest.raises(ContractMismatch, match="nested too deep, or contains itself; expected Tree") as caught:
+    with pytest.raises(
+        ContractMismatch, match="is a Tree that is nested too deep, or contains itself; expected Tree"
+    ) as caught:
         contract(Tree).check(value)
     assert "$" == caught.value.path
 

@@ -11,7 +11,7 @@ from stageflow.typed_json.reading import read
 from stageflow.validation.annotations import Compiler, shape_of_class
 from stageflow.validation.hints import UnresolvedContract, type_text
 from stageflow.validation.shapes import ANYTHING, Shape
-from stageflow.wording import class_name
+from stageflow.wording import class_name, sketched
 
 
 class TypeContract:
@@ -39,7 +39,8 @@ class TypeContract:
         try:
             self._shape.check(value)
         except RecursionError as error:
-            raise ContractMismatch(self.name, found="nested too deep, or contains itself") from error
+            found = f"{sketched(value)} that is nested too deep, or contains itself"
+            raise ContractMismatch(self.name, found=found) from error
         except UnresolvedContract as error:  # of a subclass, which nobody had mentioned
             raise ContractMismatch(self.name, value=value, hint=f"{error} {error.hint}") from error
 
