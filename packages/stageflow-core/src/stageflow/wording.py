@@ -60,6 +60,8 @@ def sketched(value: object) -> str:
         return shown(value)
     if isinstance(value, Mapping):
         return "a mapping"
+    if isinstance(value, list):
+        return "a list"  # whoever returned it has not frozen it
     kind = with_article(type(value).__qualname__.rpartition("<locals>.")[2])
     if type(value) is str:
         return f"{kind} ({_beginning(value)!r})"

@@ -482,6 +482,29 @@ async def test_a_local_class_that_only_the_annotations_mention_is_found() -> Non
     assert {"text": "why?"} == results.data("answer")
 
 
+async def test_the_local_classes_that_a_local_class_mentions_are_found() -> None:
+    """Its fields are checked, and it does not know its neighbours either."""
+
+    @dataclass(frozen=True)
+    class Word:
+        text: str
+
+    @dataclass(frozen=True)
+    class Text:
+        words: tuple[Word, ...]
+
+    @dataclass(frozen=True)
+    class Answer(Text):
+        to: Text | None = None
+
+    @stage
+    async def answer() -> Answer:
+        return Answer((Word("because"),))
+
+    results = await Pipeline("local", [answer]).run()
+    assert "because" == results.value(answer).words[0].text
+
+
 async def test_the_names_around_a_stage_do_not_make_it_another_stage() -> None:
     """Two specs of one function are equal wherever they were made."""
 

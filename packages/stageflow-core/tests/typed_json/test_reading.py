@@ -134,12 +134,12 @@ def test_nothing_is_shared_with_the_data() -> None:
         ({"value": 1, "made": 1}, LISTED, "$.value", "is an int (1); expected list."),
         ({"size": 1}, "Picky", "$", "is a mapping; expected Picky."),
         ({"size": -1}, "Struct", "$", "is a mapping; expected Struct."),
-        ({"size": "many"}, "Model", "$", "is what that refuses; expected Model."),
+        ({"size": "many"}, "Model", "$", "is what Model refuses; expected Model."),
         (
             {"size": 1},
             {"of": "Model", "lossy": True},
             "$",
-            "is what it wrote of itself, which is not all; expected Model.",
+            "is less than the Model that was written; expected Model.",
         ),
     ],
 )

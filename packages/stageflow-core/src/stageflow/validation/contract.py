@@ -6,12 +6,12 @@ import enum
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from stageflow.contracts import ContractMismatch, contract_of
+from stageflow.contracts import ContractMismatch, contract_of, unsubscripted
 from stageflow.typed_json.reading import read
-from stageflow.validation.annotations import Compiler
+from stageflow.validation.annotations import Compiler, shape_of_class
 from stageflow.validation.hints import UnresolvedContract, type_text
 from stageflow.validation.shapes import ANYTHING, Shape
-from stageflow.wording import class_name
+from stageflow.wording import class_name, sketched
 
 
 class TypeContract:
@@ -39,7 +39,8 @@ class TypeContract:
         try:
             self._shape.check(value)
         except RecursionError as error:
-            raise ContractMismatch(self.name, found="nested too deep, or contains itself") from error
+            found = f"{sketched(value)} that is nested too deep, or contains itself"
+            raise ContractMismatch(self.name, found=found) from error
         except UnresolvedContract as error:  # of a subclass, which nobody had mentioned
             raise ContractMismatch(self.name, value=value, hint=f"{error} {error.hint}") from error
 
@@ -81,6 +82,19 @@ def _classes_in(shape: Shape) -> Iterable[type[Any]]:
 
     Those that the annotation mentions come last: of two with one name, they are meant.
     """
+    mentioned = _kinds_in(shape)
+    below: dict[type[Any], None] = {}
+    waiting = [*mentioned]
+    while waiting:
+        one = waiting.pop()
+        for kind in (*type.__subclasses__(one), *_kinds_of_fields(one)):
+            if kind not in below:
+                below[kind] = None
+                waiting.append(kind)
+    return filter(_can_be_made, [*below, *mentioned])
+
+
+def _kinds_in(shape: Shape) -> Iterable[type[Any]]:
     seen: dict[Shape, None] = {}
     waiting = [shape]
     while waiting:
@@ -88,14 +102,19 @@ def _classes_in(shape: Shape) -> Iterable[type[Any]]:
         if one not in seen:
             seen[one] = None
             waiting.extend(one.parts())
-    mentioned = [one.kind for one in seen if one.kind is not None and _can_be_made(one.kind)]
-    below: dict[type[Any], None] = {}
-    bases = [kind for kind in mentioned if contract_of(kind) is not None]
-    while bases:
-        found = [kind for kind in bases.pop().__subclasses__() if kind not in below]
-        below.update(dict.fromkeys(found))
-        bases.extend(found)
-    return [*below, *mentioned]
+    kinds = [one.kind for one in seen if one.kind is not None]
+    # A bare Page passes for a Page[int].
+    return dict.fromkeys([*map(unsubscripted, kinds), *kinds])
+
+
+def _kinds_of_fields(kind: type[Any]) -> Iterable[type[Any]]:
+    """Return what the fields of a subclass mention that its base does not."""
+    if contract_of(kind) is None:
+        return ()
+    try:
+        return _kinds_in(shape_of_class(kind))
+    except UnresolvedContract:  # a check of its values says so
+        return ()
 
 
 def _can_be_made(kind: type[Any]) -> bool:

@@ -170,11 +170,7 @@ def revive_output(output: StageOutput[Any], contract: TypeContract | None) -> St
     if contract is None:
         if kinds is None:
             return output
-        raise ContractMismatch(
-            "plain JSON",
-            found=f"the JSON of {with_article(kind_name(kinds))}",
-            hint="Annotate the stage with the type that it returns, or give it as output=.",
-        )
+        raise _untyped(kind_name(kinds))
     if kinds is None:  # of this process, or plain data through JSON as well
         contract.check(output.value)
         return output
@@ -185,3 +181,14 @@ def revive_output(output: StageOutput[Any], contract: TypeContract | None) -> St
     else:
         fields["data"], fields["value"] = None, freeze(value, "data")
     return make_output(**fields)
+
+
+def _untyped(name: str) -> ContractMismatch:
+    """Return what to raise for a value whose type was written, and is declared nowhere."""
+    if name == "dict":
+        found, hint = "a mapping with contract values in it", "Say what it holds: return a TypedDict or a dataclass"
+    else:
+        found, hint = with_article(name), "Annotate the stage with the type that it returns"
+    return ContractMismatch(
+        "plain JSON, since the stage declares no type", found=found, hint=f"{hint}, or give that as output=."
+    )
