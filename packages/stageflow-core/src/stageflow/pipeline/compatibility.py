@@ -12,8 +12,6 @@ from inspect import Parameter
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin
 
-from typing_extensions import is_typeddict
-
 from stageflow.contracts import contract_of, unsubscripted
 from stageflow.validation.hints import (
     UnresolvedContract,
@@ -21,6 +19,7 @@ from stageflow.validation.hints import (
     extra_keys,
     field_hints,
     is_alias,
+    is_typed_dict,
     meaning,
     required_keys,
 )
@@ -60,11 +59,11 @@ def _one_can_be(given: Any, wanted: Any, asked: frozenset[Any]) -> bool:
     if Any in (given, wanted):
         return True
     mine, theirs = get_origin(given) or given, get_origin(wanted) or wanted
-    if is_typeddict(mine) and is_typeddict(theirs):
+    if is_typed_dict(mine) and is_typed_dict(theirs):
         return mine is theirs or (mine, theirs) in asked or _keys_fit(given, wanted, asked | {(mine, theirs)})
-    if is_typeddict(theirs):
+    if is_typed_dict(theirs):
         theirs = dict
-    return _classes_meet(dict if is_typeddict(mine) else mine, theirs)
+    return _classes_meet(dict if is_typed_dict(mine) else mine, theirs)
 
 
 def _classes_meet(given: Any, wanted: Any) -> bool:

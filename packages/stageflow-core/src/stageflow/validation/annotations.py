@@ -34,8 +34,6 @@ from typing import (
     get_origin,
 )
 
-from typing_extensions import is_typeddict
-
 from stageflow.contracts import contract_of
 from stageflow.frozen import FrozenDict, FrozenList
 from stageflow.validation.containers import Fixed, Items, Keyed, Keys
@@ -45,6 +43,7 @@ from stageflow.validation.hints import (
     extra_keys,
     field_hints,
     is_alias,
+    is_typed_dict,
     meaning,
     required_keys,
     resolved,
@@ -145,7 +144,7 @@ class Compiler:
     def _class(self, kind: Any, args: tuple[Any, ...], name: str) -> Shape:
         if kind in SCALARS:
             return SCALARS[kind]
-        is_keys = is_typeddict(kind)
+        is_keys = is_typed_dict(kind)
         if not is_keys and contract_of(kind) is None and not _is_named_tuple(kind):
             return _instance(kind, name)
         key = _key(kind, args)

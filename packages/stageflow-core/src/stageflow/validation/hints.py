@@ -23,8 +23,6 @@ from typing import (
     get_type_hints,
 )
 
-from typing_extensions import NoExtraItems, ReadOnly
-
 from stageflow.wording import text_of
 
 
@@ -124,12 +122,18 @@ def _own_annotations(kind: Any) -> Mapping[str, Any]:
 
 def bare(hint: Any) -> Any:
     """Return the annotation without what says of a field whether it must be there or may be changed."""
-    while get_origin(hint) in _QUALIFIERS:
+    while (origin := get_origin(hint)) in _QUALIFIERS or getattr(origin, "_name", None) == "ReadOnly":
         hint = get_args(hint)[0]
     return hint
 
 
-_QUALIFIERS = (Required, NotRequired, ReadOnly, Final, ClassVar)
+# ReadOnly is in typing from 3.13 on.
+_QUALIFIERS = (Required, NotRequired, Final, ClassVar)
+
+
+def is_typed_dict(kind: Any) -> bool:
+    """Return whether a class is a TypedDict, of typing or of typing_extensions."""
+    return isinstance(kind, type) and hasattr(kind, "__required_keys__")
 
 
 def required_keys(kind: Any, hints: Mapping[str, Any]) -> frozenset[str]:
@@ -146,9 +150,9 @@ def required_keys(kind: Any, hints: Mapping[str, Any]) -> frozenset[str]:
 
 def extra_keys(kind: Any) -> Any:
     """Return the annotation of the keys that a TypedDict takes beside its own (PEP 728), or None if it takes none."""
-    extra = getattr(kind, "__extra_items__", NoExtraItems)
-    if extra is not NoExtraItems:
-        return None if extra is Never else extra
+    extra = getattr(kind, "__extra_items__", Never)
+    if extra is not Never and not repr(extra).endswith("NoExtraItems"):
+        return extra
     return Any if _own(kind, "__closed__", None) is False else None
 
 

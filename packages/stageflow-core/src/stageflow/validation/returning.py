@@ -7,8 +7,6 @@ from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, NewType, Union, cast, get_args, get_origin
 
-from typing_extensions import is_typeddict
-
 from stageflow.contracts import ContractMismatch, contract_of
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import StageOutput, make_output, output_fields
@@ -18,7 +16,7 @@ from stageflow.frozen import FrozenDict, freeze, freeze_mapping
 from stageflow.typed_json.reading import kind_name
 from stageflow.validation.annotations import Compiler, either
 from stageflow.validation.contract import TypeContract
-from stageflow.validation.hints import is_alias, meaning, type_text
+from stageflow.validation.hints import is_alias, is_typed_dict, meaning, type_text
 from stageflow.validation.shapes import ANYTHING, Instance, Shape
 from stageflow.wording import sketched, with_article
 
@@ -61,13 +59,13 @@ def returned_types(annotation: Any) -> tuple[Any, ...]:
 def is_contract(annotation: Any) -> bool:
     """Return whether a type that a stage may return is one that can be checked: it has fields."""
     kind = get_origin(annotation) or annotation
-    return is_typeddict(kind) or (isinstance(kind, type) and contract_of(cast("type[Any]", kind)) is not None)
+    return is_typed_dict(kind) or (isinstance(kind, type) and contract_of(cast("type[Any]", kind)) is not None)
 
 
 def is_mapping(annotation: Any) -> bool:
     """Return whether the annotation is a mapping of any keys."""
     kind: Any = get_origin(annotation) or annotation
-    return isinstance(kind, type) and issubclass(kind, Mapping) and not is_typeddict(cast("Any", kind))
+    return isinstance(kind, type) and issubclass(kind, Mapping) and not is_typed_dict(cast("Any", kind))
 
 
 def output_contract(annotation: Any, names: Mapping[str, Any] | None = None) -> TypeContract | None:
@@ -152,7 +150,7 @@ def _advised(contract: TypeContract) -> str:
 def _form(annotation: Any) -> str:
     name = type_text(annotation)
     return (
-        f"a mapping with the keys of {name}" if is_typeddict(get_origin(annotation) or annotation) else f"{name}(...)"
+        f"a mapping with the keys of {name}" if is_typed_dict(get_origin(annotation) or annotation) else f"{name}(...)"
     )
 
 

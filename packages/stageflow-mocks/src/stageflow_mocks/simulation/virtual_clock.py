@@ -6,69 +6,77 @@ happens after five seconds takes microseconds and gives the same result on a bus
 
 A clock that jumps cannot wait for anything real, so the loop has no sockets, pipes, signals or threads: asking for one
 raises. When nothing is ready and no timer is set nothing can ever happen again, which a real loop would wait out for
-ever: here it raises StalledError, and a deadlock becomes a failed test.
+ever: here it raises StalledError, and a deadlock becomes a failed test. A livelock, in which tasks keep each other busy
+without an end, becomes a TooManyStepsError.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
-from collections.abc import Callable, Coroutine
-from typing import Any, NoReturn, ParamSpec, TypeVar
+import heapq
+import random
+from collections import deque
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
+from stageflow_mocks.simulation.errors import StalledError, TooManyStepsError
+from stageflow_mocks.simulation.ordering import SeededOrder, task_of
+from stageflow_mocks.simulation.outside_world import NoOutsideWorld
 
 _ORIGIN_NS = 1_000_000_000
 """The first reading of `perf_counter_ns`: like a real one it means nothing, and is not zero."""
 
+_RESOLUTION = 1e-9
+"""Timers that are closer together, in seconds, are of the same time: sums of decimals are not exact."""
 
-class StalledError(RuntimeError):
-    """Nothing is ready and no timer is set: whoever still waits would wait for ever."""
-
-    def __init__(self, now: float, waiting: list[str]) -> None:
-        super().__init__(
-            f"Nothing can happen any more at {now:g} s: no task is ready and no timer is set. "
-            f"Still waiting: {', '.join(waiting) or 'no task at all'}."
-        )
-        self.now = now
-        self.waiting = waiting
-
-
-class OutsideWorldError(RuntimeError):
-    """Code under a virtual clock asked for something real: a socket, a pipe, a thread, a signal."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(
-            f"{what} needs the outside world, which a clock that jumps cannot wait for. "
-            "Use a fake in its place, or an ordinary event loop."
-        )
-        self.what = what
+MAX_STEPS = 10_000_000
+"""How many steps a loop takes unless it is told otherwise: some ten seconds of work."""
 
 
 class _Clock:
-    """The selector of the loop: where asyncio would wait for the outside world, time jumps."""
+    """The selector of the loop: where asyncio would wait for the outside world, time jumps, and a turn begins."""
 
     def __init__(self, loop: VirtualClockLoop) -> None:
         self._loop = loop
         self.now = 0.0
 
     def select(self, timeout: float | None) -> tuple[()]:
-        if timeout is None:
-            raise StalledError(self.now, sorted(task.get_name() for task in asyncio.all_tasks(self._loop)))
-        self.now += timeout
+        self._loop.begin_turn(stalled=timeout is None)
         return ()
 
 
-class VirtualClockLoop(asyncio.BaseEventLoop):
-    """An event loop in simulated time, which starts at 0.0 s."""
+class VirtualClockLoop(NoOutsideWorld):
+    """An event loop in simulated time, which starts at 0.0 s.
 
-    def __init__(self) -> None:
+    Args:
+        seed: Decides in which order tasks run that are ready at the same moment; None leaves them in the order in which
+            they became ready, as asyncio does.
+        max_steps: After how many steps of tasks and callbacks the loop raises TooManyStepsError; and again after so
+            many more, since what cleans up may not end either.
+
+    Attributes:
+        random: A source of random numbers that gives the same for the same seed. Code that finds it on the running
+            event loop, as Stageflow's retries do, can be repeated.
+        steps: How many steps have been taken.
+    """
+
+    # What BaseEventLoop keeps, without saying so in its types.
+    _ready: deque[asyncio.Handle]
+    _scheduled: list[asyncio.TimerHandle]
+    _timer_cancelled_count: int
+    _stopping: bool
+
+    def __init__(self, seed: int | None = None, *, max_steps: int = MAX_STEPS) -> None:
         super().__init__()
+        if max_steps < 1:
+            self.close()
+            raise ValueError(f"max_steps is at least 1, not {max_steps!r}.")
         # BaseEventLoop leaves the waiting to `_selector.select(timeout)`, and the rest of these to its subclasses.
         self._selector = self._clock = _Clock(self)
-        self._clock_resolution = 1e-9
+        self._clock_resolution = _RESOLUTION
+        self._order = None if seed is None else SeededOrder(seed)
+        self.random = random.Random(0 if seed is None else seed)
+        self.steps = 0
+        self._late: list[asyncio.TimerHandle] = []
+        self._max_steps = self._may_take = max_steps
 
     def time(self) -> float:
         """Return the simulated time in seconds."""
@@ -78,67 +86,46 @@ class VirtualClockLoop(asyncio.BaseEventLoop):
         """Return the simulated time in nanoseconds, from an origin of its own: what a run takes its durations from."""
         return _ORIGIN_NS + round(self._clock.now * 1e9)
 
+    def begin_turn(self, *, stalled: bool) -> None:
+        """Let the time come for the next timers if nothing else is ready, and put what is ready in its order."""
+        if stalled and not self._late:
+            raise StalledError(self.time(), sorted(task.get_name() for task in asyncio.all_tasks(self)))
+        ready, order = self._ready, self._order
+        due = self._due_timers()
+        if order is not None and due:
+            due, self._late = order.choose_timers(due, all_may_wait=bool(ready) or self._stopping)
+        ready.extend(due)
+        self.steps += len(ready)
+        if self.steps > self._may_take:
+            self._may_take = self.steps + self._max_steps
+            busy = [_name_of(handle) for handle in ready if not handle.cancelled()]
+            raise TooManyStepsError(self._max_steps, self.time(), busy)
+        if order is not None:
+            order.arrange(ready)
+
+    def _due_timers(self) -> list[asyncio.TimerHandle]:
+        timers, clock, due = self._scheduled, self._clock, self._late
+        self._late = []
+        if timers and not due and not self._ready and not self._stopping:
+            clock.now = max(clock.now, timers[0].when())
+        until = clock.now + _RESOLUTION
+        # `<=`, where BaseEventLoop has `<`: after half a year a nanosecond more is the same number.
+        while timers and timers[0].when() <= until:
+            timer = heapq.heappop(timers)
+            timer._scheduled = False  # noqa: SLF001 - as BaseEventLoop does: to cancel it from now on counts for nothing
+            if timer.cancelled():
+                self._timer_cancelled_count -= 1
+            else:
+                due.append(timer)
+        return due
+
     def _process_events(self, event_list: object) -> None:
         """There are never any."""
 
     def _write_to_self(self) -> None:
         """The loop never sleeps, so nobody needs to wake it."""
 
-    def run_in_executor(self, executor: object, func: object, *args: object) -> NoReturn:
-        raise OutsideWorldError("A thread (run_in_executor, asyncio.to_thread, getaddrinfo)")
 
-    def add_reader(self, fd: object, callback: object, *args: object) -> NoReturn:
-        raise OutsideWorldError("Waiting until a file descriptor can be read")
-
-    def add_writer(self, fd: object, callback: object, *args: object) -> NoReturn:
-        raise OutsideWorldError("Waiting until a file descriptor can be written")
-
-    async def sock_recv(self, sock: object, nbytes: int) -> NoReturn:
-        raise OutsideWorldError("A socket")
-
-    async def sock_sendall(self, sock: object, data: object) -> NoReturn:
-        raise OutsideWorldError("A socket")
-
-    async def sock_connect(self, sock: object, address: object) -> NoReturn:
-        raise OutsideWorldError("A socket")
-
-    async def sock_accept(self, sock: object) -> NoReturn:
-        raise OutsideWorldError("A socket")
-
-    async def create_connection(self, *args: object, **kwargs: object) -> NoReturn:
-        raise OutsideWorldError("A connection")
-
-    async def create_server(self, *args: object, **kwargs: object) -> NoReturn:
-        raise OutsideWorldError("A server")
-
-    async def create_datagram_endpoint(self, *args: object, **kwargs: object) -> NoReturn:
-        raise OutsideWorldError("A datagram endpoint")
-
-    async def subprocess_shell(self, *args: object, **kwargs: object) -> NoReturn:
-        raise OutsideWorldError("A process")
-
-    async def subprocess_exec(self, *args: object, **kwargs: object) -> NoReturn:
-        raise OutsideWorldError("A process")
-
-
-def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run the coroutine in simulated time and return its result, as `asyncio.run` does in real time.
-
-    Tasks that are left over are cancelled at its end, as there.
-
-    Raises:
-        StalledError: What is awaited can never come.
-        OutsideWorldError: Something real was asked for.
-    """
-    with asyncio.Runner(loop_factory=VirtualClockLoop) as runner:
-        return runner.run(coroutine)
-
-
-def simulated(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
-    """Make an async test one that runs in simulated time; see `run`."""
-
-    @functools.wraps(function)
-    def in_simulated_time(*args: P.args, **kwargs: P.kwargs) -> T:
-        return run(function(*args, **kwargs))
-
-    return in_simulated_time
+def _name_of(handle: asyncio.Handle) -> str:
+    task = task_of(handle)
+    return repr(handle) if task is None else task.get_name()
