@@ -169,6 +169,8 @@ def test_an_annotation_need_not_be_a_string(said: Any) -> None:
 
 def test_the_option_wins_over_the_annotation() -> None:
     """It is what the author of the pipeline says."""
+    assert Memory is declared_output(plain, returns=Memory)
+    assert Friend is declared_output(plain, Friend, returns=Memory)
     assert Friend is declared_output(plain, Friend)
     assert StageOutput[Memory] == declared_output(Unannotated, StageOutput[Memory])
 

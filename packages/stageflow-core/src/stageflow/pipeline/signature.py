@@ -45,11 +45,17 @@ def read_signature(function: Callable[..., Any], names: Mapping[str, Any] | None
     Raises:
         UnreadableSignature: A parameter is `*args` or `**kwargs`, or an annotation cannot be resolved.
     """
+    return read_function(function, names)[0]
+
+
+def read_function(
+    function: Callable[..., Any], names: Mapping[str, Any] | None = None
+) -> tuple[tuple[ParameterRead, ...], Any]:
+    """Return what `read_signature` does, and the annotation of what the function returns; Any if it has none."""
     hints = _hints(function, names)
-    return tuple(
-        _read(parameter, hints.get(parameter.name, inspect.Parameter.empty))
-        for parameter in inspect.signature(function).parameters.values()
-    )
+    parameters = inspect.signature(function).parameters.values()
+    reads = tuple(_read(parameter, hints.get(parameter.name, inspect.Parameter.empty)) for parameter in parameters)
+    return reads, hints.get("return", Any)
 
 
 def read_return(function: Callable[..., Any], names: Mapping[str, Any] | None = None) -> Any:

@@ -155,29 +155,30 @@ def _form(annotation: Any) -> str:
 
 
 def revive_output(output: StageOutput[Any], contract: TypeContract | None) -> StageOutput[Any]:
-    """Return the output that was written, of one that `output_from_dict` read: with its contract value again.
+    """Return the output of a stage with its contract value again, where it has been JSON.
 
     Args:
-        output: As it was read; one that did not end OK is returned as it is.
+        output: As `output_from_dict` read it, or as it was recorded in this process; one that did not end OK, and one
+            that holds its value, is returned as it is.
         contract: What the stage declares.
 
     Raises:
         ContractMismatch: It cannot be made again: no type is declared that says how, or another one than was written.
     """
-    kinds = written_kinds(output)
     if output.status is not StageStatus.OK:
         return output
+    kinds = written_kinds(output)
+    if kinds is None:
+        if contract is not None:
+            contract.check(output.value)
+        return output
     if contract is None:
-        if kinds is None:
-            return output
         raise ContractMismatch(
             "plain JSON",
             found=f"the JSON of {with_article(kind_name(kinds))}",
             hint="Annotate the stage with the type that it returns, or give it as output=.",
         )
     value = contract.revive(output.data, kinds)
-    if kinds is None:
-        return output
     fields = output_fields(output)
     if isinstance(value, Mapping):
         fields["data"] = freeze_mapping(cast("Mapping[str, Any]", value), "data")
