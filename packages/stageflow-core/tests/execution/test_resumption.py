@@ -917,7 +917,7 @@ async def test_a_contract_value_that_cannot_be_made_again_is_refused(stages):
     with pytest.raises(ResumeError) as caught:
         decide(pipeline, through_json(first), {"ask": 1})
     assert caught.value.stage == "profile"
-    assert caught.value.hint == "Annotate the stage with the type that it returns, or give it as output=."
+    assert caught.value.hint == "Annotate the stage with the type that it returns, or give that as output=."
     assert (await pipeline.run(resume=first, decisions={"ask": 1})).value("profile") == Profile("Ada")
 
 

@@ -53,6 +53,8 @@ class Unresolvable:
     price: Decimal
 
 
+UserId = NewType("UserId", int)
+Line = typing_extensions.TypeAliasType("Line", str)
 Broken = typing_extensions.TypeAliasType("Broken", "list[Nowhere]")  # type: ignore[name-defined] # noqa: F821
 
 
@@ -167,6 +169,8 @@ def test_an_annotation_need_not_be_a_string(said: Any) -> None:
 
 def test_the_option_wins_over_the_annotation() -> None:
     """It is what the author of the pipeline says."""
+    assert Memory is declared_output(plain, returns=Memory)
+    assert Friend is declared_output(plain, Friend, returns=Memory)
     assert Friend is declared_output(plain, Friend)
     assert StageOutput[Memory] == declared_output(Unannotated, StageOutput[Memory])
 
@@ -417,7 +421,7 @@ def test_the_input_is_read_as_it_is(annotation: Any, given: Any, text: str | Non
 # --- what a run is asked -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("declared", [Profile, Keys, Model, str, list[int], int | None, NewType("UserId", int)])
+@pytest.mark.parametrize("declared", [Profile, Keys, Model, str, list[int], int | None, UserId, Line])
 def test_any_type_may_be_what_a_pipeline_takes(declared: Any) -> None:
     """Not only one with fields."""
     assert None is not input_contract(declared)

@@ -304,6 +304,15 @@ def test_an_output_comes_back_with_its_value(annotation: Any, value: Any) -> Non
     assert (output if isinstance(output, StageOutput) else StageOutput.ok(output)) == back
 
 
+@pytest.mark.parametrize(
+    ("annotation", "value"), [(Reply, Reply("a")), (Nested, {"reply": Reply("a")}), (Any, {"reply": Reply("a")})]
+)
+def test_an_output_that_was_never_json_is_left_alone(annotation: Any, value: Any) -> None:
+    """A run may be resumed in the process that it was suspended in."""
+    output = StageOutput.ok(value)
+    assert output is revive_output(output, output_contract(annotation))
+
+
 def test_a_value_that_comes_back_is_as_mutable_as_it_was() -> None:
     """What JSON was read into is frozen, and the lists of a dataclass are not."""
     back = revive_output(read(Draft(["a"])), output_contract(Draft)).value

@@ -21,17 +21,22 @@ from stageflow.wording import class_name, shown, sketched
 T = TypeVar("T")
 
 
-def declared_output(runner: Runner, output: Any = None, names: Mapping[str, Any] | None = None) -> Any:
+def declared_output(
+    runner: Runner, output: Any = None, names: Mapping[str, Any] | None = None, *, returns: Any = None
+) -> Any:
     """Return what a stage declares that it returns: its `output=`, else its return annotation, else Any.
 
     Args:
         runner: What does the work.
         output: The option, or None.
         names: What the annotation may mention beside the names of its module; it may be a string.
+        returns: The annotation, where it has been read already: see `read_function`.
 
     Raises:
         UnreadableSignature: The annotation cannot be resolved, or the option is no type that can be checked.
     """
+    if output is None and returns is not None:
+        return returns
     if output is None:
         return read_return(runner if inspect.isroutine(runner) else cast("Any", runner).execute, names)
     if not any(map(is_contract, _resolved(lambda: returned_types(output)))):
@@ -94,6 +99,8 @@ def parameter_fault(stage: str, read: ParameterRead, given: Any) -> ContractMism
         read: The parameter. One that reads the data of a stage can always get them.
         given: What the stage that it reads declares (see `declared_output`), or for `input` what the pipeline does.
     """
+    if given is Any or given is read.annotation:
+        return None
     try:
         return _parameter_fault(stage, read, given)
     except UnresolvedContract:

@@ -155,10 +155,11 @@ def _form(annotation: Any) -> str:
 
 
 def revive_output(output: StageOutput[Any], contract: TypeContract | None) -> StageOutput[Any]:
-    """Return the output that was written, of one that `output_from_dict` read: with its contract value again.
+    """Return the output of a stage with its contract value again, where it has been JSON.
 
     Args:
-        output: As it was read; one that did not end OK is returned as it is.
+        output: As `output_from_dict` read it, or as it was recorded in this process; one that did not end OK, and one
+            that holds its value, is returned as it is.
         contract: What the stage declares.
 
     Raises:
@@ -172,7 +173,7 @@ def revive_output(output: StageOutput[Any], contract: TypeContract | None) -> St
             return output
         raise _untyped(kind_name(kinds))
     if kinds is None:  # of this process, or plain data through JSON as well
-        contract.check(output.value)
+        contract.check(cast("Any", output.value))
         return output
     value = contract.revive(output.data, kinds)
     fields = output_fields(output)
