@@ -14,11 +14,14 @@ import pytest
 from stageflow import Pipeline, StageContext, StageOutput, errors
 from stageflow.errors import (
     AmbiguousInputError,
+    CircuitOpenError,
     ConditionError,
     ContractMismatchError,
     CycleDetectedError,
     DuplicateStageError,
     EmptyPipelineError,
+    ForeignLoopError,
+    IdempotencyConflictError,
     InputContractError,
     InterceptorError,
     InvalidInterceptorError,
@@ -34,6 +37,7 @@ from stageflow.errors import (
     PipelineSuspended,
     PipelineTimeoutError,
     PipelineValidationError,
+    PolicyDeniedError,
     ResumeError,
     SchemaVersionError,
     SelfDependencyError,
@@ -131,7 +135,7 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
     ),
     InterceptorError: (
         lambda: InterceptorError("a", "auth", "before", "raised ValueError", hint="Mend it."),
-        "Stage 'a' failed in its interceptor 'auth': `before` raised ValueError. Mend it.",
+        "Stage 'a' failed: `before` of its interceptor 'auth' raised ValueError. Mend it.",
         {"stage": "a", "interceptor": "auth", "hook": "before", "problem": "raised ValueError"},
     ),
     StageReturnedFailure: (
@@ -198,6 +202,27 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
             "Return one of them: {'route': 'billing'}."
         ),
         {"stage": "triage", "route": "bilng", "routes": ("billing", "support")},
+    ),
+    CircuitOpenError: (
+        lambda: CircuitOpenError("a", "groq", retry_after=12.5),
+        (
+            "Stage 'a' did not run: the circuit 'groq' is open, and lets nothing through for another 12.5 s. It opened "
+            "because what it guards failed several times in a row: look at those failures."
+        ),
+        {"stage": "a", "circuit": "groq", "retry_after": 12.5},
+    ),
+    IdempotencyConflictError: (
+        lambda: IdempotencyConflictError("a", "order-1"),
+        (
+            "Stage 'a' did not run: its idempotency key 'order-1' stands for other parameters than these. Give each "
+            "piece of work a key of its own, or say by `parameters=` what makes two pieces the same."
+        ),
+        {"stage": "a", "key": "order-1"},
+    ),
+    PolicyDeniedError: (
+        lambda: PolicyDeniedError("a", "pay", "over the limit"),
+        "Stage 'a' did not run: the policy denies 'pay': over the limit",
+        {"stage": "a", "action": "pay", "reason": "over the limit"},
     ),
     ConditionError: (
         lambda: ConditionError("a", [1]),
@@ -303,6 +328,14 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
         {"stage": "replly"},
     ),
     TooLateError: (lambda: TooLateError("It has begun."), "It has begun.", {}),
+    ForeignLoopError: (
+        lambda: ForeignLoopError("Queue"),
+        (
+            "This Queue is in use by another event loop, which is still running. "
+            "Make one Queue for each event loop, and use it from that loop's thread only."
+        ),
+        {"what": "Queue"},
+    ),
     NotCopyableError: (
         lambda: NotCopyableError("data['lock']", threading.Lock()),
         (

@@ -36,11 +36,19 @@ class Unnamed:
     """Has the repr of every object, which ends in an address."""
 
 
+class Mute:
+    """Has a repr that raises."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no words")
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
         (Unnamed, "the class Unnamed"),
         (shown, "the function shown"),
+        (Mute(), "a Mute"),
         (Unnamed(), "an Unnamed"),
         ([shown, 1], "[the function shown, 1]"),
         ({"a": 1}, "{'a': 1}"),

@@ -43,7 +43,10 @@ def shown(value: object) -> str:
         return f"the function {getattr(value, '__qualname__', type_name(value))}"
     if type(value).__repr__ is object.__repr__:
         return with_article(type(value).__qualname__)
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - __repr__ of the user's class may raise anything
+        return with_article(type(value).__qualname__)
     if type(value) is list:
         text = f"[{', '.join(map(shown, cast('list[object]', value)))}]"
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."

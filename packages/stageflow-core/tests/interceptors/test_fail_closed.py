@@ -165,7 +165,7 @@ async def test_the_error_says_what_happened_and_how_to_mend_it(attempt):
     for name in ("raises", "returns-true", "hangs"):
         with pytest.raises(InterceptorError) as caught:
             await attempt(guard("before", BREAKING[name])).run()
-        told[name] = str(caught.value).removeprefix("Stage 'reply' failed in its interceptor 'auth': `before` ")
+        told[name] = str(caught.value).removeprefix("Stage 'reply' failed: `before` of its interceptor 'auth' ")
         assert (name == "raises") == isinstance(caught.value.__cause__, PermissionError)
     assert {
         "raises": "raised PermissionError: no token.",
@@ -302,7 +302,7 @@ async def test_calling_twice_is_refused_and_fails_the_stage(attempt):
     for function in (twice, at_once):
         trial, outer = None, Lenient()
         trial = attempt(outer, guard("around", function))
-        with pytest.raises(InterceptorError, match=r"`around` called `call\(\)` twice"):
+        with pytest.raises(InterceptorError, match=r"`around` .* called `call\(\)` twice"):
             await trial.run()
         assert 1 == trial.calls
         assert 1 == len(outer.seen)
@@ -351,10 +351,27 @@ async def test_a_call_left_running_is_ended_and_fails_the_stage(attempt):
         return StageOutput.ok(early=True)
 
     trial = attempt(guard("around", leaving), stage=stage)
-    with pytest.raises(InterceptorError, match=r"`around` ended while its `call\(\)` was still running"):
+    with pytest.raises(InterceptorError, match=r"`around` .* ended while its `call\(\)` was still running"):
         await trial.run()
     assert ["ended"] == log
     assert trial.ctx.observations["task"].cancelled()
+
+
+@simulated
+async def test_a_call_that_is_dropped_half_way_fails_the_stage(attempt):
+    """The stage did not end, whatever `around` says."""
+
+    async def dropping(ctx, call):
+        running = call()
+        running.send(None)
+        running.close()
+        return StageOutput.ok(early=True)
+
+    async def stage():
+        await asyncio.sleep(1000)
+
+    with pytest.raises(InterceptorError, match=r"ended while its `call\(\)` was still running"):
+        await attempt(guard("around", dropping), stage=stage).run()
 
 
 @simulated
@@ -546,6 +563,40 @@ async def test_a_broken_hook_takes_back_a_retry(attempt):
         await attempt(guard("on_error", raising(OSError())), inner, stage=failing_stage).run()
 
 
+@pytest.mark.parametrize("hook", ["before", "around", "after"])
+def test_an_interceptor_is_not_asked_about_its_own_fault(attempt, hook):
+    """It was not entered, or has broken: those further out are told."""
+
+    @simulated
+    async def check():
+        broken, outer = guard(hook, BREAKING["raises"]), Lenient()
+        type(broken).on_error = Lenient.on_error
+        broken.seen, broken._action = [], ErrorAction.FALLBACK
+        with pytest.raises(InterceptorError):
+            await attempt(outer, broken).run()
+        assert ([], 1) == (broken.seen, len(outer.seen))
+
+    check()
+
+
+@pytest.mark.parametrize("hook", ["before", "after"])
+@pytest.mark.parametrize("which", [0, 1, 2])
+@pytest.mark.parametrize("breaking", ["raises", "raises-late", "returns-true"])
+def test_the_interceptor_that_broke_is_named_among_others(attempt, hook, which, breaking):
+    """Whichever of several it is."""
+
+    @simulated
+    async def check():
+        layers = [guard(hook, BREAKING[breaking] if place == which else returning(None)) for place in range(3)]
+        for place, layer in enumerate(layers):
+            layer.name = f"layer-{place}"
+        with pytest.raises(InterceptorError) as caught:
+            await attempt(*layers, guard("on_error", returning(None))).run()
+        assert f"layer-{which}" == caught.value.interceptor
+
+    check()
+
+
 @simulated
 async def test_of_two_broken_interceptors_the_first_is_the_outcome(attempt, caplog):
     """The second is told in its notes and in the log."""
@@ -555,7 +606,7 @@ async def test_of_two_broken_interceptors_the_first_is_the_outcome(attempt, capl
         await attempt(outer, guard("before", BREAKING["raises"])).run()
     assert "auth" == caught.value.interceptor
     (note,) = caught.value.__notes__
-    assert "Stage 'reply' failed in its interceptor 'audit': `on_error` raised OSError: disk." in note
+    assert "Stage 'reply' failed: `on_error` of its interceptor 'audit' raised OSError: disk." in note
     assert note in caplog.text
 
 
@@ -596,7 +647,7 @@ async def test_around_that_raises_something_else_than_the_stage_breaks(attempt):
         except ValueError as error:
             raise LookupError("unknown user") from error
 
-    with pytest.raises(InterceptorError, match="`around` raised LookupError: unknown user") as caught:
+    with pytest.raises(InterceptorError, match=r"`around` .* raised LookupError: unknown user") as caught:
         await attempt(guard("around", translating), stage=failing_stage).run()
     assert isinstance(caught.value.__cause__.__cause__, ValueError)
 
@@ -683,6 +734,7 @@ async def test_a_chain_leaves_no_garbage(attempt):
                 await attempt(*layers, stage=stage).run()
         with contextlib.suppress(InterceptorError):
             await attempt(*layers, guard("before", failing_hook)).run()
+        await attempt(Swallowing(), *layers, stage=failing_stage).run()
 
     await trial()
     gc.collect()
@@ -744,6 +796,18 @@ async def test_what_a_fail_stage_is_raised_from_is_the_cause_of_its_error(attemp
         with pytest.raises(OverflowError) as caught:
             await attempt(guard("before", hook)).run()
         assert caught.value.__cause__ is cause
+
+
+@simulated
+async def test_what_a_hook_returned_is_not_shown_if_it_may_be_data(attempt):
+    """Its type is; a short text is shown, since it says what was meant."""
+    told = []
+    for result in ({"card": "4111"}, StageOutput.ok(card="4111"), "retry", "x" * 100, StageOutput, False):
+        with pytest.raises(InterceptorError) as caught:
+            await attempt(guard("before", returning(result))).run()
+        told.append(caught.value.problem.removeprefix("returned "))
+    plain = "a stageflow.core.output.StageOutput"
+    assert ["a dict", plain, "'retry'", "a str", "the class StageOutput", "False"] == told
 
 
 @simulated

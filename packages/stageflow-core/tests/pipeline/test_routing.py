@@ -14,6 +14,7 @@ from stageflow.errors import (
     SelfDependencyError,
     UnknownDependencyError,
 )
+from stageflow.execution.calling import invoke_function
 
 
 async def answer(ctx: StageContext) -> None:
@@ -261,7 +262,7 @@ def test_a_stage_that_asks_for_nothing_is_not_managed() -> None:
         stage("tried", answer, timeout=5),
     ]
     nodes = Pipeline("p", specs, timeout=5, on_failure="continue").build()._plan.nodes
-    assert [True, True, True, True, False] == [node.management is None for node in nodes]
+    assert [True, True, True, True, False] == [node.invoke is invoke_function for node in nodes]
 
 
 def test_the_decorator_takes_routes() -> None:

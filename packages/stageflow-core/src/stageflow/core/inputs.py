@@ -35,6 +35,11 @@ class StageInputs:
         self._declared = declared
         self._copies: dict[str, StageOutput[Any]] | None = None
 
+    @property
+    def declared(self) -> tuple[str, ...]:
+        """The names of the declared dependencies."""
+        return tuple(self._declared)
+
     def get_from(self, stage: StageRef, key: str, default: Any = None) -> Any:
         """Return a key of a dependency's data, or the default if the key or the dependency is absent.
 

@@ -81,9 +81,8 @@ def resume(plan: ExecutionPlan, results: Any, decisions: Any) -> Resumption:
 
 def _revived(plan: ExecutionPlan, index: int, record: StageResult) -> StageResult:
     """Return a record whose output has its contract value again, if it comes from JSON."""
-    management = plan.nodes[index].management
     try:
-        output = revive_output(record.output, None if management is None else management.contract)
+        output = revive_output(record.output, plan.nodes[index].contract)
     except ContractMismatch as error:
         raise ResumeError(
             f"What stage '{record.name}' returned cannot be made again of its JSON: {error}",

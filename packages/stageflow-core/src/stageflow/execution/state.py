@@ -21,7 +21,7 @@ from stageflow.core.inputs import StageInputs, Stored
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import ErrorInfo, StageOutput, make_output
 from stageflow.errors import ConditionError, StageflowError
-from stageflow.execution.announcing import announce_end
+from stageflow.execution.announcing import announce_end, end_in_words
 from stageflow.execution.attempts import failed_for_good, missing_policy
 from stageflow.execution.edges import Held, edge_holds, join_holds
 from stageflow.execution.plan import ExecutionPlan, PlanNode
@@ -164,7 +164,7 @@ class RunState:
         """Record an outcome that is not OK, or that arrives while the run is ending, and what follows from it."""
         if self.closed:
             name = self.plan.names[index]
-            logger.warning("Stage '%s' ended after its run had left it behind: %r", name, stored)
+            logger.warning("Stage '%s' ended after its run had left it behind: %s", name, end_in_words(stored))
             return
         cancelled = self.cancel_output
         if cancelled is not None and stored is cancelled:

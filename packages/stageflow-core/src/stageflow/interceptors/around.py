@@ -112,7 +112,8 @@ class Call:
             return self._ctx.scope.leave(self._task) is not None
         hint = "Await call(), or cancel the task that does and await that."
         problem = "ended while its `call()` was still running"
-        self.misuse = InterceptorError(self._ctx.stage_name, self._layer.name, "around", problem, hint=hint)
+        misuse = InterceptorError(self._ctx.stage_name, self._layer.name, "around", problem, hint=hint)
+        self.misuse = self.misuse or misuse
         if self.runner is not self._task:
             self.runner.cancel()
             await asyncio.wait({self.runner})  # a stage does not outlive its attempt

@@ -14,7 +14,6 @@ business: it passes, and wins against a hook that swallows it.
 
 from __future__ import annotations
 
-from asyncio import Task, current_task
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from operator import attrgetter
@@ -22,14 +21,23 @@ from typing import Any, cast
 
 from stageflow.core.context import StageContext
 from stageflow.core.inputs import Stored
-from stageflow.core.kinds import StageStatus
-from stageflow.core.output import StageOutput, plain, reader_view
+from stageflow.core.output import PlainOutput, StageOutput, put_data, reader_view
 from stageflow.core.returning import returned
 from stageflow.errors import InterceptorError
 from stageflow.frozen import SHAREABLE_TYPES, FrozenDict
 from stageflow.interceptors.around import Inner, run_around
 from stageflow.interceptors.base import ErrorAction, InterceptorContext, InterceptorResult
-from stageflow.interceptors.hooks import PASSING, Layer, flaw_of, run_hook, strip, wrong_return
+from stageflow.interceptors.hooks import (
+    PASSING,
+    FlawedHookError,
+    Hook,
+    Layer,
+    flaw_of,
+    run_hook,
+    strip,
+    timed,
+    wrong_return,
+)
 from stageflow.interceptors.outcome import Outcome, output_of, stored_of
 
 Execute = Callable[[StageContext], Awaitable[Any]]
@@ -49,8 +57,8 @@ class Chain:
         self._layers = tuple(own)
         self._around = own[around] if around < len(layers) else None
         self._inner = Chain(inside) if inside else None
-        self._befores = tuple((layer, layer.before) for layer in own if layer.before is not None)
-        self._afters = tuple((layer, layer.after) for layer in reversed(own) if layer.after is not None)
+        self._befores = tuple(timed(layer, "before") for layer in own if layer.before is not None)
+        self._afters = tuple(timed(layer, "after") for layer in reversed(own) if layer.after is not None)
 
     @classmethod
     def of(cls, interceptors: Iterable[Any]) -> Chain | None:
@@ -60,7 +68,7 @@ class Chain:
         return cls(layers) if layers else None
 
     # One long function on purpose: a call for each hook would cost as much as the hook does.
-    async def call(self, ctx: InterceptorContext, execute: Execute) -> Stored:  # noqa: C901, PLR0912, PLR0915 - see above
+    async def call(self, ctx: InterceptorContext, execute: Execute) -> Stored:  # noqa: C901, PLR0912 - see above
         """Run one attempt through all layers, and return what is to be stored.
 
         Args:
@@ -72,91 +80,77 @@ class Chain:
             RetryRequested: An `on_error` wants another attempt.
             BaseException: What the stage raised, if no `on_error` gave another outcome.
         """
-        scope = ctx.scope
-        task = current_task(scope.loop)
-        assert task is not None
-        for layer, before in self._befores:
-            if scope.entered is not None:
-                scope.set_timer()
-            scope.entered = task
-            scope.seconds = layer.seconds
-            if not scope.watching:
-                scope.watch()
-            outcome = verdict = None
-            try:
-                verdict = await before(ctx)
-            except PASSING:
-                scope.leave(task)
-                raise
-            except BaseException as error:  # noqa: BLE001 - a hook of the user's may raise anything
-                outcome = ended(ctx, layer, "before", task, error)
+        # The hook that runs, and what the stage ended as, once it has: together they say how far the attempt has come.
+        hook: Hook | None = None
+        stored: Stored = None
+        try:
+            for hook in self._befores:
+                result: Any = await hook(ctx)
+                if result is not None:
+                    break
             else:
-                if scope.entered is task:
-                    scope.entered = None
-                else:
-                    outcome = ended(ctx, layer, "before", task)
-            if outcome is None and verdict is not None:
-                outcome = given_by_before(ctx, layer, verdict)
-            if outcome is not None:
-                return await self._leave(ctx, layer.depth, outcome)
-
-        outcome, entered, stored = None, len(self._layers), None
-        if self._around is None:
-            try:
-                result: Any = await execute(ctx.stage)
-                if type(result) is dict:
-                    stored = FrozenDict(cast("dict[str, Any]", result))
-                    for value in stored.values():
-                        if type(value) not in SHAREABLE_TYPES:
-                            stored = returned(ctx.stage_name, result)
-                            break
-                else:
-                    stored = returned(ctx.stage_name, result)
-            except PASSING:
-                raise
-            except BaseException as error:  # noqa: BLE001 - whatever a stage raises is the outcome of that stage
-                strip(error)
-                outcome = Outcome(ctx.stage_name, error=error)
+                hook = result = None
+                if self._around is None:
+                    result = await execute(ctx.stage)
+                    if type(result) is dict:
+                        stored = FrozenDict(cast("dict[str, Any]", result))
+                        for value in stored.values():
+                            if type(value) not in SHAREABLE_TYPES:
+                                stored = returned(ctx.stage_name, result)
+                                break
+                    else:
+                        stored = returned(ctx.stage_name, result)
+                    if type(stored) is FrozenDict:  # as nearly always: nothing but `after` is left to be called
+                        output = PlainOutput()
+                        put_data(output, stored)
+                        for hook in self._afters:
+                            result = await hook(ctx, output)
+                            if result is not None:
+                                break
+                        else:
+                            return stored
+        except PASSING:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a stage or a hook of the user's may raise anything
+            outcome, entered = self._raised(ctx, hook, stored, error)
         else:
-            outcome, entered = await run_around(ctx, self._around, self._inside(ctx, execute))
-            stored = outcome.stored
-        if outcome is not None and outcome.error is not None:
-            return await self._leave(ctx, entered, outcome)
-
-        if type(stored) is FrozenDict:
-            if not self._afters:
-                return stored
-            output = plain(stored)
-        elif output_of(stored).status is StageStatus.FAIL:
-            return await self._leave(ctx, entered, Outcome(ctx.stage_name, stored))
-        else:
-            output = None
-        for layer, after in self._afters:
-            if scope.entered is not None:
-                scope.set_timer()
-            scope.entered = task
-            scope.seconds = layer.seconds
-            if not scope.watching:
-                scope.watch()
-            outcome = result = None
-            try:
-                # What holds something mutable is copied for each reader.
-                result = await after(ctx, reader_view(output_of(stored)) if output is None else output)
-            except PASSING:
-                scope.leave(task)
-                raise
-            except BaseException as error:  # noqa: BLE001 - as above
-                outcome = ended(ctx, layer, "after", task, error)
+            if hook is not None:
+                outcome, entered = self._given(ctx, hook, stored, cast("Any", result))
+            elif self._around is None:
+                outcome, entered = Outcome(ctx.stage_name, stored), len(self._layers)
             else:
-                if scope.entered is task:
-                    scope.entered = None
-                else:
-                    outcome = ended(ctx, layer, "after", task)
-            if outcome is None and result is not None:
-                outcome = Outcome(ctx.stage_name, error=returned_by_after(ctx, layer, result))
-            if outcome is not None:
-                return await self._leave(ctx, layer.depth, outcome)
-        return stored
+                outcome, entered = await run_around(ctx, self._around, self._inside(ctx, execute))
+        return await self._leave(ctx, entered, outcome)
+
+    def _raised(
+        self, ctx: InterceptorContext, hook: Hook | None, stored: Stored, error: BaseException
+    ) -> tuple[Outcome, int]:
+        """Return what comes of an attempt in which a hook or the stage raised, and how many layers are to be left."""
+        if hook is None:
+            strip(error)
+            return Outcome(ctx.stage_name, error=error), len(self._layers)
+        layer, name = self._whose(hook, stored)
+        flaw = error.flaw if isinstance(error, FlawedHookError) else flaw_of(ctx, layer, name, error)
+        return Outcome(ctx.stage_name, error=flaw), layer.depth
+
+    def _given(self, ctx: InterceptorContext, hook: Hook, stored: Stored, result: object) -> tuple[Outcome, int]:
+        """Return what comes of an attempt in which a hook returned something, and how many layers are to be left."""
+        layer, _ = self._whose(hook, stored)
+        if stored is not None:
+            outcome = Outcome(ctx.stage_name, error=returned_by_after(ctx, layer, result))
+        elif isinstance(result, InterceptorResult):
+            outcome = Outcome(ctx.stage_name, stored_of(result.output))
+        else:
+            expected = "Return None to let the stage run, or an InterceptorResult with the outcome in its place."
+            outcome = Outcome(ctx.stage_name, error=wrong_return(ctx, layer, "before", result, expected))
+        return outcome, layer.depth
+
+    def _whose(self, hook: Hook, stored: Stored) -> tuple[Layer, str]:
+        name = "before" if stored is None else "after"
+        hooks = self._befores if stored is None else self._afters
+        layers = [layer for layer in self._layers if getattr(layer, name) is not None]
+        place = next(place for place, one in enumerate(hooks) if one is hook)
+        return layers[place if stored is None else -1 - place], name
 
     def _inside(self, ctx: InterceptorContext, execute: Execute) -> Inner:
         return partial(execute_once, ctx, execute) if self._inner is None else partial(self._inner.call, ctx, execute)
@@ -168,22 +162,6 @@ class Chain:
                 break
             await leave(ctx, layer, outcome)
         return outcome.deliver()
-
-
-def ended(
-    ctx: InterceptorContext, layer: Layer, hook: str, task: Task[Any], error: BaseException | None = None
-) -> Outcome | None:
-    """Return what comes of an attempt whose hook raised, or was suspended: None if all is well."""
-    flaw = flaw_of(ctx, layer, hook, task, error, 0 if hook == "before" else None)
-    return None if flaw is None else Outcome(ctx.stage_name, error=flaw)
-
-
-def given_by_before(ctx: InterceptorContext, layer: Layer, verdict: object) -> Outcome:
-    """Return the outcome that a `before` gave in the stage's place."""
-    if isinstance(verdict, InterceptorResult):
-        return Outcome(ctx.stage_name, stored_of(verdict.output))
-    expected = "Return None to let the stage run, or an InterceptorResult with the outcome in its place."
-    return Outcome(ctx.stage_name, error=wrong_return(ctx, layer, "before", verdict, expected))
 
 
 async def execute_once(ctx: InterceptorContext, execute: Execute) -> Stored:

@@ -8,8 +8,9 @@ from typing import Any, cast
 
 from stageflow.core.inputs import Stored
 from stageflow.core.kinds import StageStatus
-from stageflow.core.output import StageOutput, plain
+from stageflow.core.output import PlainOutput, StageOutput, plain
 from stageflow.errors import InterceptorError, StageReturnedFailure
+from stageflow.events.secret_text import redacted_text
 from stageflow.frozen import FrozenDict
 from stageflow.wording import text_of, type_name
 
@@ -95,7 +96,7 @@ class Outcome:
             assert self.error is not None
             note = f"Then this happened: {type_name(flaw)}: {flaw}"
             self.error.add_note(note)
-            logger.warning("%s %s", self.error, note)
+            logger.warning("%s", redacted_text(f"{self.error} {note}"))
             return
         # What it hides is told in the traceback, as Python does for an error within an `except`.
         innermost = flaw if flaw.__cause__ is None else flaw.__cause__
@@ -106,7 +107,7 @@ class Outcome:
 
 def stored_of(output: StageOutput[Any]) -> Stored:
     """Return what a run stores for an output: the data alone where that says it all."""
-    if type(output) is StageOutput and type(output.data) is FrozenDict:
+    if type(output) is PlainOutput and type(output.data) is FrozenDict:
         return cast("FrozenDict[str, Any]", output.data)
     return output
 

@@ -132,6 +132,15 @@ class Pipeline:
                 raise DuplicateStageError(spec.name, pipeline=self._name, differing=differing)
         return self._with(*added)
 
+    def with_interceptors(self, *interceptors: Any) -> Pipeline:
+        """Return a pipeline with these interceptors beside those that it has.
+
+        Raises:
+            InvalidInterceptorError: One of them is none, or the pipeline has it already.
+        """
+        together = check_interceptors((*self._options.interceptors, *interceptors), pipeline=self._name)
+        return self._with(options=self._options._replace(interceptors=together))
+
     def build(self) -> StageGraph:
         """Check the pipeline and compile it.
 
@@ -160,9 +169,9 @@ class Pipeline:
         """Run it from code that is not async; see `StageGraph.run_sync`."""
         return self.build().run_sync(context, **fields)
 
-    def _with(self, *specs: StageSpec[Any]) -> Pipeline:
+    def _with(self, *specs: StageSpec[Any], options: PipelineOptions | None = None) -> Pipeline:
         pipeline = Pipeline(self._name)
-        pipeline._options = self._options
+        pipeline._options = options or self._options
         pipeline._specs = self._specs.copy()  # in one go: a stage more must not check all the others again
         pipeline._add(specs)
         return pipeline

@@ -24,8 +24,7 @@ from stageflow.errors import (
     SelfDependencyError,
     UnknownDependencyError,
 )
-from stageflow.execution.attempts import invoke_intercepted, invoke_managed
-from stageflow.execution.calling import invoke_class, invoke_execute, invoke_function
+from stageflow.execution.invoking import choose_invoke
 from stageflow.execution.plan import Argument, ExecutionPlan, Form, Management, OnFailure, PlanNode, Reads
 from stageflow.interceptors.chain import Chain
 from stageflow.pipeline.contract_checks import declared_contract, declared_output, input_contract, parameter_fault
@@ -259,26 +258,21 @@ def _assemble(
     )
 
 
-def _node(
-    draft: _Draft, index: Mapping[str, int], successors: tuple[int, ...], management: Management | None
-) -> PlanNode:
+def _node(draft: _Draft, index: Mapping[str, int], successors: tuple[int, ...], management: Management) -> PlanNode:
     spec = draft.spec
     runner: Any = spec.runner
     if inspect.isroutine(runner):
-        invoke, form, target = invoke_function, Form.FUNCTION, runner
+        form, target = Form.FUNCTION, runner
     elif isinstance(runner, type):
-        invoke, form, target = invoke_class, Form.CLASS, runner
+        form, target = Form.CLASS, runner
     else:
-        invoke, form, target = invoke_execute, Form.METHOD, runner.execute
-    if management is not None:
-        only_intercepted = management == Management(chain=management.chain, grace_s=management.grace_s)
-        invoke = invoke_intercepted if only_intercepted else invoke_managed
+        form, target = Form.METHOD, runner.execute
     declared = {name: index[name] for name in (*draft.required, *draft.optional)}
     return PlanNode(
         index=index[spec.name],
         name=spec.name,
         kind=spec.kind,
-        invoke=invoke,
+        invoke=choose_invoke(form, management),
         form=form,
         target=target,
         arguments=tuple(_argument(read, index) for read in draft.parameters),
@@ -288,15 +282,15 @@ def _node(
         gates={index[router]: route for router, route in spec.route.items()} if spec.route else _NO_GATES,
         critical=spec.critical,
         successors=successors,
-        management=management,
+        contract=draft.contract,
         started_event=f"stage.{spec.name}.started",
         completed_event=f"stage.{spec.name}.completed",
     )
 
 
-def _management(draft: _Draft, chain: Chain | None, grace_s: float) -> Management | None:
+def _management(draft: _Draft, chain: Chain | None, grace_s: float) -> Management:
     spec = draft.spec
-    management = Management(
+    return Management(
         retry=spec.retry,
         timeout=spec.timeout,
         deadline=spec.deadline,
@@ -306,7 +300,6 @@ def _management(draft: _Draft, chain: Chain | None, grace_s: float) -> Managemen
         chain=chain,
         grace_s=grace_s,
     )
-    return None if management == Management(grace_s=grace_s) else management
 
 
 def _argument(read: ParameterRead, index: Mapping[str, int]) -> Argument:

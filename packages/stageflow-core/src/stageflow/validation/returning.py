@@ -165,15 +165,16 @@ def revive_output(output: StageOutput[Any], contract: TypeContract | None) -> St
         ContractMismatch: It cannot be made again: no type is declared that says how, or another one than was written.
     """
     kinds = written_kinds(output)
-    if output.status is not StageStatus.OK:
-        return output
+    if output.status is not StageStatus.OK or not isinstance(output.value, Mapping):
+        return output  # one that has its contract value still has not been read
     if contract is None:
         if kinds is None:
             return output
         raise _untyped(kind_name(kinds))
-    value = contract.revive(output.data, kinds)
-    if kinds is None:
+    if kinds is None:  # of this process, or plain data through JSON as well
+        contract.check(output.value)
         return output
+    value = contract.revive(output.data, kinds)
     fields = output_fields(output)
     if isinstance(value, Mapping):
         fields["data"] = freeze_mapping(cast("Mapping[str, Any]", value), "data")
