@@ -509,6 +509,13 @@ class StageContractError(StageError, TypeError):
         self.expected = expected
         self.found = found
 
+    @property
+    def without_values(self) -> str:
+        """The message with the types of what was found, and not how it begins: for events."""
+        found = self.found.partition(" (")[0]
+        place = "" if self.path == "$" else f", at {self.path},"
+        return f"Stage '{self.stage}' returned{place} {found}; expected {self.expected}."
+
 
 def _amiss(value: str, path: str, expected: str, found: str) -> str:
     return f"{value if path == '$' else f'{value} whose {path} is {found}'}; expected {expected}."
