@@ -7,15 +7,14 @@ neither. What is known of a type is found out once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from stageflow.wording import sketched, type_name, with_article
 
 
-@dataclass(frozen=True, slots=True)
-class Contract:
+class Contract(NamedTuple):
     """What is known of a contract type.
 
     Attributes:
