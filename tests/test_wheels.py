@@ -74,9 +74,9 @@ def test_every_distribution_is_built(wheels: dict[str, Wheel]) -> None:
     assert set(IMPORT_NAMES) == set(wheels)
 
 
-def test_core_requires_typing_extensions_and_nothing_else(wheels: dict[str, Wheel]) -> None:
-    """Installing core brings one other distribution."""
-    assert ["typing-extensions"] == [requirement.name for requirement in wheels["stageflow-core"].required()]
+def test_core_requires_nothing(wheels: dict[str, Wheel]) -> None:
+    """Installing core brings no other distribution."""
+    assert [] == [requirement.name for requirement in wheels["stageflow-core"].required()]
 
 
 def test_core_offers_each_sibling_as_an_extra_of_its_own_version(wheels: dict[str, Wheel]) -> None:

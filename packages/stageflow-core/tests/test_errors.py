@@ -11,19 +11,28 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from stageflow import Pipeline, StageContext, errors
+from stageflow import Pipeline, StageContext, StageOutput, errors
 from stageflow.errors import (
     AmbiguousInputError,
+    ConditionError,
     CycleDetectedError,
     DuplicateStageError,
     EmptyPipelineError,
+    InterceptorError,
+    InvalidInterceptorError,
+    InvalidOptionError,
+    InvalidRouteError,
     InvalidStageError,
     InvalidStageNameError,
     MissingInputError,
+    MissingRetryPolicyError,
     NotCopyableError,
     OverlappingDependencyError,
     PipelineCancelled,
+    PipelineSuspended,
+    PipelineTimeoutError,
     PipelineValidationError,
+    ResumeError,
     SchemaVersionError,
     SelfDependencyError,
     SerializationError,
@@ -31,9 +40,12 @@ from stageflow.errors import (
     StageExecutionError,
     StageflowError,
     StageOutcomeError,
+    StageReturnedFailure,
     StageReturnTypeError,
+    StageTimeoutError,
     TooLateError,
     UndeclaredDependencyError,
+    UndeclaredRouteError,
     UnknownDependencyError,
     UnknownStageError,
     UnpicklableCause,
@@ -101,6 +113,33 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
         ),
         {"stage": None},
     ),
+    InvalidInterceptorError: (
+        lambda: InvalidInterceptorError("It is a class.", interceptor="'auth'", hint="Write Auth()."),
+        "It is a class. Write Auth().",
+        {"interceptor": "'auth'", "stage": None},
+    ),
+    InterceptorError: (
+        lambda: InterceptorError("a", "auth", "before", "raised ValueError", hint="Mend it."),
+        "Stage 'a' failed in its interceptor 'auth': `before` raised ValueError. Mend it.",
+        {"stage": "a", "interceptor": "auth", "hook": "before", "problem": "raised ValueError"},
+    ),
+    StageReturnedFailure: (
+        lambda: StageReturnedFailure("a", "no such user", output=StageOutput.fail("no such user")),
+        "Stage 'a' returned a failure: no such user",
+        {"stage": "a", "output": StageOutput.fail("no such user")},
+    ),
+    InvalidOptionError: (
+        lambda: InvalidOptionError("timeout", "is a number of seconds, above 0, not 0", stage="a", hint="Raise it."),
+        "timeout of stage 'a' is a number of seconds, above 0, not 0. Raise it.",
+        {"option": "timeout", "stage": "a"},
+    ),
+    InvalidRouteError: (
+        lambda: InvalidRouteError(
+            "b", "Stage 'b' is behind the route 'x'.", router="triage", route="x", hint="Its routes: y."
+        ),
+        "Stage 'b' is behind the route 'x'. Its routes: y.",
+        {"stage": "b", "router": "triage", "route": "x"},
+    ),
     InvalidStageError: (
         lambda: InvalidStageError("Stage 'a' is 5, which has no `execute`.", stage="a", hint="Give it one."),
         "Stage 'a' is 5, which has no `execute`. Give it one.",
@@ -141,6 +180,19 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
         ),
         {"stage": "b", "dependency": "a", "declared": ("x",)},
     ),
+    UndeclaredRouteError: (
+        lambda: UndeclaredRouteError("triage", "bilng", routes=["billing", "support"]),
+        (
+            "Stage 'triage' chose the route 'bilng'. Did you mean 'billing'? Its routes: billing, support. "
+            "Return one of them: {'route': 'billing'}."
+        ),
+        {"stage": "triage", "route": "bilng", "routes": ("billing", "support")},
+    ),
+    ConditionError: (
+        lambda: ConditionError("a", [1]),
+        ("The `when` of stage 'a' returned a list. Return True or False, for instance bool(...) of what it looks at."),
+        {"stage": "a"},
+    ),
     AmbiguousInputError: (
         lambda: AmbiguousInputError("c", "text", candidates=["a", "b"]),
         (
@@ -170,6 +222,19 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
         "Stage 'a' of pipeline 'chat' failed: ValueError: no such user",
         {"stage": "a", "pipeline": "chat", "attempts": 1, "stage_code": None},
     ),
+    StageTimeoutError: (
+        lambda: StageTimeoutError("a", limit="timeout", seconds=1.5),
+        ("Stage 'a' ran out of time: an attempt took longer than its timeout of 1.5 s. Raise timeout=."),
+        {"stage": "a", "limit": "timeout", "seconds": 1.5},
+    ),
+    MissingRetryPolicyError: (
+        lambda: MissingRetryPolicyError("a", "ValueError: busy"),
+        (
+            "Stage 'a' was to be tried again, and has no RetryPolicy. (It failed with: ValueError: busy) "
+            "Give it one: retry=RetryPolicy(max_attempts=3)."
+        ),
+        {"stage": "a"},
+    ),
     StageOutcomeError: (
         lambda: StageOutcomeError("b", status="SKIP", why="no need", origin="a"),
         "Stage 'b' has no value: it ended SKIP: no need (it began with 'a'). Ask results['b'].status first.",
@@ -179,6 +244,27 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
         lambda: PipelineCancelled(pipeline="chat", stage="a", reason="spam", results=run_results()),
         "Pipeline 'chat' was cancelled by stage 'a': spam",
         {"pipeline": "chat", "stage": "a", "reason": "spam"},
+    ),
+    PipelineSuspended: (
+        lambda: PipelineSuspended(pipeline="chat", stages=["a", "b"], results=run_results()),
+        (
+            "Pipeline 'chat' is suspended until somebody decides for: a, b. "
+            "Go on with run(resume=error.results, decisions={'a': ...})."
+        ),
+        {"pipeline": "chat", "stages": ("a", "b")},
+    ),
+    PipelineTimeoutError: (
+        lambda: PipelineTimeoutError(pipeline="chat", seconds=0.5, running=["a"], results=run_results()),
+        (
+            "Pipeline 'chat' took longer than its timeout of 0.5 s. Running: a. "
+            "Raise Pipeline(timeout=...), or limit the slow stages by timeout= or deadline=."
+        ),
+        {"pipeline": "chat", "seconds": 0.5, "running": ("a",)},
+    ),
+    ResumeError: (
+        lambda: ResumeError("It cannot be resumed.", stage="a", hint="Run anew."),
+        "It cannot be resumed. Run anew.",
+        {"stage": "a"},
     ),
     UnknownStageError: (
         lambda: UnknownStageError("replly", pipeline="chat", stages=("a", "reply")),
@@ -267,7 +353,12 @@ def test_every_error_survives_pickling(cls: type[StageflowError]) -> None:
 @pytest.mark.parametrize(
     ("cls", "base"),
     [
+        (InvalidOptionError, "ValueError"),
+        (ConditionError, "TypeError"),
         (MissingInputError, "KeyError"),
+        (StageTimeoutError, "TimeoutError"),
+        (PipelineTimeoutError, "TimeoutError"),
+        (ResumeError, "ValueError"),
         (StageReturnTypeError, "TypeError"),
         (TooLateError, "RuntimeError"),
         (UnknownStageError, "KeyError"),
@@ -432,8 +523,8 @@ def test_an_absent_dependency_is_told_from_a_missing_key() -> None:
     """An optional dependency that did not end OK is named with what it ended as."""
     error = MissingInputError("b", "a", None, found=(), absent="SKIP")
     assert (
-        "Stage 'b' requires a value from 'a', which ended SKIP. An optional dependency may be absent: "
-        "ask inputs.has_output first, or use get_from with a default." == str(error)
+        "Stage 'b' requires a value from 'a', which ended SKIP. A dependency that is optional, or one of several under "
+        "join='any', may be absent: ask inputs.has_output first, or use get_from with a default." == str(error)
     )
 
 
@@ -486,3 +577,48 @@ def test_a_cause_that_cannot_say_what_it_is_is_described_all_the_same() -> None:
     cause = pickle.loads(pickle.dumps(error)).__cause__
     assert UnpicklableCause is type(cause)
     assert str(cause).endswith("MuteError: <its __str__ raised RuntimeError>")
+
+
+def test_an_option_says_what_it_is_of() -> None:
+    """A stage, something else that has options, or nothing where the reader knows."""
+    assert "join of stage 'a' is wrong." == str(InvalidOptionError("join", "is wrong", stage="a"))
+    assert "base_delay of a RetryPolicy is wrong." == str(
+        InvalidOptionError("base_delay", "is wrong", of="a RetryPolicy")
+    )
+    assert "join is wrong." == str(InvalidOptionError("join", "is wrong"))
+
+
+@pytest.mark.parametrize(
+    ("limit", "text"),
+    [
+        (
+            "deadline",
+            ("Stage 'a' ran out of time: it took longer than its deadline of 3 s. Raise deadline=."),
+        ),
+        ("patience", "Stage 'a' ran out of time: it took longer than the 3 s of patience."),
+    ],
+)
+def test_a_timeout_says_which_limit_ran_out(limit: str, text: str) -> None:
+    """One that an interceptor set is known by the interceptor's name."""
+    assert text == str(StageTimeoutError("a", limit=limit, seconds=3.0))
+
+
+def test_a_route_that_is_no_text_is_not_shown() -> None:
+    """It may be anything, of any length."""
+    error = UndeclaredRouteError("triage", ["x"], routes=["y"])
+    assert "Stage 'triage' returned a list as data['route']." == error.message
+    assert None is error.route
+
+
+def test_a_condition_that_is_awaited_nowhere_says_so() -> None:
+    """A lambda that calls an async function looks sync from outside."""
+
+    async def answer() -> bool:
+        return True
+
+    returned = answer()
+    error = ConditionError("a", returned)
+    returned.close()
+    assert "The `when` of stage 'a' returned a coroutine." == error.message
+    assert error.hint is not None
+    assert error.hint.startswith("It is asked at once, and cannot be async. ")

@@ -18,17 +18,21 @@ from stageflow.errors import (
     CycleDetectedError,
     DuplicateStageError,
     PipelineCancelled,
+    PipelineSuspended,
+    PipelineTimeoutError,
     PipelineValidationError,
     StageError,
     StageExecutionError,
     StageflowError,
     StageReturnTypeError,
+    StageTimeoutError,
     UndeclaredDependencyError,
 )
 from stageflow.events.event import PipelineEvent
 from stageflow.events.sinks import LoggingEventSink, NoOpEventSink, clear_event_sink, get_event_sink, set_event_sink
 from stageflow.execution.pipeline_run import PipelineRun
 from stageflow.execution.results import PipelineResults, StageResult
+from stageflow.execution.retry import RetryPolicy
 from stageflow.pipeline.builder import Pipeline
 from stageflow.pipeline.graph import StageGraph
 from stageflow.pipeline.spec import From, StageSpec, stage
@@ -38,6 +42,7 @@ __all__ = [
     # Pipelines
     "From",
     "Pipeline",
+    "RetryPolicy",
     "StageGraph",
     "StageSpec",
     "stage",
@@ -73,10 +78,13 @@ __all__ = [
     "CycleDetectedError",
     "DuplicateStageError",
     "PipelineCancelled",
+    "PipelineSuspended",
+    "PipelineTimeoutError",
     "PipelineValidationError",
     "StageError",
     "StageExecutionError",
     "StageReturnTypeError",
+    "StageTimeoutError",
     "StageflowError",
     "UndeclaredDependencyError",
 ]

@@ -5,6 +5,9 @@
     │   ├── CycleDetectedError
     │   ├── DuplicateStageError        (by the builder call that repeats the name)
     │   ├── EmptyPipelineError
+    │   ├── InvalidOptionError         an option cannot be what it is (also a ValueError)
+    │   ├── InvalidRouteError          a route leads nowhere, or comes from nowhere
+    │   ├── InvalidInterceptorError    what was given as an interceptor is none
     │   ├── InvalidStageError          the runner is not a stage, or its parameters cannot be read
     │   ├── InvalidStageNameError
     │   ├── OverlappingDependencyError
@@ -12,12 +15,21 @@
     │   └── UnknownDependencyError
     ├── StageError                     one stage of a run did something wrong
     │   ├── AmbiguousInputError
+    │   ├── ConditionError             a `when` returned neither True nor False (also a TypeError)
+    │   ├── InterceptorError           a hook of an interceptor raised, hung, or returned the wrong thing
     │   ├── MissingInputError          (also a KeyError)
     │   ├── StageExecutionError        what a run raises when a stage failed
     │   ├── StageReturnTypeError       (also a TypeError)
     │   ├── StageOutcomeError          a value was asked of a stage that has none
-    │   └── UndeclaredDependencyError
+    │   ├── StageTimeoutError          a limit of a stage ran out (also a TimeoutError)
+    │   ├── MissingRetryPolicyError    `retry()` of a stage that has no RetryPolicy
+    │   ├── UndeclaredDependencyError
+    │   ├── StageReturnedFailure       stands for a returned `StageOutput.fail("...")` where an exception is needed
+    │   └── UndeclaredRouteError       a router chose what is not among its routes
     ├── PipelineCancelled              a run ended by a stage's `cancel()` or by `PipelineRun.cancel`
+    ├── PipelineSuspended              a run waits for a human's decision
+    ├── PipelineTimeoutError           a run took longer than it may (also a TimeoutError)
+    ├── ResumeError                    a run cannot be resumed with these results or decisions (also a ValueError)
     ├── TooLateError                   something was asked of a run that has begun (also a RuntimeError)
     ├── NotCopyableError               data that stages share can be neither frozen nor copied (also a TypeError)
     ├── UnknownStageError              results were asked for a stage that the plan does not have (also a KeyError)
@@ -25,8 +37,8 @@
         └── SchemaVersionError
 
 Each class has a `code`, which is also the heading of its section in docs/reference/errors.md. Each instance has its
-data as attributes and survives pickling: a cause that cannot be pickled becomes an `UnpicklableCause`, results that
-cannot be pickled become None, and a note says why.
+data as attributes and survives pickling: a cause that cannot be pickled becomes an `UnpicklableCause`, results or an
+output that cannot be pickled become None, and a note says why.
 """
 
 from __future__ import annotations
@@ -57,6 +69,9 @@ class RunResults(Protocol):
     def stragglers(self) -> tuple[str, ...]: ...
     @property
     def events_lost(self) -> int: ...
+    @property
+    def resumed_from(self) -> str | None: ...
+    def suspended(self) -> tuple[str, ...]: ...
     def failed(self) -> tuple[str, ...]: ...
     def skipped(self) -> tuple[str, ...]: ...
     def data(self, stage: Any, /) -> Mapping[str, Any]: ...
@@ -100,7 +115,9 @@ class StageflowError(Exception):
 
 
 def _bare(cls: type[StageflowError], args: tuple[Any, ...]) -> StageflowError:
-    return cls.__new__(cls, *args)
+    error = cls.__new__(cls, *args)
+    error.args = args  # which OSError, the base of TimeoutError, leaves to its __init__
+    return error
 
 
 def picklable(cause: BaseException | None) -> BaseException | None:
@@ -118,15 +135,16 @@ _probing: ContextVar[bool] = ContextVar("stageflow_probing_pickle", default=Fals
 
 
 def _picklable_state(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the state without `results` that cannot be pickled, since they hold whatever stages returned."""
-    if state.get("results") is None or _probing.get():
+    """Return the state without `results` or `output` that cannot be pickled: they hold whatever stages returned."""
+    held = next((name for name in ("results", "output") if state.get(name) is not None), None)
+    if held is None or _probing.get():
         return dict(state)
     token = _probing.set(True)  # the results may hold errors that have results: one look goes all the way down
     try:
-        pickle.loads(pickle.dumps(state["results"]))  # noqa: S301 - as above
+        pickle.loads(pickle.dumps(state[held]))  # noqa: S301 - as above
     except Exception as error:  # noqa: BLE001 - as above
-        note = f"Its results could not be pickled ({type_name(error)}: {text_of(error)})."
-        return {**state, "results": None, "__notes__": [*state.get("__notes__", ()), note]}
+        note = f"Its {held} could not be pickled ({type_name(error)}: {text_of(error)})."
+        return {**state, held: None, "__notes__": [*state.get("__notes__", ()), note]}
     finally:
         _probing.reset(token)
     return dict(state)
@@ -203,6 +221,50 @@ class EmptyPipelineError(PipelineValidationError):
             hint="Add one with .with_stage(name, runner), or keep what it returned: a builder call returns a new "
             "Pipeline and leaves the old one as it is.",
         )
+
+
+class InvalidOptionError(PipelineValidationError, ValueError):
+    """An option of a stage, a pipeline or a policy has a value that it cannot have.
+
+    Attributes:
+        option: Its name.
+        stage: The stage that it was given to, or None if it was given to something else.
+    """
+
+    code = "invalid-option"
+
+    def __init__(
+        self, option: str, problem: str, *, of: str = "", stage: str | None = None, hint: str | None = None
+    ) -> None:
+        where = f" of stage '{stage}'" if stage is not None else of and f" of {of}"
+        super().__init__(f"{option}{where} {problem}.", stage=stage, hint=hint)
+        self.option = option
+
+
+class InvalidRouteError(PipelineValidationError):
+    """A stage is tied to a route that cannot be taken, or a route leads to no stage.
+
+    Attributes:
+        router: The stage that chooses.
+        route: The outcome in question, or None if the router declares none.
+    """
+
+    code = "invalid-route"
+
+    def __init__(self, stage: str, problem: str, *, router: str, route: str | None, hint: str) -> None:
+        super().__init__(problem, stage=stage, hint=hint)
+        self.router = router
+        self.route = route
+
+
+class InvalidInterceptorError(PipelineValidationError):
+    """What was given as an interceptor is none. `interceptor` is what the message calls it."""
+
+    code = "invalid-interceptor"
+
+    def __init__(self, message: str, *, interceptor: str | None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.interceptor = interceptor
 
 
 class InvalidStageError(PipelineValidationError):
@@ -319,6 +381,21 @@ class AmbiguousInputError(StageError):
         self.candidates = tuple(candidates)
 
 
+class ConditionError(StageError, TypeError):
+    """The `when` of a stage returned something else than True or False."""
+
+    code = "condition"
+
+    def __init__(self, stage: str, returned: object) -> None:
+        what = with_article(type_name(returned))
+        forgotten = "It is asked at once, and cannot be async. " if isinstance(returned, Awaitable) else ""
+        super().__init__(
+            f"The `when` of stage '{stage}' returned {what}.",
+            stage=stage,
+            hint=f"{forgotten}Return True or False, for instance bool(...) of what it looks at.",
+        )
+
+
 class MissingInputError(StageError, KeyError):
     """`inputs.require_from` or `inputs.value` asked for what a dependency does not have."""
 
@@ -330,7 +407,8 @@ class MissingInputError(StageError, KeyError):
         what = "a value" if key is None else f"the key '{key}'"
         why = f"which ended {absent}" if absent else f"whose data has the keys {listed(found)}"
         hint = (
-            "An optional dependency may be absent: ask inputs.has_output first, or use get_from with a default."
+            "A dependency that is optional, or one of several under join='any', may be absent: ask inputs.has_output "
+            "first, or use get_from with a default."
             if absent
             else f"{nearest(key or '', found)}Use get_from with a default if the key may be missing."
         )
@@ -373,7 +451,7 @@ class StageExecutionError(StageError):
     def __init__(
         self, stage: str, detail: str, *, pipeline: str, attempts: int, stage_code: str | None, results: RunResults
     ) -> None:
-        tries = "" if attempts == 1 else f" after {attempts} attempts"
+        tries = f" after {attempts} attempts" if attempts > 1 else ""
         super().__init__(f"Stage '{stage}' of pipeline '{pipeline}' failed{tries}: {detail}", stage=stage)
         self.pipeline = pipeline
         self.attempts = attempts
@@ -388,6 +466,41 @@ class StageExecutionError(StageError):
     @failures.setter
     def failures(self, failures: tuple[StageExecutionError, ...]) -> None:
         self._failures = failures if len(failures) > 1 else ()  # never a circle of one: it would not pickle
+
+
+class InterceptorError(StageError):
+    """A hook of an interceptor raised, took too long, or returned the wrong thing: the stage fails, whatever it did.
+
+    `__cause__` is what the hook raised, if it raised.
+
+    Attributes:
+        interceptor: The interceptor's name.
+        hook: `before`, `around`, `after`, `on_error` or `fallback`.
+        problem: What was wrong with it.
+    """
+
+    code = "interceptor"
+
+    def __init__(self, stage: str, interceptor: str, hook: str, problem: str, *, hint: str | None = None) -> None:
+        super().__init__(
+            f"Stage '{stage}' failed in its interceptor '{interceptor}': `{hook}` {problem}.", stage=stage, hint=hint
+        )
+        self.interceptor = interceptor
+        self.hook = hook
+        self.problem = problem
+
+
+class StageReturnedFailure(StageError):
+    """Tells an interceptor of a failure that the stage put into words: `StageOutput.fail("...")` has no exception.
+
+    `output` is that StageOutput.
+    """
+
+    code = "returned-failure"
+
+    def __init__(self, stage: str, detail: str, *, output: Any) -> None:
+        super().__init__(f"Stage '{stage}' returned a failure: {detail}", stage=stage)
+        self.output = output
 
 
 class StageOutcomeError(StageError):
@@ -407,6 +520,64 @@ class StageOutcomeError(StageError):
         self.origin = origin
 
 
+class StageTimeoutError(StageError, TimeoutError):
+    """A stage took longer than it may.
+
+    Attributes:
+        limit: Which limit ran out: "timeout" (one attempt), "deadline" (the stage with its retries), or the name of the
+            interceptor that set it.
+        seconds: How long it is.
+    """
+
+    code = "stage-timeout"
+
+    def __init__(
+        self, stage: str, *, limit: str, seconds: float, problem: str | None = None, hint: str | None = None
+    ) -> None:
+        took = {
+            "timeout": f"an attempt took longer than its timeout of {seconds:g} s",
+            "deadline": f"it took longer than its deadline of {seconds:g} s",
+        }.get(limit, f"it took longer than the {seconds:g} s of {limit}")
+        super().__init__(
+            f"Stage '{stage}' ran out of time: {problem or took}.",
+            stage=stage,
+            hint=hint or (f"Raise {limit}=." if limit in ("timeout", "deadline") else None),
+        )
+        self.limit = limit
+        self.seconds = seconds
+
+
+class MissingRetryPolicyError(StageError):
+    """A stage or an interceptor asked for another attempt, and there is no RetryPolicy; `__cause__` is why it asked."""
+
+    code = "no-retry-policy"
+
+    def __init__(self, stage: str, why: str) -> None:
+        super().__init__(
+            f"Stage '{stage}' was to be tried again, and has no RetryPolicy. (It failed with: {why})",
+            stage=stage,
+            hint="Give it one: retry=RetryPolicy(max_attempts=3).",
+        )
+
+
+class UndeclaredRouteError(StageError):
+    """A router returned a route that it does not declare; `route` is what it returned, `routes` what it declares."""
+
+    code = "undeclared-route"
+
+    def __init__(self, stage: str, route: object, *, routes: Sequence[str]) -> None:
+        near = nearest(route, routes) if isinstance(route, str) else ""
+        what = "nothing" if route is None else with_article(type_name(route))
+        chose = f"chose the route {route!r}" if isinstance(route, str) else f"returned {what} as data['route']"
+        super().__init__(
+            f"Stage '{stage}' {chose}.",
+            stage=stage,
+            hint=f"{near}Its routes: {listed(routes)}. Return one of them: {{'route': '{routes[0]}'}}.",
+        )
+        self.route = route if isinstance(route, str) else None
+        self.routes = tuple(routes)
+
+
 # --- a run -------------------------------------------------------------------------------------------------------
 
 
@@ -422,6 +593,58 @@ class PipelineCancelled(StageflowError):
         self.stage = stage
         self.reason = reason
         self.results = results
+
+
+class PipelineTimeoutError(StageflowError, TimeoutError):
+    """A run took longer than `Pipeline(timeout=...)` allows; every stage has stopped.
+
+    Attributes:
+        seconds: How long it may take.
+        running: The stages that were cancelled in their midst.
+        results: What every stage of the run ended as.
+    """
+
+    code = "pipeline-timeout"
+
+    def __init__(self, *, pipeline: str, seconds: float, running: Sequence[str], results: RunResults) -> None:
+        super().__init__(
+            f"Pipeline '{pipeline}' took longer than its timeout of {seconds:g} s. Running: {listed(running)}.",
+            hint="Raise Pipeline(timeout=...), or limit the slow stages by timeout= or deadline=.",
+        )
+        self.pipeline = pipeline
+        self.seconds = seconds
+        self.running = tuple(running)
+        self.results = results
+
+
+class PipelineSuspended(StageflowError):
+    """A run waits for a human: stages returned `suspend(...)`, and all that does not depend on them is done.
+
+    Attributes:
+        stages: The stages that ask for a decision, in plan order; `results[stage].data` is what they ask.
+        results: What every stage of the run ended as; `to_dict()` is what to keep until the decision is there.
+    """
+
+    code = "suspended"
+
+    def __init__(self, *, pipeline: str, stages: Sequence[str], results: RunResults) -> None:
+        super().__init__(
+            f"Pipeline '{pipeline}' is suspended until somebody decides for: {listed(stages)}.",
+            hint=f"Go on with run(resume=error.results, decisions={{'{stages[0]}': ...}}).",
+        )
+        self.pipeline = pipeline
+        self.stages = tuple(stages)
+        self.results = results
+
+
+class ResumeError(StageflowError, ValueError):
+    """A run cannot be resumed with these results, or with these decisions. `stage` is the one in question, if any."""
+
+    code = "resume"
+
+    def __init__(self, message: str, *, stage: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.stage = stage
 
 
 class UnknownStageError(StageflowError, KeyError):

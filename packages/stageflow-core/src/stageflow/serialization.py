@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar, cast
 
 from stageflow.errors import SchemaVersionError, SerializationError
@@ -120,6 +120,16 @@ def expect_fields(fields: Mapping[str, Any], names: Collection[str], path: str) 
     for name in names:
         if name not in fields:
             raise SerializationError(f"{path}.{name}", "is missing.")
+
+
+def at_path(path: str, do: Callable[[], T]) -> T:
+    """Do what reads or writes a part, whose errors then lead to it from the whole."""
+    try:
+        return do()
+    except SchemaVersionError:
+        raise
+    except SerializationError as error:
+        raise SerializationError(path + error.path.removeprefix("$"), error.problem, hint=error.hint) from error
 
 
 def as_object(value: Any, path: str) -> dict[str, Any]:

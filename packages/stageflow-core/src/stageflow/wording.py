@@ -7,6 +7,9 @@ from difflib import get_close_matches
 from inspect import isroutine
 from typing import cast
 
+MOST_SHOWN = 80
+"""How many characters of a value a message shows."""
+
 
 def nearest(name: str, choices: Sequence[str]) -> str:
     """Return "Did you mean 'x'? " for the closest of the choices, or nothing."""
@@ -34,9 +37,12 @@ def shown(value: object) -> str:
         return f"the class {value.__qualname__}"
     if isroutine(value):
         return f"the function {getattr(value, '__qualname__', type_name(value))}"
+    if type(value).__repr__ is object.__repr__:
+        return with_article(type(value).__qualname__)
+    text = repr(value)
     if type(value) is list:
-        return f"[{', '.join(map(shown, cast('list[object]', value)))}]"
-    return with_article(type(value).__qualname__) if type(value).__repr__ is object.__repr__ else repr(value)
+        text = f"[{', '.join(map(shown, cast('list[object]', value)))}]"
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
 
 def with_article(name: str) -> str:

@@ -164,7 +164,7 @@ def test_skip_and_cancel_have_a_reason() -> None:
         (lambda: StageEvent(5), "The type of a StageEvent is a string, not an int."),
         (lambda: StageArtifact(5), "The type of a StageArtifact is a string, not an int."),
         (lambda: StageOutput.ok().publishing("a"), "publishing() takes StageArtifact and StageEvent objects."),
-        (StageOutput, "A StageOutput is built by StageOutput.ok(), .skip(), .cancel() or .fail()."),
+        (StageOutput, "A StageOutput is built by StageOutput.ok(), skip(), cancel(), fail(), retry() or suspend()."),
     ],
 )
 def test_an_argument_of_another_type_is_refused(call: Any, text: str) -> None:

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from stageflow import (
+    ContextSnapshot,
     Pipeline,
     PipelineResults,
+    RunIdentity,
     StageArtifact,
     StageContext,
     StageEvent,
@@ -24,7 +26,7 @@ from stageflow import (
 )
 from stageflow.core.output_json import output_to_dict
 from stageflow.errors import SchemaVersionError, SerializationError, StageOutcomeError
-from stageflow.execution.results import SCHEMA_VERSION, RunLog
+from stageflow.execution.results import SCHEMA_VERSION, RunLog, Suspension
 
 
 @dataclass
@@ -61,6 +63,10 @@ async def greeting(profile: Profile, memory: Any = None) -> dict[str, Any]:
 async def failing(greeting: Any) -> None:
     """Fail."""
     raise LookupError("no such user")
+
+
+SNAPSHOT = ContextSnapshot(run_id=RunIdentity("r"), input_text="hi").to_dict()
+SUSPENSION = {"snapshot": SNAPSHOT, "plan": {"a": "fingerprint"}, "first_run_id": "r"}
 
 
 def completed() -> PipelineResults:
@@ -226,6 +232,8 @@ def test_results_survive_pickling() -> None:
         {"duration_ms": 5},
         {"stragglers": ["profile"]},
         {"events_lost": 1},
+        {"resumed_from": "other"},
+        {"suspension": SUSPENSION},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -271,16 +279,24 @@ outputs = (
         lambda text, data: StageOutput.ok().publishing(StageArtifact(text, data), StageEvent(text)), texts, objects
     )
 )
+snapshots = st.builds(
+    lambda identity, text, given: ContextSnapshot(run_id=RunIdentity(identity), input_text=text, input=given),
+    texts.filter(bool),
+    st.none() | texts,
+    json_values,
+)
 records = st.builds(StageResult, texts, outputs, st.integers(0), st.none() | finite, finite, origin=st.none() | texts)
 runs = st.builds(
     lambda log, **fields: PipelineResults(RunLog.of(log), **fields),
     st.lists(records, max_size=4, unique_by=lambda record: record.name),
     pipeline=texts,
     asked=texts,
-    status=st.sampled_from(["completed", "failed", "cancelled"]),
+    status=st.sampled_from(["completed", "failed", "cancelled", "suspended"]),
     duration_ms=finite,
     stragglers=st.lists(texts, max_size=2).map(tuple),
     events_lost=st.integers(0),
+    resumed_from=st.none() | texts,
+    suspension=st.none() | st.builds(Suspension, snapshots, plan=st.dictionaries(texts, texts), first_run_id=texts),
 )
 
 
@@ -339,6 +355,8 @@ GOOD = {
     "duration_ms": 1.0,
     "stragglers": [],
     "events_lost": 0,
+    "resumed_from": None,
+    "suspension": None,
     "stages": {"a": RECORD},
 }
 
@@ -363,6 +381,21 @@ def test_the_layout_is_a_contract() -> None:
         ({"stragglers": "a"}, "$.stragglers", "expected list, found str."),
         ({"stragglers": ["a", 5]}, "$.stragglers[1]", "expected str, found int."),
         ({"events_lost": True}, "$.events_lost", "expected int, found bool."),
+        ({"resumed_from": 5}, "$.resumed_from", "expected str, found int."),
+        ({"suspension": 5}, "$.suspension", "expected an object, found int."),
+        ({"suspension": {**SUSPENSION, "plan": 5}}, "$.suspension.plan", "expected an object, found int."),
+        (
+            {"suspension": {**SUSPENSION, "first_run_id": None}},
+            "$.suspension.first_run_id",
+            "expected str, found NoneType.",
+        ),
+        ({"suspension": {**SUSPENSION, "snapshot": []}}, "$.suspension.snapshot", "expected an object, found list."),
+        (
+            {"suspension": {**SUSPENSION, "snapshot": {**SNAPSHOT, "input_text": 5}}},
+            "$.suspension.snapshot.input_text",
+            "expected str, found int.",
+        ),
+        ({"suspension": {**SUSPENSION, "extra": 5}}, "$.suspension.extra", "is not a field that is known here."),
         ({"stages": []}, "$.stages", "expected an object, found list."),
         ({"stages": {"a": 5}}, "$.stages.a", "expected an object, found int."),
         ({"stages": {"a": {**RECORD, "output": 5}}}, "$.stages.a.output", "expected an object, found int."),

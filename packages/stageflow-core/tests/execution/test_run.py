@@ -179,7 +179,7 @@ async def test_a_straggler_is_left_behind_and_named(cleanup, recorder, caplog):
     assert results["stubborn"].reason == "stage 'x' failed"
     assert recorder.of("stage.stubborn.straggling")["data"] == {"cancel_grace_s": 5}
     assert recorder.types.count("stage.stubborn.cancelled") == 1
-    assert "Stage 'stubborn' of pipeline 's' did not stop within 5 s" in caplog.text
+    assert "Stage 'stubborn' did not stop within 5 s" in caplog.text
     assert cleanup.done == [("good", 3.0)]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from stageflow import ContextSnapshot, DuplicateStageError, Pipeline, StageContext, StageGraph, StageKind, stage
+from stageflow.errors import InvalidOptionError
 
 
 async def answer(ctx: StageContext) -> dict[str, str]:
@@ -184,14 +185,6 @@ def test_compose_refuses_different_stages_of_one_name(differing: tuple[str, ...]
             TypeError,
             "compose() takes a Pipeline, not [<stage 'answer'>].",
         ),
-        (lambda: Pipeline("p", cancel_grace="5"), TypeError, "cancel_grace is a number of seconds, not '5'."),
-        (lambda: Pipeline("p", cancel_grace=None), TypeError, "cancel_grace is a number of seconds, not None."),
-        (lambda: Pipeline("p", cancel_grace=-1), ValueError, "cancel_grace is a number of seconds, 0 or more, not -1."),
-        (
-            lambda: Pipeline("p", cancel_grace=float("inf")),
-            ValueError,
-            ("cancel_grace is a number of seconds, 0 or more, not inf."),
-        ),
     ],
 )
 def test_a_wrong_argument_is_refused(call: Callable[[], object], error: type[Exception], text: str) -> None:
@@ -201,11 +194,48 @@ def test_a_wrong_argument_is_refused(call: Callable[[], object], error: type[Exc
     assert str(caught.value).startswith(text)
 
 
+NO_TIMES = ["5", True, float("nan"), float("inf"), float("-inf"), -1, -0.001]
+
+
+@pytest.mark.parametrize("given", [*NO_TIMES, None])
+def test_a_cancel_grace_that_is_no_time_is_refused(given: Any) -> None:
+    """At the call; there is no unlimited grace."""
+    with pytest.raises(InvalidOptionError) as caught:
+        Pipeline("p", cancel_grace=given)
+    assert f"cancel_grace of pipeline 'p' is a number of seconds, 0 or more, not {given!r}." == str(caught.value)
+    assert ("cancel_grace", None) == (caught.value.option, caught.value.stage)
+
+
+@pytest.mark.parametrize("given", [*NO_TIMES, 0, 0.0])
+def test_a_timeout_that_is_no_time_is_refused(given: Any) -> None:
+    """A run cannot take no time at all."""
+    with pytest.raises(InvalidOptionError) as caught:
+        Pipeline("p", timeout=given)
+    text = f"timeout of pipeline 'p' is a number of seconds, above 0, not {given!r}. None means no limit."
+    assert text == str(caught.value)
+
+
+@pytest.mark.parametrize("given", ["fail", None, True, ["continue"]])
+def test_an_unknown_way_to_fail_is_refused(given: Any) -> None:
+    """It says which there are."""
+    with pytest.raises(InvalidOptionError) as caught:
+        Pipeline("p", on_failure=given)
+    assert f"on_failure of pipeline 'p' is 'fail_fast' or 'continue', not {given!r}." == str(caught.value)
+
+
 def test_options_stay_with_every_builder_call() -> None:
     """The compiled plan has the options of the first pipeline."""
-    first = Pipeline("p", cancel_grace=0)
-    for grown in (first.with_stage("a", answer), first.compose(Pipeline("q").with_stage("a", answer))):
-        assert 0 == grown.build()._plan.cancel_grace
+    first = Pipeline("p", cancel_grace=0, timeout=3, on_failure="continue")
+    other = Pipeline("q", timeout=5).with_stage("a", answer)
+    for grown in (first.with_stage("a", answer), first.compose(other)):
+        plan = grown.build()._plan
+        assert (0, 3, "continue") == (plan.cancel_grace, plan.timeout, plan.on_failure)
+
+
+def test_without_options_a_run_has_no_limit_and_fails_fast() -> None:
+    """And five seconds to stop."""
+    plan = Pipeline().with_stage("a", answer).build()._plan
+    assert (5.0, None, "fail_fast") == (plan.cancel_grace, plan.timeout, plan.on_failure)
 
 
 # --- running -----------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from stageflow.errors import (
     SelfDependencyError,
     UnknownDependencyError,
 )
-from stageflow.execution.plan import invoke_class, invoke_execute, invoke_function
+from stageflow.execution.calling import invoke_class, invoke_execute, invoke_function
 from stageflow.pipeline.compilation import MOST_SUGGESTIONS
 
 

@@ -105,12 +105,14 @@ def test_a_context_is_taken_as_it_is() -> None:
         (
             lambda: make(qqq=1),
             (
-                "run() takes no keyword 'qqq'. They are: conversation, created_at, enrichments, "
+                "run() takes no keyword 'qqq'. They are: conversation, created_at, decisions, enrichments, "
                 "event_sink, execution_mode, extensions, input, input_audio_duration_ms, input_text, metadata, "
-                "ports, run_id, "
+                "ports, resume, run_id, "
                 "topology, transport."
             ),
         ),
+        (lambda: make(resum=1), "run() takes no keyword 'resum'. Did you mean 'resume'?"),
+        (lambda: make(decision=1), "run() takes no keyword 'decision'. Did you mean 'decisions'?"),
         (
             lambda: make(ContextSnapshot(), input_text="hi"),
             (
@@ -142,7 +144,7 @@ def test_the_keywords_of_run_are_those_of_snapshot_and_context() -> None:
     """The type that checkers see lists exactly what is taken, with the same types."""
     hints = get_type_hints(RunFields)
     snapshot = {name: hint for name, hint in get_type_hints(ContextSnapshot.__init__).items() if name in set(FIELDS)}
-    assert {*FIELDS, "event_sink", "ports"} == set(hints)
+    assert {*FIELDS, "event_sink", "ports", "resume", "decisions"} == set(hints)
     assert set(FIELDS) == set(inspect.signature(ContextSnapshot).parameters)
     hint_free = {"run_id", "created_at"}  # None stands for "make one", which nobody says with a keyword
     assert {n: h for n, h in snapshot.items() if n not in hint_free} == {

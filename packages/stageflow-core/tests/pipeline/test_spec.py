@@ -116,10 +116,6 @@ def test_a_spec_is_hashable_whatever_its_runner() -> None:
             ("The kind of stage 'x' is a StageKind (TRANSFORM, ENRICH, ROUTE, GUARD, WORK, AGENT), not 'work'."),
         ),
         (
-            lambda: stage("x", answer, dependencies=None),
-            ("The dependencies of stage 'x' are names or handles of stages, not None."),
-        ),
-        (
             lambda: stage("x", answer, optional=5),
             "The optional dependencies of stage 'x' are names or handles of stages, not 5.",
         ),

@@ -20,6 +20,7 @@ from stageflow import (
     PipelineContext,
     PipelineResults,
     PipelineRun,
+    PipelineSuspended,
     Stage,
     StageContext,
     StageGraph,
@@ -180,7 +181,8 @@ stage("x", 42)  # pyright: ignore[reportArgumentType]
 stage("x", Sync)  # pyright: ignore[reportArgumentType]
 chat.with_stage("x", Runner, "work")  # pyright: ignore[reportArgumentType]
 chat.with_stage("x", Runner, dependencies=5)  # pyright: ignore[reportArgumentType]
-chat.with_stage("x", Runner, retry=5)  # pyright: ignore[reportCallIssue]
+chat.with_stage("x", Runner, retry=5)  # pyright: ignore[reportArgumentType]
+chat.with_stage("x", Runner, retries=5)  # pyright: ignore[reportCallIssue]
 Pipeline("p", [not_async])  # pyright: ignore[reportArgumentType]
 Pipeline([profile])  # pyright: ignore[reportArgumentType]
 profile.name = "x"  # pyright: ignore[reportAttributeAccessIssue]
@@ -210,6 +212,15 @@ async def run(sink: EventSink) -> None:
 
 
 # --- results -----------------------------------------------------------------------------------------------------
+
+
+async def resume(kept: PipelineResults) -> None:
+    await chat.run(resume=kept, decisions={profile: True, "reply": {"allow": True}})
+    try:
+        await chat.run()
+    except PipelineSuspended as suspended:
+        await chat.run(resume=suspended.results, decisions={"profile": True})
+        chat.start(resume=suspended, decisions={})  # pyright: ignore[reportArgumentType]
 
 
 def read(results: PipelineResults) -> None:

@@ -12,6 +12,7 @@ from stageflow.core.inputs import StageInputs
 from stageflow.core.timer import PipelineTimer
 from stageflow.events.emitter import Emitter
 from stageflow.events.sinks import NO_SINK
+from stageflow.frozen import EMPTY, for_reader
 from stageflow.protocols import EventSink
 from stageflow.serialization import as_object, check_json
 
@@ -22,15 +23,39 @@ class RunScope:
     Attributes:
         emitter: None while nobody listens, so that events cost nothing.
         stopping: Why the run is ending before its stages are done; None while it is not.
+        attempts: By the index of a stage, how often it was started, where that is more than once.
+        left_behind: Stages of which an attempt did not stop when its time was up.
+        decisions: By stage, what was decided for it; empty unless the run was resumed.
+        hooks: What the interceptors of the run share; only they know what it is.
+        first_run_id: Of a resumed run, the id of the run that all began with.
     """
 
-    __slots__ = ("context", "emitter", "stopping", "timer")
+    __slots__ = (
+        "attempts",
+        "context",
+        "decisions",
+        "emitter",
+        "first_run_id",
+        "hooks",
+        "left_behind",
+        "stopping",
+        "timer",
+    )
 
     def __init__(self, context: PipelineContext, emitter: Emitter | None, timer: PipelineTimer) -> None:
         self.context = context
         self.emitter = emitter
         self.timer = timer
         self.stopping: str | None = None
+        self.attempts: dict[int, int] = {}
+        self.left_behind: list[str] = []
+        self.decisions: Mapping[str, Any] = EMPTY
+        self.first_run_id: str | None = None
+        self.hooks: Any = None
+
+    def idempotency_key(self, stage: str) -> str:
+        """Return the key of a stage, which stays the same for its attempts, and when the run is resumed."""
+        return f"{self.first_run_id or self.context.snapshot.run_id.pipeline_run_id}:{stage}"
 
 
 class StageContext:
@@ -74,8 +99,16 @@ class StageContext:
 
     @property
     def idempotency_key(self) -> str:
-        """A key for this stage of this run, the same for each attempt: give it to services that ask for one."""
-        return f"{self._scope.context.snapshot.run_id.pipeline_run_id}:{self.stage_name}"
+        """A key for this stage of this run, the same for each attempt and when the run is resumed.
+
+        Give it to services that ask for one.
+        """
+        return self._scope.idempotency_key(self.stage_name)
+
+    @property
+    def decision(self) -> Any:
+        """What was decided for this stage after it had suspended the run that this one resumes; else None."""
+        return for_reader(self._scope.decisions.get(self.stage_name))
 
     def emit_event(self, type: str, data: Mapping[str, Any] | None = None) -> None:
         """Publish an event of the stage's own, with the run's ids and the next sequence number.
@@ -104,3 +137,13 @@ class StageContext:
         """Let others run, then raise asyncio.CancelledError if the run is ending early: for long computations."""
         await asyncio.sleep(0)
         self.raise_if_cancelled()
+
+
+class LaterContext(StageContext):
+    """The context of a further attempt: the first one, by far the most frequent, needs no field for its number."""
+
+    __slots__ = ("attempt",)
+
+    def __init__(self, scope: RunScope, stage_name: str, inputs: StageInputs, attempt: int) -> None:
+        super().__init__(scope, stage_name, inputs)
+        self.attempt = attempt

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from types import UnionType
 from typing import Any, TypeVar, Union, cast, get_origin
 
-from typing_extensions import is_typeddict
-
 from stageflow.core.handle import StageRef, name_of
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import StageOutput, plain, reader_view
@@ -141,7 +139,7 @@ def _status(stored: Stored) -> StageStatus:
 
 def _runtime_type(wanted: Any) -> Any:
     """Return what `isinstance` can ask for: a TypedDict is a mapping at run time, and dict[str, int] a dict."""
-    if is_typeddict(wanted):
+    if hasattr(wanted, "__required_keys__"):  # so also one of typing_extensions
         return Mapping
     origin = get_origin(wanted)
     return wanted if origin in (None, Union, UnionType) else origin

@@ -33,5 +33,5 @@ class StageStatus(StrEnum):
     SUSPEND = "suspend"
 
 
-RECORDED = frozenset({StageStatus.OK, StageStatus.SKIP, StageStatus.CANCEL, StageStatus.FAIL})
+RECORDED = frozenset(StageStatus) - {StageStatus.RETRY}
 """How a stage of a run can have ended."""

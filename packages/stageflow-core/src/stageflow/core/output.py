@@ -7,6 +7,7 @@ of one slot costs a fraction of a frozen dataclass.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, NoReturn, TypeVar, cast, overload
@@ -103,7 +104,7 @@ def _code_of(error: BaseException) -> str | None:
 
 
 class StageOutput(Generic[T]):
-    """What a stage returns and a run records: frozen, built by `ok`, `skip`, `cancel` and `fail`.
+    """What a stage returns and a run records: frozen, built by `ok`, `skip`, `cancel`, `fail`, `retry` and `suspend`.
 
     Attributes:
         status: How the stage ended.
@@ -112,7 +113,8 @@ class StageOutput(Generic[T]):
         artifacts: See `StageArtifact`.
         events: See `StageEvent`.
         error: Why it failed, or None.
-        reason: Why it was skipped or cancelled, or None.
+        reason: Why it was skipped, cancelled or suspended, or None.
+        retry_after: For `retry`, the seconds to wait at least, or None.
         version: The version of the contract that the value has, as the stage gave it.
     """
 
@@ -125,9 +127,10 @@ class StageOutput(Generic[T]):
     error: ErrorInfo | None = None
     reason: str | None = None
     version: str | None = None
+    retry_after: float | None = None
 
     def __init__(self) -> None:
-        raise TypeError("A StageOutput is built by StageOutput.ok(), .skip(), .cancel() or .fail().")
+        raise TypeError("A StageOutput is built by StageOutput.ok(), skip(), cancel(), fail(), retry() or suspend().")
 
     @property
     def value(self) -> T:
@@ -185,12 +188,45 @@ class StageOutput(Generic[T]):
         error: str | BaseException, *, data: Mapping[str, Any] | None = None, code: str | None = None
     ) -> StageOutput[Any]:
         """The stage could not do it, and trying again would not help: the run fails."""
-        if not isinstance(error, (str, BaseException)):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"fail() takes a text or an exception (an instance), not {error!r}.")
+        _expect_error("fail()", error)
         if code is not None:
             _expect_text("The code of a failure", code)
         frozen = EMPTY if data is None else freeze_mapping(_mapping("fail(data=...)", data), "data")
         return make_output(StageStatus.FAIL, data=frozen, error=ErrorInfo.of(error, code))
+
+    @staticmethod
+    def retry(error: str | BaseException, *, after: float | None = None) -> StageOutput[Any]:
+        """The stage could not do it now, and should be tried again, as its RetryPolicy allows.
+
+        Args:
+            error: Why. It is what the stage fails with if there is no further attempt.
+            after: Seconds to wait at least, as a service that limits its callers asks for.
+        """
+        _expect_error("retry()", error)
+        wait: Any = after
+        if after is not None and (not isinstance(wait, (int, float)) or isinstance(wait, bool)):
+            raise TypeError(f"retry(after=...) is a number of seconds, not {wait!r}.")
+        if after is not None and not 0 <= after <= sys.float_info.max:
+            raise ValueError(f"retry(after=...) is a number of seconds, 0 or more, not {after!r}.")
+        return make_output(StageStatus.RETRY, error=ErrorInfo.of(error), retry_after=after)
+
+    @staticmethod
+    def suspend(request: str | Mapping[str, Any]) -> StageOutput[Any]:
+        """A human must decide before the stage can go on: the run ends suspended, to be resumed with the decision.
+
+        Args:
+            request: What is asked, as JSON-ready data, which `results[stage].data` then holds. A text stands there as
+                `{"request": text}`.
+
+        Raises:
+            SerializationError: The request is not JSON-ready: it waits for as long as a human takes, so it is stored.
+        """
+        if not isinstance(request, (str, Mapping)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"suspend() takes a text or a mapping, not {_described(request)}.")
+        data = {"request": request} if isinstance(request, str) else request
+        frozen = freeze_mapping(check_json(as_object(data, "request"), "request"), "request")
+        reason = request if isinstance(request, str) else "waits for a decision"
+        return make_output(StageStatus.SUSPEND, data=frozen, reason=reason)
 
     def publishing(self, *items: StageArtifact | StageEvent) -> StageOutput[T]:
         """Return this output with artifacts and events to publish when the stage ends."""
@@ -225,7 +261,18 @@ class StageOutput(Generic[T]):
 class _FullOutput(StageOutput[Any]):
     """A StageOutput with something beyond `data`."""
 
-    __slots__ = ("_data", "_shareable", "_value", "artifacts", "error", "events", "reason", "status", "version")
+    __slots__ = (
+        "_data",
+        "_shareable",
+        "_value",
+        "artifacts",
+        "error",
+        "events",
+        "reason",
+        "retry_after",
+        "status",
+        "version",
+    )
 
     # Shadows the slot of the base: the fields of a contract value are only listed when somebody asks.
     @property
@@ -267,6 +314,7 @@ def make_output(
     error: ErrorInfo | None = None,
     reason: str | None = None,
     version: str | None = None,
+    retry_after: float | None = None,
     shareable: bool | None = None,
 ) -> StageOutput[Any]:
     """Return an output of these parts; its data and value must be frozen already.
@@ -284,6 +332,7 @@ def make_output(
     put(output, "error", error)
     put(output, "reason", reason)
     put(output, "version", version)
+    put(output, "retry_after", retry_after)
     return output
 
 
@@ -299,6 +348,7 @@ def output_fields(output: StageOutput[Any]) -> dict[str, Any]:
         "error": output.error,
         "reason": output.reason,
         "version": output.version,
+        "retry_after": output.retry_after,
     }
 
 
@@ -317,6 +367,11 @@ def _mapping(where: str, value: Any) -> Mapping[str, Any]:
     if isinstance(value, Mapping):
         return cast("Mapping[str, Any]", value)
     raise TypeError(f"{where} takes a mapping, not {_described(value)}.")
+
+
+def _expect_error(where: str, error: Any) -> None:
+    if not isinstance(error, (str, BaseException)):
+        raise TypeError(f"{where} takes a text or an exception (an instance), not {error!r}.")
 
 
 def _expect_text(what: str, value: Any) -> None:

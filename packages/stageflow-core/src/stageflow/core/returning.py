@@ -20,6 +20,8 @@ def returned(stage: str, result: Any) -> FrozenDict[str, Any] | StageOutput[Any]
     Raises:
         StageReturnTypeError: It is none of the things that a stage may return, or cannot be frozen or copied.
     """
+    if type(result) is FrozenDict:
+        return cast("FrozenDict[str, Any]", result)  # nothing but what is frozen is of exactly this type
     try:
         output = _output_of(result)
     except NotCopyableError as error:

@@ -35,6 +35,7 @@ class PipelineRun:
             self._run.interrupt(error)
         results = await self._run.execute()
         if results.error is not None:
+            del self  # the error keeps this frame, and the results the error: they are not to keep the run
             raise results.error
         return results
 

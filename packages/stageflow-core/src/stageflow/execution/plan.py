@@ -2,6 +2,11 @@
 
 A plan is made once, by `stageflow.pipeline.compilation`, and never changes: any number of runs share it. Stages are
 known by their index in plan order, which is the order in which they were declared.
+
+What most stages do without is kept apart, so that they pay nothing for it: the management of a stage (retries, time
+limits, a checked output) in `Management`, with another `invoke`; edges that are more than "wait until it is OK" in
+`PlanNode.gates` and `joined`, and the stages from which such edges start in `ExecutionPlan.branching`; conditions in
+`ExecutionPlan.conditions`.
 """
 
 from __future__ import annotations
@@ -9,13 +14,24 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
-from stageflow.core.context import RunScope, StageContext
+from stageflow.context.snapshot import ContextSnapshot
+from stageflow.core.context import RunScope
 from stageflow.core.inputs import StageInputs, Stored
-from stageflow.core.kinds import StageKind, StageStatus
-from stageflow.core.output import StageOutput, plain, reader_view
-from stageflow.frozen import FrozenDict
+from stageflow.core.kinds import StageKind
+from stageflow.execution.retry import RetryPolicy
+from stageflow.interceptors.chain import Chain
+
+OnFailure = Literal["fail_fast", "continue"]
+
+
+class Form(Enum):
+    """What the runner of a stage is, and so what `PlanNode.target` is."""
+
+    METHOD = "method"
+    CLASS = "class"
+    FUNCTION = "function"
 
 
 class Reads(Enum):
@@ -28,50 +44,86 @@ class Reads(Enum):
     OUTPUT = "output"
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(NamedTuple):
     """Where one argument of a function stage comes from. `keyword` is its name if it can only be given by name."""
 
     reads: Reads
-    index: int = -1
+    source: int = -1
     default: Any = None
     keyword: str | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+class Management(NamedTuple):
+    """What is done with a stage beside calling it once.
+
+    Attributes:
+        retry, timeout, deadline: As in `StageOptions`.
+        routes: What the stage may return as `data["route"]`, if it is a router.
+        version: What its outputs say as their version, unless they say it themselves.
+        chain: The interceptors of each attempt, or None.
+        grace_s: Seconds that an attempt may take to stop when its time is up, before it is left behind.
+    """
+
+    grace_s: float
+    retry: RetryPolicy | None = None
+    timeout: float | None = None
+    deadline: float | None = None
+    routes: tuple[str, ...] = ()
+    version: str | None = None
+    chain: Chain | None = None
+
+
+@dataclass(slots=True, eq=False, repr=False)
 class PlanNode:
     """One stage of a plan.
 
     Attributes:
         invoke: Starts the stage: `await node.invoke(scope, outputs, node)` is what it returned.
-        target: What `invoke` calls: `execute` of an instance, a class, or a function.
+        form: What the runner is.
+        target: What is called: `execute` of an instance, a class, or a function.
         arguments: For a function, where its arguments come from.
         declared: The dependencies, required and optional, by name.
         optional: Those of them that are optional.
+        joined: Those of which one that ended OK is enough; empty unless the stage has `join="any"`.
+        gates: The routers that it is behind, each with the route that leads to it.
+        critical: Whether the run fails when it does.
         successors: The stages that depend on this one, in plan order.
+        management: None where the stage is called once and that is all.
         started_event, completed_event: The types of the two events that nearly every run of it emits.
     """
 
+    index: int
     name: str
     kind: StageKind
     invoke: Callable[[RunScope, Sequence[Stored], PlanNode], Awaitable[Any]]
+    form: Form
     target: Callable[..., Any]
     arguments: tuple[Argument, ...]
     declared: Mapping[str, int]
     optional: frozenset[int]
+    joined: frozenset[int]
+    gates: Mapping[int, str]
+    critical: bool
     successors: tuple[int, ...]
+    management: Management | None
     started_event: str
     completed_event: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class ExecutionPlan:
     """A whole pipeline, compiled.
 
     Attributes:
         in_degrees: How many dependencies each stage waits for.
         roots: The stages that wait for none.
+        conditions: By stage, the `when` that is asked before its first attempt.
+        branching: Stages whose end means more to some successor than one dependency less to wait for.
+        timeout: Seconds that a run may take, or None.
+        on_failure: Whether the first failure ends the run, or what does not depend on it goes on.
         cancel_grace: Seconds that a stage may take to stop once it is cancelled.
+        intercepted: Whether there are interceptors.
+        fingerprint: Gives hashes of all that a resumed run relies on: names, edges, options and versions.
     """
 
     name: str
@@ -80,50 +132,10 @@ class ExecutionPlan:
     index: Mapping[str, int]
     in_degrees: tuple[int, ...]
     roots: tuple[int, ...]
+    conditions: Mapping[int, Callable[[StageInputs, ContextSnapshot], bool]]
+    branching: frozenset[int]
+    timeout: float | None
+    on_failure: OnFailure
     cancel_grace: float
-
-
-def invoke_execute(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) -> Awaitable[Any]:
-    """Start a stage whose `target` takes the context: an instance's `execute`."""
-    name = node.name
-    return node.target(StageContext(scope, name, StageInputs(outputs, name, node.declared)))
-
-
-def invoke_class(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) -> Awaitable[Any]:
-    """Start a stage that is a class: this run gets an instance of its own."""
-    name = node.name
-    return node.target().execute(StageContext(scope, name, StageInputs(outputs, name, node.declared)))
-
-
-def invoke_function(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) -> Awaitable[Any]:
-    """Start a stage that is a function: its parameters are its dependencies."""
-    positional: list[Any] = []
-    named: dict[str, Any] = {}
-    for argument in node.arguments:
-        stored = outputs[argument.index] if argument.index >= 0 else None
-        # Nearly every argument is the mapping that a stage returned.
-        plainly = type(stored) is FrozenDict and argument.reads is not Reads.OUTPUT
-        value = stored if plainly else _argument(scope, outputs, node, argument)
-        if argument.keyword is None:
-            positional.append(value)
-        else:
-            named[argument.keyword] = value
-    return node.target(*positional, **named)
-
-
-def _argument(scope: RunScope, outputs: Sequence[Stored], node: PlanNode, argument: Argument) -> Any:
-    reads = argument.reads
-    if reads is Reads.CONTEXT:
-        return StageContext(scope, node.name, StageInputs(outputs, node.name, node.declared))
-    if reads is Reads.INPUT:
-        given = scope.context.snapshot.input
-        return argument.default if given is None else given
-    stored = outputs[argument.index]
-    if type(stored) is FrozenDict:
-        return plain(stored) if reads is Reads.OUTPUT else stored
-    if not isinstance(stored, StageOutput) or stored.status is not StageStatus.OK:
-        return argument.default
-    output = reader_view(stored)
-    if reads is Reads.OUTPUT:
-        return output
-    return output.value if reads is Reads.VALUE else output.data
+    intercepted: bool
+    fingerprint: Callable[[], Mapping[str, str]]

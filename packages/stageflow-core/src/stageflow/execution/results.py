@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, cast, get_args, overload
+from typing import Any, Literal, NamedTuple, TypeVar, cast, get_args, overload
 
 from stageflow.context.snapshot import ContextSnapshot
 from stageflow.core.handle import StageHandle, StageRef
@@ -15,13 +15,35 @@ from stageflow.core.output_json import output_from_dict, output_to_dict
 from stageflow.core.timer import PipelineTimer
 from stageflow.errors import SerializationError, StageflowError, StageOutcomeError, UnknownStageError
 from stageflow.frozen import FrozenDict
-from stageflow.serialization import as_object, expect, expect_fields, expect_list, expect_number, expect_version
+from stageflow.serialization import (
+    as_object,
+    at_path,
+    expect,
+    expect_fields,
+    expect_list,
+    expect_number,
+    expect_version,
+)
 
 SCHEMA_VERSION = 1
 
 U = TypeVar("U")
 
-RunStatus = Literal["completed", "failed", "cancelled"]
+RunStatus = Literal["completed", "failed", "cancelled", "suspended"]
+
+
+class Suspension(NamedTuple):
+    """What a suspended run keeps for the one that resumes it.
+
+    Attributes:
+        snapshot: What the run was asked.
+        plan: The fingerprint of its plan: a hash for each stage, and under "" one of the pipeline's own options.
+        first_run_id: The id of the run that all began with, which idempotency keys are made of.
+    """
+
+    snapshot: ContextSnapshot
+    plan: Mapping[str, str]
+    first_run_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +77,31 @@ class StageTimes:
     It holds no more of the run than that: the results would else keep all of it, and be part of a reference cycle.
     """
 
-    __slots__ = ("_ended", "_started", "_timer")
+    __slots__ = ("_attempts", "_carried", "_ended", "_started", "_timer")
 
-    def __init__(self, started: Sequence[int], ended: Sequence[int], timer: PipelineTimer) -> None:
+    def __init__(
+        self,
+        started: Sequence[int],
+        ended: Sequence[int],
+        timer: PipelineTimer,
+        attempts: Mapping[int, int],
+        carried: Mapping[int, StageResult],
+    ) -> None:
         self._started = started
         self._ended = ended
         self._timer = timer
+        self._attempts = attempts
+        self._carried = carried
 
     def __call__(self, index: int) -> tuple[int, float | None, float]:
         started = self._started[index]
-        if not started:
-            return 0, None, 0.0
-        return 1, self._timer.moment(started), (self._ended[index] - started) / 1e6
+        if started:
+            duration_ms = (self._ended[index] - started) / 1e6
+            return self._attempts.get(index, 1), self._timer.moment(started), duration_ms
+        if index in self._carried:
+            record = self._carried[index]
+            return record.attempts, record.started_at, record.duration_ms
+        return 0, None, 0.0
 
 
 @dataclass(slots=True)
@@ -102,14 +137,27 @@ class PipelineResults(Mapping[str, StageOutput[Any]]):
     Attributes:
         pipeline: Name of the pipeline.
         pipeline_run_id: Id of the run.
-        status: "completed", "failed" or "cancelled".
+        status: "completed", "failed", "cancelled" or "suspended".
         duration_ms: Of the whole run.
         error: What the run raised, or None. It is not part of `to_dict`.
         stragglers: Stages that did not stop when they were cancelled, and were left behind.
         events_lost: How many events the sink dropped or failed to take.
+        resumed_from: The id of the suspended run that this one resumed, or None.
+        suspension: What the run that resumes this one goes by, or None if it is not suspended.
     """
 
-    __slots__ = ("_asked", "_log", "duration_ms", "error", "events_lost", "pipeline", "status", "stragglers")
+    __slots__ = (
+        "_asked",
+        "_log",
+        "duration_ms",
+        "error",
+        "events_lost",
+        "pipeline",
+        "resumed_from",
+        "status",
+        "stragglers",
+        "suspension",
+    )
 
     def __init__(
         self,
@@ -121,6 +169,8 @@ class PipelineResults(Mapping[str, StageOutput[Any]]):
         duration_ms: float,
         stragglers: tuple[str, ...] = (),
         events_lost: int = 0,
+        resumed_from: str | None = None,
+        suspension: Suspension | None = None,
     ) -> None:
         self._log = log
         self.pipeline = pipeline
@@ -129,6 +179,8 @@ class PipelineResults(Mapping[str, StageOutput[Any]]):
         self.duration_ms = duration_ms
         self.stragglers = stragglers
         self.events_lost = events_lost
+        self.resumed_from = resumed_from
+        self.suspension = suspension
         self.error: StageflowError | None = None
 
     @property
@@ -158,6 +210,11 @@ class PipelineResults(Mapping[str, StageOutput[Any]]):
     def skipped(self) -> tuple[str, ...]:
         """Return the names of the stages that were skipped, in plan order."""
         return self._with(StageStatus.SKIP)
+
+    def suspended(self) -> tuple[str, ...]:
+        """Return the names of the stages that ask for a decision, in plan order; not those that only wait for these."""
+        waiting = self._with(StageStatus.SUSPEND)
+        return tuple(name for name in waiting if self._log.index[name] not in self._log.origins)
 
     def data(self, stage: StageRef) -> Mapping[str, Any]:
         """Return the data of a stage.
@@ -197,7 +254,7 @@ class PipelineResults(Mapping[str, StageOutput[Any]]):
         """Return the results as JSON-ready data.
 
         Raises:
-            SerializationError: A stage returned something that is not JSON; `path` leads to it.
+            SerializationError: What a stage returned or a suspended run was asked is not JSON; `path` leads to it.
         """
         return {
             "schema_version": SCHEMA_VERSION,
@@ -207,6 +264,8 @@ class PipelineResults(Mapping[str, StageOutput[Any]]):
             "duration_ms": self.duration_ms,
             "stragglers": list(self.stragglers),
             "events_lost": self.events_lost,
+            "resumed_from": self.resumed_from,
+            "suspension": None if self.suspension is None else _suspension_to_dict(self.suspension),
             "stages": {record.name: _record_to_dict(record) for record in self.records()},
         }
 
@@ -234,6 +293,8 @@ class PipelineResults(Mapping[str, StageOutput[Any]]):
             duration_ms=expect_number(fields.get("duration_ms"), "$.duration_ms"),
             stragglers=tuple(expect(name, str, f"$.stragglers[{i}]") for i, name in enumerate(stragglers)),
             events_lost=expect(fields.get("events_lost"), int, "$.events_lost"),
+            resumed_from=_text_or_none(fields.get("resumed_from"), "$.resumed_from"),
+            suspension=_read_suspension(fields.get("suspension"), "$.suspension"),
         )
 
     def __eq__(self, other: object) -> bool:
@@ -260,6 +321,8 @@ class PipelineResults(Mapping[str, StageOutput[Any]]):
             self.duration_ms,
             self.stragglers,
             self.events_lost,
+            self.resumed_from,
+            self.suspension,
         )
 
     def _position(self, stage: Any) -> int:
@@ -293,7 +356,17 @@ class PipelineResults(Mapping[str, StageOutput[Any]]):
         )
 
 
-_FIELDS = ("pipeline", "pipeline_run_id", "status", "duration_ms", "stragglers", "events_lost", "stages")
+_FIELDS = (
+    "pipeline",
+    "pipeline_run_id",
+    "status",
+    "duration_ms",
+    "stragglers",
+    "events_lost",
+    "resumed_from",
+    "suspension",
+    "stages",
+)
 _RECORD_FIELDS = ("output", "attempts", "started_at", "duration_ms", "origin")
 
 
@@ -311,19 +384,46 @@ def _read_record(name: str, value: Any) -> StageResult:
     path = f"$.stages.{name}"
     fields = as_object(value, path)
     expect_fields(fields, _RECORD_FIELDS, path)
-    started, origin = fields.get("started_at"), fields.get("origin")
+    started = fields.get("started_at")
     return StageResult(
         name=name,
         output=output_from_dict(as_object(fields.get("output"), f"{path}.output"), f"{path}.output"),
         attempts=expect(fields.get("attempts"), int, f"{path}.attempts"),
         started_at=None if started is None else expect_number(started, f"{path}.started_at"),
         duration_ms=expect_number(fields.get("duration_ms"), f"{path}.duration_ms"),
-        origin=None if origin is None else expect(origin, str, f"{path}.origin"),
+        origin=_text_or_none(fields.get("origin"), f"{path}.origin"),
+    )
+
+
+def _text_or_none(value: Any, path: str) -> str | None:
+    return None if value is None else expect(value, str, path)
+
+
+def _suspension_to_dict(suspension: Suspension) -> dict[str, Any]:
+    return {
+        "snapshot": at_path("$.suspension.snapshot", suspension.snapshot.to_dict),
+        "plan": dict(suspension.plan),
+        "first_run_id": suspension.first_run_id,
+    }
+
+
+def _read_suspension(value: Any, path: str) -> Suspension | None:
+    if value is None:
+        return None
+    fields = as_object(value, path)
+    expect_fields(fields, Suspension._fields, path)
+    return Suspension(
+        snapshot=at_path(f"{path}.snapshot", lambda: ContextSnapshot.from_dict(fields["snapshot"])),
+        plan={
+            name: expect(digest, str, f"{path}.plan.{name}")
+            for name, digest in as_object(fields["plan"], f"{path}.plan").items()
+        },
+        first_run_id=expect(fields["first_run_id"], str, f"{path}.first_run_id"),
     )
 
 
 def _restore(records: tuple[StageResult, ...], summary: tuple[Any, ...]) -> PipelineResults:
-    pipeline, pipeline_run_id, status, duration_ms, stragglers, events_lost = summary
+    pipeline, pipeline_run_id, status, duration_ms, stragglers, events_lost, resumed_from, suspension = summary
     return PipelineResults(
         RunLog.of(records),
         pipeline=pipeline,
@@ -332,4 +432,6 @@ def _restore(records: tuple[StageResult, ...], summary: tuple[Any, ...]) -> Pipe
         duration_ms=duration_ms,
         stragglers=stragglers,
         events_lost=events_lost,
+        resumed_from=resumed_from,
+        suspension=suspension,
     )

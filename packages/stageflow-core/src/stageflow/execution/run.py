@@ -10,37 +10,53 @@ outcome its CANCEL, and emits the run's last event.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from typing import Any
 
 from stageflow.context.pipeline_context import PipelineContext
 from stageflow.core.context import RunScope
+from stageflow.core.inputs import Stored
+from stageflow.core.kinds import StageStatus
+from stageflow.core.output import StageOutput
+from stageflow.core.returning import returned
 from stageflow.core.timer import PipelineTimer
-from stageflow.errors import PipelineCancelled, StageExecutionError, StageflowError, TooLateError
+from stageflow.errors import (
+    PipelineCancelled,
+    PipelineSuspended,
+    PipelineTimeoutError,
+    StageExecutionError,
+    StageflowError,
+    TooLateError,
+)
 from stageflow.events.emitter import Emitter
 from stageflow.events.sinks import NoOpEventSink, check_sink, get_event_sink
+from stageflow.execution.announcing import announce_straggler
 from stageflow.execution.plan import ExecutionPlan
-from stageflow.execution.results import PipelineResults, RunLog, RunStatus, StageTimes
-from stageflow.execution.state import RunState
+from stageflow.execution.results import PipelineResults, RunLog, RunStatus, StageResult, StageTimes, Suspension
+from stageflow.execution.resumption import Resumption
+from stageflow.execution.state import Cause, RunState
 from stageflow.execution.worker import spawn
-
-logger = logging.getLogger(__name__)
+from stageflow.interceptors.guard import HookScope
 
 
 class Run:
     """One run of a plan, from its start to its results."""
 
-    __slots__ = ("_begun", "_cancel_requested", "_interrupted", "plan", "results", "scope", "state")
+    __slots__ = ("_begun", "_cancel_requested", "_interrupted", "plan", "results", "resumption", "scope", "state")
 
-    def __init__(self, plan: ExecutionPlan, context: PipelineContext) -> None:
+    def __init__(self, plan: ExecutionPlan, context: PipelineContext, resumption: Resumption | None = None) -> None:
         sink = get_event_sink() if context.event_sink is None else check_sink(context.event_sink)
         listening = type(sink) is not NoOpEventSink  # a subclass may take what it likes
         self.plan = plan
         timer = PipelineTimer(asyncio.get_running_loop())
         emitter = Emitter(context.snapshot.run_id, sink, timer.now) if listening else None
         self.scope = RunScope(context, emitter, timer)
+        if plan.intercepted:
+            self.scope.hooks = HookScope(plan.name, context)
         self.state = RunState(plan, self.scope)
+        self.resumption = resumption
+        if resumption is not None:
+            self._carry_over(resumption)
         self.results: PipelineResults | None = None
         self._begun = False
         self._cancel_requested: str | None = None
@@ -56,23 +72,61 @@ class Run:
         self._begun = True
         state.begin()
         if emitter is not None:
-            emitter.emit("pipeline.created", data={"pipeline": self.plan.name, "stages": len(self.plan.nodes)})
+            emitter.emit("pipeline.created", data=self._creation_data())
             emitter.emit("pipeline.started")
         if self._cancel_requested is None:
             spawn(state)
         else:
-            state.stop(self._cancel_requested)
+            state.stop(Cause.OUTSIDE, self._cancel_requested)
+        timer = None
+        if self.plan.timeout is not None:
+            timer = state.loop.call_later(self.plan.timeout, self._expire, self.plan.timeout)
         try:
             await state.wake
         except asyncio.CancelledError as error:
             self.interrupt(error)
         if state.workers:
             await self._wind_down()
-        state.check()
+        if timer is not None:
+            timer.cancel()
         results = await self._finish(state.close())
         if self._interrupted is not None:
             raise self._interrupted
         return results
+
+    def _carry_over(self, resumption: Resumption) -> None:
+        """Let the run start where the suspended one ended."""
+        self.scope.decisions = resumption.decisions
+        self.scope.first_run_id = resumption.first_run_id
+        state, nodes = self.state, self.plan.nodes
+        for index, record in resumption.carried.items():
+            state.outputs[index] = returned(record.name, record.output)
+            if record.origin is not None:
+                state.origins[index] = record.origin
+            if record.status is StageStatus.SUSPEND:
+                state.suspended.append(index)
+        state.ready.clear()
+        for node in nodes:
+            if state.outputs[node.index] is not None:
+                continue  # and its count stays above 0, so that nothing that ends from now on releases it
+            settled = [index for index in node.declared.values() if _has_ended(state.outputs[index])]
+            state.waiting[node.index] -= len(settled)
+            if not state.waiting[node.index]:
+                state.ready.append(node.index)
+
+    def _expire(self, seconds: float) -> None:
+        self._end(Cause.TIMEOUT, f"the run took longer than its timeout of {seconds:g} s")
+
+    def _end(self, cause: Cause, reason: str) -> None:
+        # A run that has come to rest, or of which every stage has ended, has nothing left to end.
+        if (self.state.workers or self.state.ready) and not self.state.is_settled():
+            self.state.stop(cause, reason)
+
+    def _creation_data(self) -> Mapping[str, Any]:
+        data: dict[str, Any] = {"pipeline": self.plan.name, "stages": len(self.plan.nodes)}
+        if self.resumption is not None:
+            data["resumed_from"] = self.resumption.resumed_from
+        return data
 
     @property
     def id(self) -> str:
@@ -102,8 +156,8 @@ class Run:
         if not self._begun:
             if self._cancel_requested is None:
                 self._cancel_requested = reason
-        elif not self.state.is_settled():  # else there is nothing left to cancel
-            self.state.stop(reason)
+        else:
+            self._end(Cause.OUTSIDE, reason)
 
     def interrupt(self, error: asyncio.CancelledError) -> None:
         """End the run because its caller was cancelled, before its first step or later."""
@@ -123,25 +177,19 @@ class Run:
                     worker.cancel(self.scope.stopping)
             timeout = None if deadline is None else max(deadline - state.loop.time(), 0.0)
             try:
-                ended, _ = await asyncio.wait(state.workers.copy(), timeout=timeout)
+                ended, _ = await asyncio.wait(tuple(state.workers), timeout=timeout)
             except asyncio.CancelledError as error:
                 self.interrupt(error)
             else:
-                state.workers -= ended  # each has left by itself; one that had not would be waited for without end
+                for worker in ended:  # each has left by itself; one that had not would be waited for without end
+                    state.workers.pop(worker, None)
                 if not ended and timeout is not None:
                     return
 
     async def _finish(self, stragglers: tuple[str, ...]) -> PipelineResults:
         emitter = self.scope.emitter
         for name in stragglers:
-            logger.warning(
-                "Stage '%s' of pipeline '%s' did not stop within %g s of its cancellation, and was left behind.",
-                name,
-                self.plan.name,
-                self.plan.cancel_grace,
-            )
-            if emitter is not None:
-                emitter.emit(f"stage.{name}.straggling", stage=name, data={"cancel_grace_s": self.plan.cancel_grace})
+            announce_straggler(emitter, name, self.plan.cancel_grace)
         duration_ms = self.scope.timer.elapsed_ms
         if emitter is not None:
             status = self._status()
@@ -155,44 +203,67 @@ class Run:
 
     def _conclude(self, stragglers: tuple[str, ...], duration_ms: float) -> PipelineResults:
         state, plan, emitter = self.state, self.plan, self.scope.emitter
-        times = StageTimes(state.started, state.ended, self.scope.timer)
+        carried: Mapping[int, StageResult] = {} if self.resumption is None else self.resumption.carried
+        times = StageTimes(state.started, state.ended, self.scope.timer, self.scope.attempts, carried)
+        status = self._status()
+        snapshot = self.scope.context.snapshot
+        if self.scope.left_behind:
+            stragglers = tuple(name for name in plan.names if name in (*self.scope.left_behind, *stragglers))
         self.results = results = PipelineResults(
             RunLog(plan.names, plan.index, state.outputs, state.origins, times),
             pipeline=plan.name,
-            asked=self.scope.context.snapshot,
-            status=self._status(),
+            asked=snapshot,
+            status=status,
             duration_ms=duration_ms,
             stragglers=stragglers,
             events_lost=0 if emitter is None else emitter.lost,
+            resumed_from=None if self.resumption is None else self.resumption.resumed_from,
+            suspension=Suspension(snapshot, plan.fingerprint(), self.scope.first_run_id or self.id)
+            if status == "suspended"
+            else None,
         )
         results.error = self._error(results)
         return results
 
     def _status(self) -> RunStatus:
-        if self.state.failures:
+        state = self.state
+        if state.failures:
             return "failed"
-        return "completed" if self.scope.stopping is None else "cancelled"
+        if state.ending is None:
+            return "suspended" if state.suspended else "completed"
+        return "failed" if state.ending.cause is Cause.TIMEOUT else "cancelled"
 
     def _terminal_data(self) -> Mapping[str, Any]:
-        state = self.state
+        state, names = self.state, self.plan.names
         data: dict[str, Any] = {"pipeline": self.plan.name}
         if state.failures:
-            data["failed"] = [self.plan.names[index] for index in sorted(state.failures)]
-        if self.scope.stopping is not None:
-            data["reason"] = self.scope.stopping
+            data["failed"] = [names[index] for index in sorted(state.failures)]
+        if state.suspended:
+            data["suspended"] = [names[index] for index in sorted(state.suspended)]
+        if state.ending is not None:
+            data["reason"] = state.ending.reason
         return data
 
     def _error(self, results: PipelineResults) -> StageflowError | None:
-        state = self.state
+        state, names = self.state, self.plan.names
         if state.failures:
             failures = tuple(self._failure(index, results) for index in sorted(state.failures))
             failures[0].failures = failures
             return failures[0]
-        if self.scope.stopping is None:
-            return None
-        index = state.cancelled_by
-        stage = None if index is None else self.plan.names[index]
-        reason = self.scope.stopping if stage is None else str(results[stage].reason)
+        ending = state.ending
+        if ending is None:
+            if not state.suspended:
+                return None
+            asking = [names[index] for index in sorted(state.suspended)]
+            return PipelineSuspended(pipeline=self.plan.name, stages=asking, results=results)
+        if ending.cause is Cause.TIMEOUT:
+            assert self.plan.timeout is not None
+            running = [name for name in names if state.started[self.plan.index[name]] and _was_cut_off(results, name)]
+            return PipelineTimeoutError(
+                pipeline=self.plan.name, seconds=self.plan.timeout, running=running, results=results
+            )
+        stage = None if ending.stage is None else names[ending.stage]
+        reason = ending.reason if stage is None else str(results[stage].reason)
         return PipelineCancelled(pipeline=self.plan.name, stage=stage, reason=reason, results=results)
 
     def _failure(self, index: int, results: PipelineResults) -> StageExecutionError:
@@ -208,3 +279,12 @@ class Run:
         )
         error.__cause__ = None if info is None else info.exception
         return error
+
+
+def _has_ended(stored: Stored) -> bool:
+    """Return whether a stage has ended for those that depend on it: a suspended one has not."""
+    return stored is not None and not (isinstance(stored, StageOutput) and stored.status is StageStatus.SUSPEND)
+
+
+def _was_cut_off(results: PipelineResults, stage: str) -> bool:
+    return results[stage].status is StageStatus.CANCEL

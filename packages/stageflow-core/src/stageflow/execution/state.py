@@ -11,16 +11,41 @@ import asyncio
 import logging
 from collections import deque
 from contextvars import Context, copy_context
-from typing import Any
+from dataclasses import replace
+from enum import Enum
+from types import TracebackType
+from typing import Any, NamedTuple
 
 from stageflow.core.context import RunScope
-from stageflow.core.inputs import Stored
+from stageflow.core.inputs import StageInputs, Stored
 from stageflow.core.kinds import StageStatus
-from stageflow.core.output import StageOutput
-from stageflow.execution.plan import ExecutionPlan
+from stageflow.core.output import ErrorInfo, StageOutput, make_output
+from stageflow.errors import ConditionError, StageflowError
+from stageflow.execution.announcing import announce_end
+from stageflow.execution.attempts import failed_for_good, missing_policy
+from stageflow.execution.edges import Held, edge_holds, join_holds
+from stageflow.execution.plan import ExecutionPlan, PlanNode
+from stageflow.interceptors.outcome import RetryRequested
 from stageflow.wording import listed
 
 logger = logging.getLogger(__name__)
+
+
+class Cause(Enum):
+    """What can end a run before its stages have ended."""
+
+    FAILURE = "failure"
+    STAGE = "stage"
+    OUTSIDE = "outside"
+    TIMEOUT = "timeout"
+
+
+class Ending(NamedTuple):
+    """How a run came to end early: what for, why, and which stage did it, if one did."""
+
+    cause: Cause
+    reason: str
+    stage: int | None
 
 
 class RunState:
@@ -32,8 +57,9 @@ class RunState:
         ready: Stages that may start, in the order in which they will.
         started, ended: Readings of the run's clock, 0 where there is none.
         origins: The stage or the reason that kept a stage from running, or stopped it.
-        failures: Stages that failed of their own accord, not while they were being cancelled.
-        cancelled_by: The stage that returned CANCEL, if that is what ended the run.
+        failures: Critical stages that failed of their own accord, not while they were being cancelled.
+        suspended: Stages that returned SUSPEND.
+        ending: What ended the run before its stages had, if anything did.
         relief: How many workers and guards are queued; the event loop will come to each.
         growth: How many workers the next guard brings on that finds work left.
         paused: Whether a worker is yielding to the event loop, so that the others stand back.
@@ -50,11 +76,11 @@ class RunState:
         "base",
         "broken",
         "cancel_output",
-        "cancelled_by",
         "cancelling",
         "closed",
         "current",
         "ended",
+        "ending",
         "failures",
         "growth",
         "hold_until",
@@ -67,6 +93,7 @@ class RunState:
         "relief",
         "scope",
         "started",
+        "suspended",
         "waiting",
         "wake",
         "workers",
@@ -84,13 +111,15 @@ class RunState:
         self.origins: dict[int, str] = {}
         # Outcomes that end the run.
         self.failures: list[int] = []
-        self.cancelled_by: int | None = None
+        self.suspended: list[int] = []
+        self.ending: Ending | None = None
         self.cancel_output: StageOutput[Any] | None = None
         self.cancelling = False
         self.closed = False
         self.broken: BaseException | None = None
         # Workers: see stageflow.execution.worker.
-        self.workers: set[asyncio.Task[None]] = set()
+        # In the order in which they were made, so that they are cancelled in it: a set has another one in each process.
+        self.workers: dict[asyncio.Task[None], None] = {}
         self.relief = 0
         self.growth = 1
         self.paused = False
@@ -107,18 +136,10 @@ class RunState:
         """Return whether every stage has an outcome."""
         return all(stored is not None for stored in self.outputs)
 
-    def check(self) -> None:
-        """Raise what is a defect of the executor, instead of results that would not be true."""
-        if self.broken is not None:
-            raise self.broken
-        # `ended` first: to look for a zero is as cheap as it gets, and only stages that never ran have one.
-        if self.scope.stopping is None and 0 in self.ended and not self.is_settled():
-            names = [name for name, stored in zip(self.plan.names, self.outputs, strict=True) if stored is None]
-            raise RuntimeError(f"A defect of Stageflow: nothing runs any more, and these never did: {listed(names)}.")
-
-    def stop(self, reason: str) -> None:
+    def stop(self, cause: Cause, reason: str, stage: int | None = None) -> None:
         """Let no further stage start, and have the coordinator cancel those that run. The first reason stays."""
-        if self.scope.stopping is None:
+        if self.ending is None:
+            self.ending = Ending(cause, reason, stage)
             self.cancel_output = StageOutput.cancel(reason)
             self.scope.stopping = reason
         self.wake_coordinator()
@@ -128,16 +149,15 @@ class RunState:
         if not self.wake.done():
             self.wake.set_result(None)
 
-    def raised(self, error: BaseException) -> StageOutput[Any]:
+    def raised(self, index: int, error: BaseException) -> StageOutput[Any]:
         """Return the outcome of a stage that raised."""
         # From the moment on in which the run is stopping: a stage that asks `raise_if_cancelled` may be told before the
         # coordinator has cancelled its worker.
         if self.cancel_output is not None and isinstance(error, asyncio.CancelledError):
             return self.cancel_output
-        trace = error.__traceback__
-        if trace is not None and trace.tb_next is not None:
-            # Without the worker's own frame, which would keep the whole run alive, and tells the user nothing.
-            error = error.with_traceback(trace.tb_next)
+        if isinstance(error, RetryRequested):  # by an interceptor, of a stage that has no policy
+            error = missing_policy(self.plan.names[index], ErrorInfo.of(error.error))
+        _forget_our_frames(error)
         return StageOutput.fail(error)
 
     def settle(self, index: int, stored: Stored) -> None:
@@ -151,21 +171,32 @@ class RunState:
             self.origins[index] = str(cancelled.reason)
             self.record(index, stored)
             return
+        node = self.plan.nodes[index]
+        if isinstance(stored, StageOutput) and stored.status is StageStatus.RETRY:
+            stored = failed_for_good(node.name, stored, may_retry=False)
         self.record(index, stored)
         status = stored.status if isinstance(stored, StageOutput) else StageStatus.OK
-        if status is StageStatus.OK:
+        if status is StageStatus.SUSPEND:
+            self.suspended.append(index)
             return
-        assert isinstance(stored, StageOutput)
-        self._skip_dependents(index, stored)
-        name = self.plan.names[index]
+        self._follow_up(index)
         if status is StageStatus.FAIL:
-            if not self.cancelling:
-                self.failures.append(index)
-            self.stop(f"stage '{name}' failed")
+            self._fail(node)
         elif status is StageStatus.CANCEL:
-            if self.scope.stopping is None:
-                self.cancelled_by = index
-            self.stop(f"stage '{name}' cancelled the run: {stored.reason}")
+            assert isinstance(stored, StageOutput)
+            self.stop(Cause.STAGE, f"stage '{node.name}' cancelled the run: {stored.reason}", index)
+
+    def _fail(self, node: PlanNode) -> None:
+        if not node.critical:
+            output = self.outputs[node.index]
+            assert isinstance(output, StageOutput)
+            what = None if output.error is None else output.error.type
+            logger.warning("Stage '%s' failed (%s); it is not critical, so its run goes on.", node.name, what)
+            return
+        if not self.cancelling:
+            self.failures.append(node.index)
+        if self.plan.on_failure == "fail_fast":
+            self.stop(Cause.FAILURE, f"stage '{node.name}' failed", node.index)
 
     def record(self, index: int, stored: Stored) -> None:
         """Write one outcome down, and emit its events."""
@@ -178,85 +209,138 @@ class RunState:
         """Emit what a stage published, and its terminal event."""
         emitter = self.scope.emitter
         assert emitter is not None
-        node = self.plan.nodes[index]
-        name, started = node.name, self.started[index]
-        attempt = 1 if started else None
+        node, started = self.plan.nodes[index], self.started[index]
+        attempt = self.scope.attempts.get(index, 1) if started else None
         duration_ms = (self.ended[index] - started) / 1e6 if started else None
         if not isinstance(stored, StageOutput):
-            emitter.emit(node.completed_event, stage=name, status=_OK, attempt=attempt, duration_ms=duration_ms)
+            emitter.emit(node.completed_event, stage=node.name, status=_OK, attempt=attempt, duration_ms=duration_ms)
             return
-        for artifact in stored.artifacts:
-            payload = {"type": artifact.type, "payload": artifact.payload}
-            emitter.emit(f"stage.{name}.artifact", stage=name, attempt=attempt, data=payload)
-        for event in stored.events:
-            emitter.emit(event.type, stage=name, attempt=attempt, data=event.data)
-        emitter.emit(
-            f"stage.{name}.{EVENT_OF[stored.status]}",
-            stage=name,
-            status=stored.status.value,
-            attempt=attempt,
-            duration_ms=duration_ms,
-            data=_terminal_data(stored, self.origins.get(index)),
-        )
+        origin = self.origins.get(index)
+        announce_end(emitter, node, stored, attempt=attempt, duration_ms=duration_ms, origin=origin)
 
-    def _skip_dependents(self, index: int, output: StageOutput[Any]) -> None:
-        """Skip all that requires this stage, however far; what it was optional for goes on without it."""
+    def held_back(self, index: int) -> StageOutput[Any] | None:
+        """Ask the condition of a stage; return how the stage ends if it does not start."""
+        node = self.plan.nodes[index]
+        if node.name in self.scope.decisions:
+            return None  # it was asked before the run was suspended
+        when = self.plan.conditions[index]
+        inputs = StageInputs(self.outputs, node.name, node.declared)
+        try:
+            # In a context of its own: what it sets is not for the stages of this worker.
+            holds: Any = self.base.copy().run(when, inputs, self.scope.context.snapshot)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a condition raises is the failure of its stage
+            info = ErrorInfo.of(error)
+            return make_output(StageStatus.FAIL, error=replace(info, message=f"its `when` raised: {info.message}"))
+        if holds is True:
+            return None
+        if holds is False:
+            return StageOutput.skip("its `when` said no")
+        return StageOutput.fail(ConditionError(node.name, holds))
+
+    def _follow_up(self, index: int) -> None:
+        """Let go on what waited for a stage that has ended, or skip it, and what requires that, however far."""
         nodes, names, outputs, waiting = self.plan.nodes, self.plan.names, self.outputs, self.waiting
-        origin = names[index]
-        why = f"'{origin}' {_ENDED[output.status]}: {output.error or output.reason}"
         reached, released = deque((index,)), list[int]()
         while reached:
             source = reached.popleft()
             for successor in nodes[source].successors:
                 if outputs[successor] is not None:
                     continue
-                if source in nodes[successor].optional:
+                node = nodes[successor]
+                held = edge_holds(node, source, outputs[source], names)
+                if held is None:
                     waiting[successor] -= 1
-                    if not waiting[successor]:
+                    if waiting[successor]:
+                        continue
+                    held = join_holds(node, outputs, names)
+                    if held is None:
                         released.append(successor)
-                    continue
-                self.origins[successor] = origin
-                self.record(successor, StageOutput.skip(f"required stage {why}"))
+                        continue
+                self._skip(successor, held)
                 reached.append(successor)
         self.ready.extend(sorted(released))  # together, so in plan order
 
+    def _skip(self, index: int, held: Held) -> None:
+        why, before = held.why, self.outputs[held.stage]
+        if held.passed_on and held.stage in self.origins and isinstance(before, StageOutput):
+            why = str(before.reason)
+        self.origins[index] = self.origins.get(held.stage, self.plan.names[held.stage])
+        self.record(index, StageOutput.skip(why))
+
     def close(self) -> tuple[str, ...]:
-        """Record CANCEL for every stage without an outcome; return those of them that still run."""
-        stragglers: list[str] = []
-        reason = self.scope.stopping
-        if reason is not None:
-            now = self.scope.timer.clock()
-            for index, stored in enumerate(self.outputs):
-                if stored is None:
-                    self.origins[index] = reason
-                    if self.started[index]:
-                        self.ended[index] = now
-                        stragglers.append(self.plan.names[index])
-                    self.record(index, self.cancel_output)
-        if stragglers:
-            self.ended = list(self.ended)  # their workers keep the other list, and write into it when they end at last
+        """Give every stage without an outcome its own; return those that still run.
+
+        Raises:
+            RuntimeError: There is a stage that should have run and did not: a defect of the executor.
+        """
+        if self.broken is not None:
+            raise self.broken
+        stragglers = list[str]()
+        # `ended` first: to look for a zero is as cheap as it gets, and only stages that never ran have one.
+        if (0 in self.ended or self.ending is not None) and not self.is_settled():
+            self._let_wait()
+            stragglers = self._cancel_the_rest()
         self.closed = True
         return tuple(stragglers)
+
+    def _let_wait(self) -> None:
+        """Record SUSPEND, without an event, for all that waits for a suspended stage."""
+        nodes, names, outputs = self.plan.nodes, self.plan.names, self.outputs
+        for origin in sorted(self.suspended):
+            reached = [origin]
+            while reached:
+                for successor in nodes[reached.pop()].successors:
+                    if outputs[successor] is None and not self.started[successor]:
+                        self.origins[successor] = names[origin]
+                        outputs[successor] = make_output(StageStatus.SUSPEND, reason=f"waits for '{names[origin]}'")
+                        reached.append(successor)
+
+    def _cancel_the_rest(self) -> list[str]:
+        """Record CANCEL for every stage without an outcome; return those of them that still run."""
+        stragglers: list[str] = []
+        left = [index for index, stored in enumerate(self.outputs) if stored is None]
+        if self.ending is None:
+            if left:
+                names = [self.plan.names[index] for index in left]
+                raise RuntimeError(
+                    f"A defect of Stageflow: nothing runs any more, and these never did: {listed(names)}."
+                )
+            return stragglers
+        now = self.scope.timer.clock()
+        for index in left:
+            self.origins[index] = self.ending.reason
+            if self.started[index]:
+                self.ended[index] = now
+                stragglers.append(self.plan.names[index])
+            self.record(index, self.cancel_output)
+        if stragglers:
+            self.ended = list(self.ended)  # their workers keep the other list, and write into it when they end at last
+        return stragglers
 
 
 _OK = StageStatus.OK.value
 
-EVENT_OF = {
-    StageStatus.OK: "completed",
-    StageStatus.FAIL: "failed",
-    StageStatus.SKIP: "skipped",
-    StageStatus.CANCEL: "cancelled",
-}
 
-_ENDED = {StageStatus.FAIL: "failed", StageStatus.SKIP: "was skipped", StageStatus.CANCEL: "cancelled the run"}
+def _forget_our_frames(error: BaseException) -> None:
+    """Take our frames off an error and what led to it: they would keep the whole run alive, and tell the user nothing.
+
+    An error that is raised on purpose by our own code may lose all of them; another one shows where we are wrong.
+    """
+    left: list[BaseException | None] = [error]
+    seen = set[int]()
+    while left:
+        one = left.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        trace, expected = one.__traceback__, isinstance(one, StageflowError)
+        while trace is not None and (expected or trace.tb_next is not None) and _is_ours(trace):
+            trace = trace.tb_next
+        one.__traceback__ = trace
+        left += (one.__cause__, one.__context__)
 
 
-def _terminal_data(output: StageOutput[Any], origin: str | None) -> dict[str, Any] | None:
-    data: dict[str, Any] = {}
-    if output.error is not None:
-        data["error"] = {"message": output.error.message, "type": output.error.type, "code": output.error.code}
-    if output.reason is not None:
-        data["reason"] = output.reason
-    if origin is not None:
-        data["origin"] = origin
-    return data or None
+def _is_ours(trace: TracebackType) -> bool:
+    return trace.tb_frame.f_globals.get("__name__", "").startswith(("stageflow.execution.", "stageflow.interceptors."))

@@ -29,7 +29,7 @@ from typing import cast
 from stageflow.core.inputs import Stored
 from stageflow.core.kinds import StageStatus
 from stageflow.core.returning import stored_from
-from stageflow.execution.state import RunState
+from stageflow.execution.state import Cause, RunState
 from stageflow.frozen import SHAREABLE_TYPES, FrozenDict
 
 HOLD_NS = 1_000_000
@@ -43,7 +43,7 @@ def spawn(run: RunState, count: int = 1) -> None:
         worker = work(run)
         # Into its `try`: a task that is cancelled before its first step never runs, and nobody would take its place.
         worker.send(None)
-        run.workers.add(asyncio.Task(worker, loop=run.loop, name="stageflow worker", context=run.base.copy()))
+        run.workers[asyncio.Task(worker, loop=run.loop, name="stageflow worker", context=run.base.copy())] = None
 
 
 class _Queued:
@@ -74,11 +74,11 @@ async def work(run: RunState) -> None:
     except (KeyboardInterrupt, SystemExit):
         # It goes on through the event loop. Should that run again, the coordinator ends the run. It still finds this
         # worker and cancels it, from when on asyncio does not report its exception a second time.
-        run.stop("the event loop was interrupted")
+        run.stop(Cause.OUTSIDE, "the event loop was interrupted")
         raise
     except BaseException as error:  # noqa: BLE001 - a defect of ours: the run must end, and show it
         run.broken = error
-        run.stop("the executor failed")
+        run.stop(Cause.OUTSIDE, "the executor failed")
     _leave(run)
 
 
@@ -89,7 +89,7 @@ def _current_task(run: RunState) -> asyncio.Task[None]:
 
 
 def _leave(run: RunState) -> None:
-    run.workers.discard(_current_task(run))
+    run.workers.pop(_current_task(run), None)
     if run.ready and run.scope.stopping is None:
         if not run.relief and not run.paused:
             spawn(run)
@@ -118,17 +118,25 @@ async def _run_stages(run: RunState, task: asyncio.Task[None]) -> None:  # noqa:
     nodes, started, ended, base = plan.nodes, run.started, run.ended, run.base
     clock = scope.timer.clock
     emitter, cancelling, inherited = scope.emitter, task.cancelling, tuple(base.values())
+    # Empty in most plans: then None, so that a look at them costs next to nothing.
+    conditions, branching = plan.conditions or None, plan.branching or None
     retire = False
     now = clock()
     if now > run.hold_until:
         run.hold_until = now + HOLD_NS
-    while ready and not retire and scope.stopping is None:
+    while ready and not retire and not run.paused and scope.stopping is None:
         index = ready.popleft()
         while index >= 0:
             if ready and not run.relief:
                 _stand_guard(run)
-            node = nodes[index]
             run.current = index
+            if conditions is not None and index in conditions:
+                held = run.held_back(index)
+                if held is not None:
+                    retire = cancelling() > 0  # a condition may do anything, too
+                    now = await _settle(run, index, held, clock())
+                    break
+            node = nodes[index]
             started[index] = now
             if emitter is not None:
                 emitter.emit(node.started_event, stage=node.name, attempt=1)
@@ -136,12 +144,12 @@ async def _run_stages(run: RunState, task: asyncio.Task[None]) -> None:  # noqa:
                 result = await node.invoke(scope, outputs, node)
             except (KeyboardInterrupt, SystemExit) as error:
                 ended[index] = clock()
-                run.settle(index, run.raised(error))
+                run.settle(index, run.raised(index, error))
                 raise
             except BaseException as error:  # whatever a stage raises is the outcome of that stage
                 if isinstance(error, GeneratorExit) and asyncio.current_task(run.loop) is not task:
                     raise  # not the stage's own: the event loop was closed under the run
-                result = run.raised(error)
+                result = run.raised(index, error)
             ended[index] = now = clock()
             try:
                 context = copy_context()
@@ -157,13 +165,17 @@ async def _run_stages(run: RunState, task: asyncio.Task[None]) -> None:  # noqa:
                     if type(value) not in SHAREABLE_TYPES:
                         stored = stored_from(node.name, result)
                         break
+            elif type(result) is FrozenDict:
+                stored = result  # pyright: ignore[reportUnknownVariableType]
             else:
                 stored = stored_from(node.name, result)
 
-            if scope.stopping is not None or (
-                type(stored) is not FrozenDict and stored.status is not StageStatus.OK  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
+            if (
+                scope.stopping is not None
+                or (type(stored) is not FrozenDict and stored.status is not StageStatus.OK)  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
+                or (branching is not None and index in branching)
             ):
-                run.settle(index, stored)
+                now = await _settle(run, index, stored, now)
                 break
 
             outputs[index] = stored
@@ -205,6 +217,17 @@ def _queue_before_siblings(ready: deque[int], index: int, released: tuple[int, .
     while place and ready[place - 1] in siblings:
         place -= 1
     ready.insert(place, index)
+
+
+async def _settle(run: RunState, index: int, stored: Stored, now: int) -> int:
+    """Settle what is not plainly OK; yield if that has lasted too long, and return the time."""
+    run.settle(index, stored)
+    if now > run.hold_until and run.ready and not run.paused:
+        if run.current != index:  # others ran meanwhile, so the stage was suspended
+            run.hold_until = now + HOLD_NS
+        else:
+            return await _yield_to_loop(run)
+    return now
 
 
 async def _yield_to_loop(run: RunState) -> int:

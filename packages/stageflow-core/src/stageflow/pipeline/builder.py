@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
-from typing import Any
-
-from typing_extensions import Unpack
+from typing import Any, Unpack
 
 from stageflow.context.pipeline_context import PipelineContext
 from stageflow.context.snapshot import ContextSnapshot
 from stageflow.core.handle import StageHandle
 from stageflow.core.kinds import StageKind
-from stageflow.errors import DuplicateStageError
+from stageflow.errors import DuplicateStageError, InvalidOptionError
 from stageflow.execution.pipeline_run import PipelineRun
+from stageflow.execution.plan import OnFailure
 from stageflow.execution.results import PipelineResults
-from stageflow.pipeline.compilation import compile_plan
+from stageflow.interceptors.checking import check_interceptors
+from stageflow.pipeline.compilation import PipelineOptions, compile_plan
 from stageflow.pipeline.graph import StageGraph
 from stageflow.pipeline.invocation import RunFields
+from stageflow.pipeline.options import StageOptions, check_known, check_seconds
 from stageflow.pipeline.runner import Runner
-from stageflow.pipeline.spec import Dependencies, StageSpec, make_spec
+from stageflow.pipeline.spec import StageSpec, make_spec
 from stageflow.wording import shown
 
 
@@ -30,27 +30,43 @@ class Pipeline:
         name: Shown in errors, events and results.
         stages: Stages made by `stage`; in this order they stand in the results, and start if they become ready
             together.
+        interceptors: What runs around each attempt of each stage, see `BaseInterceptor`; none unless given.
+        timeout: Seconds that a run may take; any number unless given.
+        on_failure: "fail_fast" ends the run at the first failure; "continue" lets go on what does not depend on it.
         cancel_grace: Seconds that a stage may take to stop once it is cancelled, before the run leaves it behind.
 
     Raises:
         DuplicateStageError: Two stages have the same name.
+        InvalidInterceptorError: An interceptor is none.
+        InvalidOptionError: An option has a value that it cannot have.
     """
 
-    __slots__ = ("_cancel_grace", "_graph", "_name", "_specs")
+    __slots__ = ("_graph", "_name", "_options", "_specs")
 
     def __init__(
-        self, name: str = "pipeline", stages: Iterable[StageSpec[Any]] = (), *, cancel_grace: float = 5.0
+        self,
+        name: str = "pipeline",
+        stages: Iterable[StageSpec[Any]] = (),
+        *,
+        interceptors: Iterable[Any] = (),
+        timeout: float | None = None,
+        on_failure: OnFailure = "fail_fast",
+        cancel_grace: float = 5.0,
     ) -> None:
         if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"The name of a pipeline is a non-empty string, not {shown(name)}.")
-        if not isinstance(cancel_grace, (int, float)):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"cancel_grace is a number of seconds, not {cancel_grace!r}.")
-        if not math.isfinite(cancel_grace) or cancel_grace < 0:
-            raise ValueError(f"cancel_grace is a number of seconds, 0 or more, not {cancel_grace!r}.")
+        where = f"pipeline '{name}'"
+        if on_failure not in ("fail_fast", "continue"):
+            raise InvalidOptionError("on_failure", f"is 'fail_fast' or 'continue', not {shown(on_failure)}", of=where)
         if not isinstance(stages, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"The stages of pipeline '{name}' are given as a list, not as {shown(stages)}.")
         self._name = name
-        self._cancel_grace = cancel_grace
+        self._options = PipelineOptions(
+            timeout=None if timeout is None else check_seconds("timeout", timeout, of=where),
+            on_failure=on_failure,
+            cancel_grace=check_seconds("cancel_grace", cancel_grace, of=where, least=0.0),
+            interceptors=check_interceptors(interceptors, pipeline=name),
+        )
         self._graph: StageGraph | None = None
         self._specs: dict[str, StageSpec[Any]] = {}
         self._add(stages)
@@ -74,9 +90,7 @@ class Pipeline:
         name: str,
         runner: Runner,
         kind: StageKind | None = None,
-        *,
-        dependencies: Dependencies = (),
-        optional: Dependencies = (),
+        **options: Unpack[StageOptions],
     ) -> Pipeline:
         """Return a pipeline with one stage more.
 
@@ -84,15 +98,17 @@ class Pipeline:
             name: Name of the stage; it wins over the runner's own.
             runner: An object with `async execute(ctx)`, a class of such objects, or an async function.
             kind: The runner's own unless given, else TRANSFORM.
-            dependencies: Stages that must end OK before this one starts: a name, a handle, or several.
-            optional: Stages that must have ended before it starts. One that was skipped reads as absent; one that fails
-                ends the run, as any failure does.
+            options: `dependencies, optional, when, join, route, routes, terminal_routes, retry, timeout, deadline,
+                critical, version`, see `StageOptions`.
 
         Raises:
             DuplicateStageError: The pipeline has a stage of that name.
             InvalidStageError: The runner is not a stage.
+            InvalidOptionError: An option has a value that it cannot have.
+            TypeError: An option is unknown, or of the wrong type.
         """
-        return self._with(make_spec(name, runner, kind, dependencies, optional))
+        check_known(options, "with_stage()")
+        return self._with(make_spec(name, runner, kind, options))
 
     def compose(self, other: Pipeline) -> Pipeline:
         """Return a pipeline with the stages of both; this one's name and options stay.
@@ -120,7 +136,7 @@ class Pipeline:
             PipelineValidationError: The pipeline is wrong; a single fault raises its own type, several are in `faults`.
         """
         if self._graph is None:
-            self._graph = StageGraph(compile_plan(self._name, self.stages, cancel_grace=self._cancel_grace))
+            self._graph = StageGraph(compile_plan(self._name, self.stages, self._options))
         return self._graph
 
     async def run(
@@ -142,7 +158,8 @@ class Pipeline:
         return self.build().run_sync(context, **fields)
 
     def _with(self, *specs: StageSpec[Any]) -> Pipeline:
-        pipeline = Pipeline(self._name, cancel_grace=self._cancel_grace)
+        pipeline = Pipeline(self._name)
+        pipeline._options = self._options
         pipeline._specs = self._specs.copy()  # in one go: a stage more must not check all the others again
         pipeline._add(specs)
         return pipeline

@@ -9,9 +9,9 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from stageflow.errors import (
     CycleDetectedError,
@@ -23,15 +23,13 @@ from stageflow.errors import (
     SelfDependencyError,
     UnknownDependencyError,
 )
-from stageflow.execution.plan import (
-    Argument,
-    ExecutionPlan,
-    PlanNode,
-    invoke_class,
-    invoke_execute,
-    invoke_function,
-)
+from stageflow.execution.attempts import invoke_intercepted, invoke_managed
+from stageflow.execution.calling import invoke_class, invoke_execute, invoke_function
+from stageflow.execution.plan import Argument, ExecutionPlan, Form, Management, OnFailure, PlanNode
+from stageflow.interceptors.chain import Chain
 from stageflow.pipeline.cycles import find_cycles
+from stageflow.pipeline.fingerprint import fingerprint
+from stageflow.pipeline.routing import join_faults, route_faults
 from stageflow.pipeline.signature import ParameterRead, UnreadableSignature, read_signature
 from stageflow.pipeline.spec import StageSpec
 from stageflow.wording import nearest
@@ -42,8 +40,7 @@ MOST_SUGGESTIONS = 100
 STAGE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
-@dataclass(slots=True)
-class _Draft:
+class _Draft(NamedTuple):
     """A stage on its way into the plan. `required` and `optional` are all its dependencies, from either form."""
 
     spec: StageSpec[Any]
@@ -55,8 +52,29 @@ class _Draft:
     def name(self) -> str:
         return self.spec.name
 
+    def joined(self) -> tuple[str, ...]:
+        """Return the dependencies of which one is enough: the required ones but for routers, or all optional ones."""
+        if self.spec.join == "all":
+            return ()
+        routers = self.spec.route or {}
+        return tuple(name for name in self.required if name not in routers) or tuple(self.optional)
 
-def compile_plan(pipeline: str, specs: Sequence[StageSpec[Any]], *, cancel_grace: float) -> ExecutionPlan:
+
+class PipelineOptions(NamedTuple):
+    """The options of a pipeline, as `Pipeline` takes them."""
+
+    timeout: float | None = None
+    on_failure: OnFailure = "fail_fast"
+    cancel_grace: float = 5.0
+    interceptors: tuple[Any, ...] = ()
+
+    def told(self) -> tuple[Any, ...]:
+        """Return what a fingerprint knows of them: of interceptors their names, the same in every process."""
+        names = tuple(interceptor.name for interceptor in self.interceptors)
+        return (self.timeout, self.on_failure, self.cancel_grace, names)
+
+
+def compile_plan(pipeline: str, specs: Sequence[StageSpec[Any]], options: PipelineOptions) -> ExecutionPlan:
     """Check the stages of a pipeline and compile them.
 
     Raises:
@@ -70,9 +88,10 @@ def compile_plan(pipeline: str, specs: Sequence[StageSpec[Any]], *, cancel_grace
     _check_names(pipeline, drafts, faults)
     _check_dependencies(pipeline, drafts, index, faults)
     _check_cycles(pipeline, drafts, index, faults)
+    _check_routes_and_joins(drafts, faults)
     if faults:
         raise PipelineValidationError.of(pipeline, faults)
-    return _assemble(pipeline, drafts, index, cancel_grace)
+    return _assemble(pipeline, drafts, index, options)
 
 
 def _draft(spec: StageSpec[Any], faults: list[PipelineValidationError]) -> _Draft:
@@ -88,7 +107,9 @@ def _draft(spec: StageSpec[Any], faults: list[PipelineValidationError]) -> _Draf
     return _Draft(
         spec,
         parameters,
-        required=dict.fromkeys([*spec.dependencies, *(read.stage for read in reads if not read.optional)]),
+        required=dict.fromkeys(
+            [*spec.dependencies, *(spec.route or ()), *(read.stage for read in reads if not read.optional)]
+        ),
         optional=dict.fromkeys([*spec.optional, *(read.stage for read in reads if read.optional)]),
     )
 
@@ -139,15 +160,29 @@ def _check_cycles(
     faults.extend(CycleDetectedError([*cycle, cycle[0]], pipeline=pipeline) for cycle in find_cycles(successors))
 
 
+def _check_routes_and_joins(drafts: list[_Draft], faults: list[PipelineValidationError]) -> None:
+    faults.extend(route_faults({draft.name: draft.spec for draft in drafts}))
+    for draft in drafts:
+        if draft.spec.join == "any":
+            joined = draft.joined()
+            reads = [read.stage for read in draft.parameters if read.stage in joined and not read.optional]
+            faults.extend(join_faults(draft.spec, joined, reads))
+
+
 _NOTHING_DECLARED: Mapping[str, int] = MappingProxyType({})
+_NO_GATES: Mapping[int, str] = MappingProxyType({})
 
 
-def _assemble(pipeline: str, drafts: list[_Draft], index: dict[str, int], cancel_grace: float) -> ExecutionPlan:
+def _assemble(pipeline: str, drafts: list[_Draft], index: dict[str, int], options: PipelineOptions) -> ExecutionPlan:
     successors: list[list[int]] = [[] for _ in drafts]
     for position, draft in enumerate(drafts):
         for dependency in (*draft.required, *draft.optional):
             successors[index[dependency]].append(position)
-    nodes = tuple(_node(draft, index, tuple(after)) for draft, after in zip(drafts, successors, strict=True))
+    chain = Chain.of(options.interceptors)
+    nodes = tuple(
+        _node(draft, index, tuple(after), _management(draft.spec, chain, options.cancel_grace))
+        for draft, after in zip(drafts, successors, strict=True)
+    )
     in_degrees = tuple(len(node.declared) for node in nodes)
     return ExecutionPlan(
         name=pipeline,
@@ -156,37 +191,68 @@ def _assemble(pipeline: str, drafts: list[_Draft], index: dict[str, int], cancel
         index=index,
         in_degrees=in_degrees,
         roots=tuple(position for position, degree in enumerate(in_degrees) if not degree),
-        cancel_grace=cancel_grace,
+        conditions={position: draft.spec.when for position, draft in enumerate(drafts) if draft.spec.when is not None},
+        branching=frozenset(source for node in nodes if node.gates or node.joined for source in node.declared.values()),
+        timeout=options.timeout,
+        on_failure=options.on_failure,
+        cancel_grace=options.cancel_grace,
+        intercepted=chain is not None,
+        fingerprint=partial(fingerprint, tuple(draft.spec for draft in drafts), nodes, options.told()),
     )
 
 
-def _node(draft: _Draft, index: Mapping[str, int], successors: tuple[int, ...]) -> PlanNode:
-    runner: Any = draft.spec.runner
+def _node(
+    draft: _Draft, index: Mapping[str, int], successors: tuple[int, ...], management: Management | None
+) -> PlanNode:
+    spec = draft.spec
+    runner: Any = spec.runner
     if inspect.isroutine(runner):
-        invoke, target = invoke_function, runner
+        invoke, form, target = invoke_function, Form.FUNCTION, runner
     elif isinstance(runner, type):
-        invoke, target = invoke_class, runner
+        invoke, form, target = invoke_class, Form.CLASS, runner
     else:
-        invoke, target = invoke_execute, runner.execute
+        invoke, form, target = invoke_execute, Form.METHOD, runner.execute
+    if management is not None:
+        only_intercepted = management == Management(chain=management.chain, grace_s=management.grace_s)
+        invoke = invoke_intercepted if only_intercepted else invoke_managed
     declared = {name: index[name] for name in (*draft.required, *draft.optional)}
     return PlanNode(
-        name=draft.name,
-        kind=draft.spec.kind,
+        index=index[spec.name],
+        name=spec.name,
+        kind=spec.kind,
         invoke=invoke,
+        form=form,
         target=target,
         arguments=tuple(_argument(read, index) for read in draft.parameters),
         declared=declared or _NOTHING_DECLARED,
         optional=frozenset(index[name] for name in draft.optional),
+        joined=frozenset(index[name] for name in draft.joined()),
+        gates={index[router]: route for router, route in spec.route.items()} if spec.route else _NO_GATES,
+        critical=spec.critical,
         successors=successors,
-        started_event=f"stage.{draft.name}.started",
-        completed_event=f"stage.{draft.name}.completed",
+        management=management,
+        started_event=f"stage.{spec.name}.started",
+        completed_event=f"stage.{spec.name}.completed",
     )
+
+
+def _management(spec: StageSpec[Any], chain: Chain | None, grace_s: float) -> Management | None:
+    management = Management(
+        retry=spec.retry,
+        timeout=spec.timeout,
+        deadline=spec.deadline,
+        routes=spec.routes,
+        version=spec.version,
+        chain=chain,
+        grace_s=grace_s,
+    )
+    return None if management == Management(grace_s=grace_s) else management
 
 
 def _argument(read: ParameterRead, index: Mapping[str, int]) -> Argument:
     return Argument(
         reads=read.reads,
-        index=index[read.stage] if read.stage else -1,
+        source=index[read.stage] if read.stage else -1,
         default=read.default,
         keyword=read.parameter if read.keyword_only else None,
     )

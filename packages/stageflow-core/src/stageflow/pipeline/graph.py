@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-
-from typing_extensions import Unpack
+from typing import Unpack
 
 from stageflow.context.pipeline_context import PipelineContext
 from stageflow.context.snapshot import ContextSnapshot
 from stageflow.execution.pipeline_run import PipelineRun
 from stageflow.execution.plan import ExecutionPlan
 from stageflow.execution.results import PipelineResults
-from stageflow.execution.run import Run
-from stageflow.pipeline.invocation import RunFields, make_context
+from stageflow.pipeline.invocation import RunFields, make_run
 
 
 class StageGraph:
@@ -46,7 +44,7 @@ class StageGraph:
             asyncio.CancelledError: The caller was cancelled; every stage has stopped.
             TypeError: The arguments are wrong.
         """
-        results = await Run(self._plan, make_context(context, fields)).execute()
+        results = await make_run(self._plan, context, fields).execute()
         if results.error is not None:
             raise results.error
         return results
@@ -61,7 +59,7 @@ class StageGraph:
         """
         if not _in_event_loop():
             raise RuntimeError("start() needs async code to run beside: elsewhere use `pipeline.run_sync(...)`.")
-        return PipelineRun(Run(self._plan, make_context(context, fields)))
+        return PipelineRun(make_run(self._plan, context, fields))
 
     def run_sync(
         self, context: PipelineContext | ContextSnapshot | None = None, /, **fields: Unpack[RunFields]

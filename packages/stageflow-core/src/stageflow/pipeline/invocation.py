@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, cast
-
-from typing_extensions import TypedDict
+from typing import Any, TypedDict, cast
 
 from stageflow.context.conversation import Conversation
 from stageflow.context.identity import RunIdentity
 from stageflow.context.pipeline_context import PipelineContext
 from stageflow.context.snapshot import ContextSnapshot
+from stageflow.errors import RunResults
+from stageflow.execution.plan import ExecutionPlan
+from stageflow.execution.resumption import resume
+from stageflow.execution.run import Run
 from stageflow.protocols import EventSink
 from stageflow.wording import nearest
 
@@ -34,11 +37,55 @@ class RunFields(TypedDict, total=False):
     created_at: datetime
     event_sink: EventSink | None
     ports: Any
+    resume: RunResults
+    decisions: Mapping[Any, Any]
 
 
 _SNAPSHOT_FIELDS = frozenset(inspect.signature(ContextSnapshot).parameters)
 _CONTEXT_FIELDS = frozenset(PipelineContext.__slots__) - {"snapshot"}
-_ALL_FIELDS = _SNAPSHOT_FIELDS | _CONTEXT_FIELDS
+_RESUME_FIELDS = frozenset({"resume", "decisions"})
+_ALL_FIELDS = _SNAPSHOT_FIELDS | _CONTEXT_FIELDS | _RESUME_FIELDS
+
+
+def make_run(plan: ExecutionPlan, context: Any, fields: RunFields) -> Run:
+    """Return a run that has not begun. The fields are those of one call, which has no other use for them.
+
+    Raises:
+        TypeError: The arguments are wrong.
+        ResumeError: What is to be resumed cannot be.
+    """
+    if "resume" not in fields:
+        if "decisions" in fields:
+            raise TypeError("run(decisions=...) goes with run(resume=...), the results of the run that was suspended.")
+        return Run(plan, make_context(context, fields))
+    given = cast("dict[str, Any]", fields)
+    resumption = resume(plan, given.pop("resume"), given.pop("decisions", None))
+    if isinstance(context, PipelineContext) and not given and _asks_nothing(context.snapshot):
+        return Run(plan, replace(context, snapshot=resumption.snapshot), resumption)
+    if context is not None:
+        raise TypeError(
+            "run(resume=...) takes no snapshot, since it has that of the run that was suspended. Beside it go "
+            "event_sink= and ports=, or a PipelineContext without a snapshot of its own."
+        )
+    where, hint = "run() beside resume=", "The snapshot is that of the run that was suspended."
+    _check(given, _CONTEXT_FIELDS, where, hint)
+    return Run(plan, PipelineContext(snapshot=resumption.snapshot, **given), resumption)
+
+
+def _asks_nothing(snapshot: ContextSnapshot) -> bool:
+    """Return whether this is the snapshot of a PipelineContext that was given none."""
+    single = (
+        snapshot.input_text,
+        snapshot.input,
+        snapshot.input_audio_duration_ms,
+        snapshot.topology,
+        snapshot.execution_mode,
+        snapshot.transport,
+    )
+    identity = snapshot.run_id
+    single += (identity.request_id, identity.session_id, identity.user_id, identity.org_id, identity.interaction_id)
+    several = (snapshot.conversation, snapshot.enrichments, snapshot.extensions, snapshot.metadata)
+    return all(value is None for value in single) and not any(map(len, several))
 
 
 def make_context(context: Any, fields: RunFields) -> PipelineContext:

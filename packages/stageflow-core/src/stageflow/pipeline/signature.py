@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from stageflow.context.pipeline_context import PipelineContext
 from stageflow.context.snapshot import ContextSnapshot
@@ -16,8 +15,7 @@ from stageflow.execution.plan import Reads
 from stageflow.pipeline.spec import From
 
 
-@dataclass(frozen=True, slots=True)
-class ParameterRead:
+class ParameterRead(NamedTuple):
     """What one parameter asks for. `stage` is empty for the context and the run's input."""
 
     parameter: str

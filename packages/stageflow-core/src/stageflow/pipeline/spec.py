@@ -5,21 +5,36 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol, TypeVar, cast, overload
+from typing import Any, Protocol, TypeVar, Unpack, cast, overload
 
 from stageflow.core.handle import StageHandle, StageRef, name_of
 from stageflow.core.kinds import StageKind
 from stageflow.core.output import StageOutput
+from stageflow.errors import InvalidOptionError
+from stageflow.execution.retry import RetryPolicy
+from stageflow.pipeline.options import (
+    Condition,
+    Join,
+    StageOptions,
+    check_condition,
+    check_critical,
+    check_join,
+    check_known,
+    check_names,
+    check_retry,
+    check_route,
+    check_routes,
+    check_seconds,
+    check_version,
+)
 from stageflow.pipeline.runner import Runner, check_runner
 from stageflow.wording import shown
 
 T = TypeVar("T", covariant=True)
 V = TypeVar("V")
-
-Dependencies = StageRef | Iterable[StageRef]
 
 
 @dataclass(frozen=True)
@@ -37,7 +52,7 @@ class From:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class StageSpec(StageHandle[T]):
-    """One stage of a pipeline: a runner, its name and kind, and what it depends on.
+    """One stage of a pipeline: a runner, its name and kind, and its options.
 
     It is also the handle of the stage: `results.value(spec)` is typed by what the function returns.
 
@@ -47,6 +62,8 @@ class StageSpec(StageHandle[T]):
         optional: Likewise, the optional ones.
         local_names: Where `@stage` stood in a function, the names there that the annotations mention, since
             annotations may be strings.
+
+    The others are as in `StageOptions`.
     """
 
     name: str
@@ -54,6 +71,16 @@ class StageSpec(StageHandle[T]):
     kind: StageKind
     dependencies: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+    when: Condition | None = None
+    join: Join = "all"
+    route: Mapping[str, str] | None = None
+    routes: tuple[str, ...] = ()
+    terminal_routes: tuple[str, ...] = ()
+    retry: RetryPolicy | None = None
+    timeout: float | None = None
+    deadline: float | None = None
+    critical: bool = True
+    version: str | None = None
     local_names: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
@@ -63,10 +90,12 @@ class StageSpec(StageHandle[T]):
         if not isinstance(self.kind, StageKind):  # pyright: ignore[reportUnnecessaryIsInstance]
             kinds = ", ".join(kind.name for kind in StageKind)
             raise TypeError(f"The kind of stage '{self.name}' is a StageKind ({kinds}), not {shown(self.kind)}.")
-        for name, called in (("dependencies", "dependencies"), ("optional", "optional dependencies")):
-            given = getattr(self, name)
-            if given != ():
-                object.__setattr__(self, name, _names(given, f"{called} of stage '{self.name}'"))
+        for option, unless_given, check in _OPTIONS:
+            given = getattr(self, option)
+            if given is not unless_given and given is not None:
+                object.__setattr__(self, option, check(self.name, given))
+            elif given is not unless_given:  # None is what some options are by themselves, and nothing to the others
+                raise InvalidOptionError(option, "cannot be None: leave it out", stage=self.name)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, StageSpec):
@@ -90,36 +119,43 @@ class StageSpec(StageHandle[T]):
         return replace(self, name=name)
 
 
-_COMPARED = ("runner", "kind", "dependencies", "optional")
+_OPTIONS: tuple[tuple[str, Any, Callable[[str, Any], Any]], ...] = (
+    ("dependencies", (), lambda stage, given: check_names(stage, "dependencies", given)),
+    ("optional", (), lambda stage, given: check_names(stage, "optional", given)),
+    ("when", None, check_condition),
+    ("join", "all", check_join),
+    ("route", None, check_route),
+    ("routes", (), lambda stage, given: check_routes(stage, "routes", given)),
+    ("terminal_routes", (), lambda stage, given: check_routes(stage, "terminal_routes", given)),
+    ("retry", None, check_retry),
+    ("timeout", None, lambda stage, given: check_seconds("timeout", given, stage=stage)),
+    ("deadline", None, lambda stage, given: check_seconds("deadline", given, stage=stage)),
+    ("critical", True, check_critical),
+    ("version", None, check_version),
+)
+"""Each option with what it is unless given, and what checks it and brings it into its form."""
+
+_COMPARED = ("runner", "kind", *(option for option, _, _ in _OPTIONS))
 
 
 def make_spec(
     name: str,
     runner: Runner,
     kind: StageKind | None,
-    dependencies: Dependencies,
-    optional: Dependencies,
+    options: StageOptions,
     local_names: Mapping[str, Any] | None = None,
 ) -> StageSpec[Any]:
-    """Make a spec, or raise InvalidStageError or TypeError for what can be seen to be wrong without the pipeline."""
+    """Make a spec, or raise what can be seen to be wrong without the pipeline.
+
+    Raises:
+        InvalidStageError: The runner is no stage.
+        InvalidOptionError: An option has a value that it cannot have.
+    """
     if kind is None:
         kind = getattr(runner, "kind", StageKind.TRANSFORM)
     # The spec itself checks them, and turns references to stages into names.
-    fields: Any = (name, runner, kind, dependencies, optional, local_names)
-    return StageSpec[Any](*fields)
-
-
-def _names(given: Any, where: str) -> tuple[str, ...]:
-    if isinstance(given, (str, StageHandle)):
-        return (name_of(cast("StageRef", given)),)
-    if not isinstance(given, Iterable):
-        raise TypeError(f"The {where} are names or handles of stages, not {shown(given)}.")
-    names: dict[str, None] = {}
-    for one in cast("Iterable[Any]", given):
-        if not isinstance(one, (str, StageHandle)):
-            raise TypeError(f"The {where} are names or handles of stages, not {shown(one)}.")
-        names[name_of(cast("StageRef", one))] = None
-    return tuple(names)
+    fields: Any = options
+    return StageSpec[Any](name, runner, cast("StageKind", kind), local_names=local_names, **fields)
 
 
 class _Decorator(Protocol):
@@ -137,21 +173,11 @@ def stage(function: Callable[..., Awaitable[StageOutput[V]]], /) -> StageSpec[V]
 def stage(function: Callable[..., Awaitable[V | StageOutput[V]]], /) -> StageSpec[V]: ...
 @overload
 def stage(
-    *,
-    name: str | None = None,
-    kind: StageKind = StageKind.TRANSFORM,
-    dependencies: Dependencies = (),
-    optional: Dependencies = (),
+    *, name: str | None = None, kind: StageKind = StageKind.TRANSFORM, **options: Unpack[StageOptions]
 ) -> _Decorator: ...
 @overload
 def stage(
-    name: str,
-    runner: Runner,
-    /,
-    kind: StageKind | None = None,
-    *,
-    dependencies: Dependencies = (),
-    optional: Dependencies = (),
+    name: str, runner: Runner, /, kind: StageKind | None = None, **options: Unpack[StageOptions]
 ) -> StageSpec[Any]: ...
 def stage(
     first: Any = None,
@@ -160,8 +186,7 @@ def stage(
     kind: StageKind | None = None,
     *,
     name: str | None = None,
-    dependencies: Dependencies = (),
-    optional: Dependencies = (),
+    **options: Unpack[StageOptions],
 ) -> Any:
     """Make a stage: of the function below it, or of a name and a runner.
 
@@ -172,10 +197,20 @@ def stage(
 
     As `stage("reply", ReplyStage, dependencies=("profile",))` it makes a stage of an object or class with `execute`.
 
+    Args:
+        first: The function, or the name.
+        runner: Beside a name, what does the work.
+        kind: The runner's own unless given, else TRANSFORM.
+        name: Of the stage that is made of a function: the function's unless given.
+        options: `dependencies, optional, when, join, route, routes, terminal_routes, retry, timeout, deadline,
+            critical, version`, see `StageOptions`.
+
     Raises:
         InvalidStageError: The runner is not async, or not a stage.
-        TypeError: An option is unknown or of the wrong type.
+        InvalidOptionError: An option has a value that it cannot have.
+        TypeError: An option is unknown, or of the wrong type.
     """
+    check_known(options, "stage()")
     if isinstance(first, StageKind):
         raise TypeError(f"The kind of a stage is given by name: @stage(kind=StageKind.{first.name}).")
     if isinstance(first, str):
@@ -183,11 +218,11 @@ def stage(
             raise TypeError(f"stage('{first}') has no runner: stage('{first}', runner), or @stage(name='{first}').")
         if name is not None:
             raise TypeError(f"stage() was given two names, '{first}' and '{name}'.")
-        return make_spec(first, runner, kind, dependencies, optional)
+        return make_spec(first, runner, kind, options)
     # No other way leads to a type that a function defines. The frame is the caller's: one's own would hold itself.
     caller = sys._getframe(1)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     around = {} if caller.f_locals is caller.f_globals else caller.f_locals
-    make = partial(_of_function, name=name, kind=kind, dependencies=dependencies, optional=optional, around=around)
+    make = partial(_of_function, name=name, kind=kind, options=options, around=around)
     if first is None:
         return make
     if runner is not None or name is not None:
@@ -211,11 +246,10 @@ def _of_function(
     *,
     name: str | None,
     kind: StageKind | None,
-    dependencies: Dependencies,
-    optional: Dependencies,
+    options: StageOptions,
     around: Mapping[str, Any],
 ) -> StageSpec[Any]:
     if not inspect.isroutine(function):
         raise TypeError(f"@stage goes above an async function, not {shown(function)}; use stage('name', runner).")
     name = function.__name__ if name is None else name
-    return make_spec(name, function, kind, dependencies, optional, _mentioned(function, around))
+    return make_spec(name, function, kind, options, _mentioned(function, around))

@@ -1,0 +1,91 @@
+"""The events that a run emits for its stages, and what stands in them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from stageflow.core.kinds import StageStatus
+from stageflow.core.output import ErrorInfo, StageOutput
+from stageflow.events.emitter import Emitter
+from stageflow.execution.plan import PlanNode
+from stageflow.wording import text_of, type_name
+
+logger = logging.getLogger(__name__)
+
+EVENT_OF = {
+    StageStatus.OK: "completed",
+    StageStatus.FAIL: "failed",
+    StageStatus.SKIP: "skipped",
+    StageStatus.CANCEL: "cancelled",
+    StageStatus.SUSPEND: "suspended",
+}
+
+
+def publish(emitter: Emitter, stage: str, attempt: int | None, output: StageOutput[Any]) -> None:
+    """Emit the artifacts and the events that a stage returned."""
+    for artifact in output.artifacts:
+        payload = {"type": artifact.type, "payload": artifact.payload}
+        emitter.emit(f"stage.{stage}.artifact", stage=stage, attempt=attempt, data=payload)
+    for event in output.events:
+        emitter.emit(event.type, stage=stage, attempt=attempt, data=event.data)
+
+
+def announce_end(
+    emitter: Emitter,
+    node: PlanNode,
+    output: StageOutput[Any],
+    *,
+    attempt: int | None,
+    duration_ms: float | None,
+    origin: str | None,
+) -> None:
+    """Emit what a stage published, and its terminal event."""
+    publish(emitter, node.name, attempt, output)
+    data: dict[str, Any] = {}
+    if output.error is not None:
+        data["error"] = error_data(output.error)
+    if output.reason is not None:
+        data["reason"] = output.reason
+    if output.status is StageStatus.SUSPEND:
+        data["request"] = output.data
+    if output.status is StageStatus.FAIL and not node.critical:
+        data["critical"] = False
+    if origin is not None:
+        data["origin"] = origin
+    emitter.emit(
+        f"stage.{node.name}.{EVENT_OF[output.status]}",
+        stage=node.name,
+        status=output.status.value,
+        attempt=attempt,
+        duration_ms=duration_ms,
+        data=data or None,
+    )
+
+
+def announce_retry(emitter: Emitter, stage: str, attempt: int, delay_s: float, failure: ErrorInfo) -> None:
+    """Emit that an attempt failed, and that another one follows after the delay."""
+    data = {"error": error_data(failure), "delay_s": delay_s, "next_attempt": attempt + 1}
+    emitter.emit(f"stage.{stage}.retrying", stage=stage, attempt=attempt, data=data)
+
+
+def announce_straggler(emitter: Emitter | None, stage: str, grace_s: float) -> None:
+    """Log and emit that a stage was left behind, since it did not stop."""
+    logger.warning("Stage '%s' did not stop within %g s of its cancellation, and was left behind.", stage, grace_s)
+    if emitter is not None:
+        emitter.emit(f"stage.{stage}.straggling", stage=stage, data={"cancel_grace_s": grace_s})
+
+
+def report_late_end(stage: str, attempt: asyncio.Future[Any]) -> None:
+    """Log how an attempt ended that was left behind: it changes nothing any more."""
+    error = None if attempt.cancelled() else attempt.exception()
+    how = "was cancelled" if attempt.cancelled() else "returned"
+    if error is not None:
+        how = f"raised {type_name(error)}: {text_of(error)}"
+    logger.warning("Stage '%s' ended after it had been left behind: it %s.", stage, how)
+
+
+def error_data(info: ErrorInfo) -> dict[str, Any]:
+    """Return an error as the data of an event."""
+    return {"message": info.message, "type": info.type, "code": info.code}

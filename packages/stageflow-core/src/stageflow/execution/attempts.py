@@ -1,0 +1,249 @@
+"""A managed stage: its attempts, the waits between them, its time limits, and what its output must be.
+
+    deadline( attempt, wait, attempt, ... )      an attempt: timeout( the stage's own code ), then its output is checked
+
+A `ManagedStage` belongs to one stage of one run, from its start to its outcome. It holds all that changes meanwhile,
+but for the number of attempts, which the run keeps for its records. It returns what the stage ended as, or raises what
+the stage raised; recording that is the worker's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from stageflow.core.context import RunScope, StageContext
+from stageflow.core.inputs import StageInputs, Stored
+from stageflow.core.kinds import StageStatus
+from stageflow.core.output import ErrorInfo, StageOutput, make_output, output_fields, plain
+from stageflow.core.returning import returned
+from stageflow.errors import MissingRetryPolicyError, StageTimeoutError, UndeclaredRouteError
+from stageflow.execution.announcing import announce_retry, announce_straggler, publish, report_late_end
+from stageflow.execution.calling import bind, call_bound, context_of
+from stageflow.execution.plan import Form, Management, PlanNode
+from stageflow.execution.retry import RetryPolicy, asked_delay, system_random
+from stageflow.execution.time_limit import TimeUpError, within
+from stageflow.frozen import FrozenDict
+from stageflow.interceptors.base import InterceptorContext
+from stageflow.interceptors.outcome import RetryRequested
+
+
+async def invoke_managed(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) -> Stored:
+    """Run a stage with all that its options ask for."""
+    assert node.management is not None
+    managed = ManagedStage(scope, outputs, node, node.management)
+    deadline = node.management.deadline
+    return await managed.run() if deadline is None else await managed.limited("deadline", deadline, managed.run)
+
+
+def invoke_intercepted(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) -> Awaitable[Stored]:
+    """Start a stage of which nothing but its interceptors is to be managed: it is executed once."""
+    assert node.management is not None
+    assert node.management.chain is not None
+    name = node.name
+    context = StageContext(scope, name, StageInputs(outputs, name, node.declared))
+    execute = node.target if node.form is Form.METHOD else partial(_execute_unbound, scope, outputs, node)
+    ctx = InterceptorContext()
+    ctx.stage = context
+    ctx.kind = node.kind
+    ctx.scope = scope.hooks
+    return node.management.chain.call(ctx, execute)
+
+
+def _execute_unbound(
+    scope: RunScope, outputs: Sequence[Stored], node: PlanNode, context: StageContext
+) -> Awaitable[Any]:
+    return call_bound(scope, outputs, node, bind(node), context)
+
+
+class _Demand(NamedTuple):
+    """That there be another attempt: because of what, after how many seconds at least, and what is to be published."""
+
+    failure: ErrorInfo
+    after: float | None
+    output: StageOutput[Any] | None
+
+
+class ManagedStage:
+    """One stage of one run, with its attempts."""
+
+    __slots__ = ("_attempt", "_bound", "_executed", "_loop", "_management", "_node", "_outputs", "_scope", "_until")
+
+    def __init__(self, scope: RunScope, outputs: Sequence[Stored], node: PlanNode, management: Management) -> None:
+        self._scope = scope
+        self._outputs = outputs
+        self._node = node
+        self._management = management
+        self._attempt = 1
+        self._bound: Callable[..., Any] | None = None
+        self._executed: Stored = None
+        self._loop = asyncio.get_running_loop()
+        self._until = None if management.deadline is None else self._loop.time() + management.deadline
+
+    async def run(self) -> Stored:
+        """Try the stage until it ends in a way that stands."""
+        policy = self._management.retry
+        while True:
+            try:
+                stored = await self._try()
+            except RetryRequested as request:
+                info = ErrorInfo.of(request.error)
+                if policy is None:
+                    raise missing_policy(self._node.name, info) from request.error
+                if not self._may_go_on(policy):
+                    return request.outcome()
+                demand = _Demand(info, asked_delay(request.error), request.output)
+            except Exception as error:
+                if policy is None or not policy.covers(error) or not self._may_go_on(policy):
+                    raise
+                demand = _Demand(ErrorInfo.of(error), asked_delay(error), None)
+            else:
+                if not isinstance(stored, StageOutput) or stored.status is not StageStatus.RETRY:
+                    return stored
+                if policy is None or not self._may_go_on(policy):
+                    return failed_for_good(self._node.name, stored, may_retry=policy is not None)
+                demand = _demand_of(stored)
+            await self._wait(policy, demand)
+
+    async def limited(self, limit: str, seconds: float, call: Callable[[], Awaitable[Any]]) -> Any:
+        """Return what the call returns, if that takes no longer.
+
+        Raises:
+            StageTimeoutError: It did.
+        """
+        node, grace_s = self._node, self._management.grace_s
+        try:
+            return await within(seconds, call, grace_s=grace_s, name=f"stageflow stage {node.name}")
+        except (KeyboardInterrupt, SystemExit) as error:
+            # It has gone through the event loop from the task in there. Once more would cut short what asyncio.run
+            # does then: to cancel and await what is left.
+            return StageOutput.fail(error)
+        except TimeUpError as error:
+            left_behind, cause = error.left_behind, error.__cause__
+        problem, hint = None, self._way_out(limit)
+        if left_behind is not None:
+            left_behind.add_done_callback(partial(report_late_end, node.name))
+            self._scope.left_behind.append(node.name)
+            announce_straggler(self._scope.emitter, node.name, grace_s)
+            problem = f"it did not stop when its {limit} of {seconds:g} s was up, and was left behind"
+            hint = "Let it stop when it is cancelled. It is not tried again while it still runs."
+        raise StageTimeoutError(node.name, limit=limit, seconds=seconds, problem=problem, hint=hint) from cause
+
+    def _way_out(self, limit: str) -> str:
+        policy = self._management.retry
+        if limit == "deadline":
+            return "Raise deadline=." if policy is None else "Raise deadline=, or let its retries give up sooner."
+        if policy is None:
+            return "Raise timeout=, or have it tried again: retry=RetryPolicy(retry_on=(TimeoutError,))."
+        kinds: Any = policy.retry_on
+        if TimeoutError in kinds or StageTimeoutError in kinds:
+            return "Raise timeout=, or the max_attempts of its RetryPolicy."
+        return "Raise timeout=, or have it tried again: list TimeoutError itself in retry_on."
+
+    async def _try(self) -> Stored:
+        """Make one attempt, through the interceptors."""
+        management, node, scope = self._management, self._node, self._scope
+        context = context_of(scope, self._outputs, node)
+        if management.chain is None:
+            return await self._execute(context)
+        self._executed = None
+        stored = await management.chain.call(InterceptorContext.of(context, node.kind, scope.hooks), self._execute)
+        # What an interceptor gave in the stage's place must be what the stage says it returns, too.
+        return stored if stored is self._executed or stored is None else accepted(node.name, management, stored)
+
+    async def _execute(self, context: StageContext) -> Stored:
+        """Execute the stage once, and return what it ended as if that is what it says it returns."""
+        if self._bound is None:
+            self._bound = bind(self._node)
+        call = partial(call_bound, self._scope, self._outputs, self._node, self._bound, context)
+        timeout = self._management.timeout
+        result = await call() if timeout is None else await self.limited("timeout", timeout, call)
+        self._executed = accepted(self._node.name, self._management, returned(self._node.name, result))
+        return self._executed
+
+    def _may_go_on(self, policy: RetryPolicy) -> bool:
+        # A stage of which an attempt still runs would run twice.
+        running = self._node.name in self._scope.left_behind
+        return self._attempt < policy.max_attempts and self._scope.stopping is None and not running
+
+    async def _wait(self, policy: RetryPolicy, demand: _Demand) -> None:
+        """Wait as the policy says before the next attempt, and count it."""
+        node, scope, attempt = self._node, self._scope, self._attempt
+        delay_s = policy.delay(attempt, policy.random or _random_of(self._loop), after=demand.after)
+        if scope.emitter is not None and demand.output is not None:
+            publish(scope.emitter, node.name, attempt, demand.output)
+        if self._until is not None and self._loop.time() + delay_s >= self._until:
+            raise self._out_of_time(demand.failure)
+        if scope.emitter is not None:
+            announce_retry(scope.emitter, node.name, attempt, delay_s, demand.failure)
+        await asyncio.sleep(delay_s)
+        if scope.stopping is not None:  # the wait was shorter than it takes the coordinator to cancel this
+            raise asyncio.CancelledError(scope.stopping)
+        self._attempt += 1
+        scope.attempts[node.index] = self._attempt
+
+    def _out_of_time(self, failure: ErrorInfo) -> StageTimeoutError:
+        deadline = self._management.deadline
+        assert deadline is not None
+        what = getattr(failure.exception, "message", None) or str(failure)  # of ours without its hint
+        error = StageTimeoutError(
+            self._node.name,
+            limit="deadline",
+            seconds=deadline,
+            problem=f"its next attempt would begin after its deadline of {deadline:g} s (the last one: {what})",
+            hint=self._way_out("deadline"),
+        )
+        error.__cause__ = failure.exception
+        return error
+
+
+def accepted(stage: str, management: Management, stored: FrozenDict[str, Any] | StageOutput[Any]) -> Stored:
+    """Return what a stage ended as, with its version, if it is what the stage says it returns.
+
+    Raises:
+        UndeclaredRouteError: A router chose a route that it does not declare.
+    """
+    if isinstance(stored, StageOutput) and stored.status is not StageStatus.OK:
+        return stored
+    if management.routes:
+        data: Any = stored.data if isinstance(stored, StageOutput) else stored
+        route: Any = data.get("route")
+        if not isinstance(route, str) or route not in management.routes:
+            raise UndeclaredRouteError(stage, route, routes=management.routes)
+    if management.version is not None:
+        output = stored if isinstance(stored, StageOutput) else plain(stored)
+        if output.version is None:
+            fields = output_fields(output)
+            fields["version"] = management.version
+            return make_output(**fields)
+    return stored
+
+
+def failed_for_good(stage: str, output: StageOutput[Any], *, may_retry: bool) -> StageOutput[Any]:
+    """Return the failure that a stage ends with which asked for another attempt, and gets none."""
+    info = output.error
+    assert info is not None
+    if not may_retry:
+        info = ErrorInfo.of(missing_policy(stage, info))
+    return make_output(StageStatus.FAIL, error=info, artifacts=output.artifacts, events=output.events)
+
+
+def missing_policy(stage: str, failure: ErrorInfo) -> MissingRetryPolicyError:
+    """Return what says that there is no policy by which to try again."""
+    missing = MissingRetryPolicyError(stage, str(failure))
+    missing.__cause__ = failure.exception
+    return missing
+
+
+def _demand_of(output: StageOutput[Any]) -> _Demand:
+    failure, after = output.error, output.retry_after
+    assert failure is not None
+    return _Demand(failure, asked_delay(failure.exception) if after is None else after, output)
+
+
+def _random_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
+    """Return the source of random numbers of the loop, as simulated ones have it, else that of the system."""
+    source: Any = getattr(loop, "random", None)
+    return system_random if source is None else source.random

@@ -1,0 +1,74 @@
+"""Calls that may only take so long.
+
+What is limited runs in a task of its own: a worker's task is shared by many stages, so that a cancellation of it could
+not be told from the run's. The life of that task: it is made here; when the time is up it is cancelled, and awaited for
+a grace period; when whoever waits here is cancelled so is it, and then it is awaited for as long as it takes, since the
+coordinator keeps the time. One that goes on beyond its grace is left behind, and whoever asked is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextvars import copy_context
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class TimeUpError(Exception):
+    """The call took longer than it may.
+
+    `left_behind` is its task if that has not stopped. What it raised when it was told to is the cause; what it returned
+    then counts for nothing.
+    """
+
+    def __init__(self, *, left_behind: asyncio.Task[Any] | None) -> None:
+        super().__init__()
+        self.left_behind = left_behind
+
+
+async def within(seconds: float, call: Callable[[], Awaitable[T]], *, grace_s: float, name: str) -> T:
+    """Return what the call returns, or raise what it raises.
+
+    Args:
+        seconds: How long it may take.
+        call: Starts it.
+        grace_s: Seconds that it may take to stop when its time is up.
+        name: What its task is called.
+
+    Raises:
+        TimeUpError: It took longer.
+    """
+    task = asyncio.Task(_awaited(call), loop=asyncio.get_running_loop(), name=name, context=copy_context())
+    expired = False
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+        if not task.done():
+            expired = True
+            task.cancel(f"it took longer than {seconds:g} s")
+            await asyncio.wait({task}, timeout=grace_s)
+    except asyncio.CancelledError as cancelled:
+        await _stop(task, cancelled)
+        if expired:
+            _ = task.cancelled() or task.exception()  # looked at, so that asyncio does not report it
+            raise
+    if not task.done():
+        raise TimeUpError(left_behind=task)
+    if expired:
+        raise TimeUpError(left_behind=None) from None if task.cancelled() else task.exception()
+    return task.result()  # also what it returned, or raised, in spite of being cancelled
+
+
+async def _awaited(call: Callable[[], Awaitable[T]]) -> T:
+    return await call()
+
+
+async def _stop(task: asyncio.Task[T], cancelled: asyncio.CancelledError) -> None:
+    """Cancel the task and wait until it has ended, passing on every further cancellation."""
+    task.cancel(*cancelled.args)
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as again:
+            task.cancel(*again.args)

@@ -1,0 +1,1 @@
+"""What can be put around every stage of a pipeline: the chain, and the interceptors that come with core."""

@@ -1,0 +1,179 @@
+"""How `around` is run: it may call what is inside once, in its own time, and cannot lose what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from stageflow.core.inputs import Stored
+from stageflow.core.output import StageOutput
+from stageflow.errors import InterceptorError
+from stageflow.interceptors.base import FailStage, InterceptorContext
+from stageflow.interceptors.hooks import (
+    PASSING,
+    Layer,
+    cancelled_in,
+    hook_failure,
+    running_task,
+    too_slow,
+    wrong_return,
+)
+from stageflow.interceptors.outcome import Outcome, RetryRequested, output_of, stored_of
+
+Inner = Callable[[], Awaitable[Stored]]
+"""What is inside of a layer: the chain of those further in, or the stage."""
+
+
+class Call:
+    """The `call()` of one `around`: what came of it, and how much time `around` has left for itself.
+
+    Attributes:
+        given: The output that it returned to `around`.
+        outcome: What came of it; None if it has not come to an end.
+        misuse: What `around` did with it that it may not, if anything.
+    """
+
+    __slots__ = (
+        "_begun",
+        "_ctx",
+        "_inner",
+        "_layer",
+        "_over",
+        "_seconds",
+        "_task",
+        "given",
+        "misuse",
+        "outcome",
+        "runner",
+    )
+
+    def __init__(self, ctx: InterceptorContext, layer: Layer, inner: Inner, task: asyncio.Task[Any]) -> None:
+        self._ctx = ctx
+        self._layer = layer
+        self._inner = inner
+        self._task = task
+        self._seconds = layer.seconds
+        self._begun = False
+        self._over = False
+        self.runner: asyncio.Task[Any] | None = None
+        self.given: StageOutput[Any] | None = None
+        self.outcome: Outcome | None = None
+        self.misuse: InterceptorError | None = None
+
+    async def proceed(self) -> StageOutput[Any]:
+        """Run what is inside, once: this is what `around` knows as `call`."""
+        self._begin()
+        stage, error = self._ctx.stage_name, None
+        try:
+            self.outcome = Outcome(stage, await self._inner())
+        except PASSING:
+            raise
+        except RetryRequested as request:
+            self.outcome = Outcome(stage, request.output, request.error)
+            self.outcome.retry = True
+        except BaseException as raised:  # noqa: BLE001 - whatever a stage raises is its outcome
+            self.outcome = Outcome(stage, None, raised)
+        if not self._over:
+            self._ctx.scope.enter(self._task, self._seconds)
+        if self.outcome.stored is None:
+            error = self.outcome.error
+            assert error is not None
+            try:
+                raise error
+            finally:
+                del error
+        self.given = output_of(self.outcome.stored)
+        return self.given
+
+    def _begin(self) -> None:
+        problem = None
+        if self._begun:
+            problem = "called `call()` twice", "An attempt runs the stage once: for more, give it a RetryPolicy."
+        elif self._over:
+            problem = "had ended when its `call()` was awaited", "Await call() within `around`."
+        if problem is not None:
+            misuse = InterceptorError(self._ctx.stage_name, self._layer.name, "around", problem[0], hint=problem[1])
+            self.misuse = self.misuse or misuse
+            raise misuse
+        self._begun = True
+        taken = self._ctx.scope.leave(self._task)
+        if taken is None:  # its time limit has cancelled `around`, which swallowed that
+            self._ctx.scope.enter(self._task, 0.0)
+            self.misuse = too_slow(self._ctx, self._layer, "around")
+            raise self.misuse
+        self._seconds = max(self._seconds - taken, 0.0)
+        self.runner = running_task(self._ctx)
+
+    async def close(self) -> bool:
+        """End `around`, and what it has left running; return whether it kept to its time."""
+        self._over = True
+        if self.runner is None or self.outcome is not None:
+            return self._ctx.scope.leave(self._task) is not None
+        hint = "Await call(), or cancel the task that does and await that."
+        problem = "ended while its `call()` was still running"
+        self.misuse = InterceptorError(self._ctx.stage_name, self._layer.name, "around", problem, hint=hint)
+        if self.runner is not self._task:
+            self.runner.cancel()
+            await asyncio.wait({self.runner})  # a stage does not outlive its attempt
+        return True
+
+
+async def run_around(ctx: InterceptorContext, layer: Layer, inner: Inner) -> tuple[Outcome, int]:
+    """Run `around` of a layer; return what came of it, and how many layers are still to be left.
+
+    That does not include the layer itself if it is its `around` that broke.
+    """
+    assert layer.around is not None
+    task = running_task(ctx)
+    cancellations = task.cancelling()
+    call = Call(ctx, layer, inner, task)
+    result, error = None, None
+    ctx.scope.enter(task, layer.seconds)
+    try:
+        result = await layer.around(ctx, call.proceed)
+    except PASSING:
+        ctx.scope.leave(task)
+        raise
+    except BaseException as raised:  # noqa: BLE001 - a hook of the user's may raise anything
+        error = raised
+    in_time = await call.close()
+    if isinstance(error, asyncio.CancelledError) and task.cancelling():
+        raise error
+    if task.cancelling() > cancellations:
+        raise cancelled_in(ctx, layer, "around", error)
+    broken = call.misuse if in_time else too_slow(ctx, layer, "around", error)
+    return _judged(ctx, layer, call, broken, result, error)
+
+
+def _judged(
+    ctx: InterceptorContext,
+    layer: Layer,
+    call: Call,
+    broken: InterceptorError | None,
+    result: Any,
+    error: BaseException | None,
+) -> tuple[Outcome, int]:
+    inside, entered = call.outcome, layer.depth + 1
+    passed_on = inside is not None and inside.stored is None and error is inside.error
+    if broken is None and not passed_on:
+        broken = _fault(ctx, layer, result, error)
+    if broken is not None:
+        outcome = inside or Outcome(ctx.stage_name)
+        outcome.break_by(broken)
+        return outcome, layer.depth
+    if inside is not None and (passed_on or inside.sealed or (error is None and result is call.given)):
+        if isinstance(error, asyncio.CancelledError):
+            raise error  # the stage's own: its run says what that means
+        return inside, entered
+    if isinstance(error, FailStage):
+        return Outcome(ctx.stage_name, error=error.error), entered
+    return Outcome(ctx.stage_name, stored_of(result)), entered
+
+
+def _fault(ctx: InterceptorContext, layer: Layer, result: Any, error: BaseException | None) -> InterceptorError | None:
+    if isinstance(error, FailStage) or (error is None and isinstance(result, StageOutput)):
+        return None
+    if error is not None:
+        return hook_failure(ctx, layer, "around", error)
+    return wrong_return(ctx, layer, "around", result, "Return what `await call()` returned, or another StageOutput.")

@@ -1,0 +1,51 @@
+"""What tells one plan from another that would run something else."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from stageflow.execution.plan import PlanNode
+from stageflow.pipeline.spec import StageSpec
+
+
+def fingerprint(specs: Sequence[StageSpec[Any]], nodes: Sequence[PlanNode], options: Any) -> dict[str, str]:
+    """Return a hash for each stage, of its kind, edges, options and version, and under "" one for the pipeline's own.
+
+    They are equal in every process for the same pipeline. Code is no part of it: whoever changes what a stage does
+    tells by its `version=`.
+    """
+    hashes = {spec.name: _hash(_stage(spec, node)) for spec, node in zip(specs, nodes, strict=True)}
+    return {"": _hash(options), **hashes}
+
+
+def _hash(told: tuple[Any, ...]) -> str:
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+
+
+def _stage(spec: StageSpec[Any], node: PlanNode) -> tuple[Any, ...]:
+    return (
+        spec.kind.value,
+        sorted(node.declared),  # what was given as a set comes in another order in another process
+        sorted(name for name, index in node.declared.items() if index in node.optional),
+        spec.when is not None,
+        spec.join,
+        sorted((spec.route or {}).items()),
+        sorted(spec.routes),
+        sorted(spec.terminal_routes),
+        _policy(spec),
+        spec.timeout,
+        spec.deadline,
+        spec.critical,
+        spec.version,
+    )
+
+
+def _policy(spec: StageSpec[Any]) -> tuple[Any, ...] | None:
+    policy = spec.retry
+    if policy is None:
+        return None
+    kinds: Any = policy.retry_on
+    names = sorted(f"{kind.__module__}.{kind.__qualname__}" for kind in kinds)
+    return policy.max_attempts, policy.base_delay, policy.max_delay, policy.jitter, names
