@@ -2,19 +2,25 @@
 
 import asyncio
 
-from stageflow import PipelineCancelled, StageExecutionError
+import json
+
+from stageflow import PipelineCancelled, PipelineResults, PipelineSuspended, PipelineTimeoutError, StageExecutionError
+
 from simulation.scenario import name_of
 from simulation.sinks import sink_for
-from simulation.stages import MARK
+from simulation.stages import MARK, RUN
 from simulation.trace import Entry
 
 OWNERS_REASON = "its owner has had enough"
+DECISION = "granted"
 
 
 class Run:
     """One run of the scenario's pipeline, as it is seen from outside. Stages find it as `ctx.ports`.
 
     Attributes:
+        resumes: The suspended run that this one goes on with, or None.
+        decided: The stages of that one that were decided for.
         events: What the sink was given.
         read: What a reader of `events()` was given, or None if there was none.
         results: What the run returned, or attached to its error. A cancelled `run()` gives none.
@@ -23,9 +29,11 @@ class Run:
         left_behind: What the caller finds in its own task then.
     """
 
-    def __init__(self, number, scenario, trace):
+    def __init__(self, number, scenario, trace, resumes=None):
         self.number = number
         self.scenario = scenario
+        self.resumes = resumes
+        self.decided = () if resumes is None else resumes.results.suspended()[: scenario.resumes]
         self.names = [name_of(index) for index in range(len(scenario.stages))]
         self.trace = trace
         self.sink = sink_for(scenario.sink, self)
@@ -41,8 +49,9 @@ class Run:
         self.left_over = []
         self.left_behind = ""
 
-    def tell(self, what, index=None, detail=""):
-        self.trace.append(Entry(asyncio.get_running_loop().time(), self.number, what, index, detail))
+    def tell(self, what, index=None, detail="", *, stopping=False):
+        time = asyncio.get_running_loop().time()
+        self.trace.append(Entry(time, self.number, what, index, detail, stopping))
 
     def take(self, event):
         """Note an event that the sink was given, and interfere if the scenario wants it now."""
@@ -67,10 +76,11 @@ class Run:
     async def call(self, graph):
         """Start the run, wait for it, and note what comes of it."""
         loop, before = asyncio.get_running_loop(), asyncio.all_tasks()
+        RUN.set(self)
         self.began_at = loop.time()
         try:
             self.results = await ENTRIES[self.scenario.entry](self, graph)
-        except (StageExecutionError, PipelineCancelled) as error:
+        except (StageExecutionError, PipelineCancelled, PipelineSuspended, PipelineTimeoutError) as error:
             self.raised, self.results = error, error.results
         except BaseException as error:  # noqa: BLE001 - whatever the caller gets is to be judged
             self.raised = error
@@ -80,6 +90,14 @@ class Run:
         if self.results is None and self.handle is not None:
             self.results = await self.handle.outcome()
         self.tell("returned" if self.raised is None else "raised", None, self.summary())
+
+    def arguments(self):
+        """Return what the run is given."""
+        if self.resumes is None:
+            return {"event_sink": self.sink, "ports": self}
+        kept = PipelineResults.from_dict(json.loads(json.dumps(self.resumes.results.to_dict())))
+        decisions = dict.fromkeys(self.decided, DECISION)
+        return {"event_sink": self.sink, "ports": self, "resume": kept, "decisions": decisions}
 
     def summary(self):
         """Return what came of the run in one line."""
@@ -94,12 +112,12 @@ class Run:
 
 
 async def _run(run, graph):
-    return await graph.run(event_sink=run.sink, ports=run)
+    return await graph.run(**run.arguments())
 
 
 async def _run_within_a_limit(run, graph):
     async with asyncio.timeout(run.scenario.limit):
-        return await graph.run(event_sink=run.sink, ports=run)
+        return await graph.run(**run.arguments())
 
 
 async def _start_and_await(run, graph):
@@ -117,7 +135,7 @@ async def _start_and_watch(run, graph):
 
 
 def _start(run, graph):
-    run.handle = graph.start(event_sink=run.sink, ports=run)
+    run.handle = graph.start(**run.arguments())
     if run.scenario.reads_events:
         run.read = []
         run.reader = asyncio.create_task(_read(run, run.handle.events()), name="reader")

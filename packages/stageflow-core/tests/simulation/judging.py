@@ -1,6 +1,6 @@
 """One scenario in, what it violates out."""
 
-from simulation.generator import scenario_of
+from simulation.caller import Run
 from simulation.invariants import INVARIANTS
 from simulation.replay import Replay
 from simulation.scenario import Scenario
@@ -9,25 +9,27 @@ from simulation.world import Observation, observe
 
 def violations_of(observation: Observation) -> list[str]:
     """Return what was seen that must not be, each with the name of the rule that it breaks."""
-    found = []
     if observation.broken is not None:
         return [f"the_run_ends: {observation.broken}"]
-    found += [f"asyncio_has_nothing_to_complain_about: {told}" for told in observation.complaints]
+    found = [f"asyncio_has_nothing_to_complain_about: {told}" for told in observation.complaints]
     if observation.remaining:
         found.append(f"no_task_stays_for_ever: {observation.remaining}")
     for run in observation.runs:
-        replay = Replay(run)
-        which = f" (run {run.number})" if len(observation.runs) > 1 else ""
-        for invariant in INVARIANTS:
-            found += [f"{invariant.__name__}{which}: {told}" for told in invariant(run, replay)]
+        try:
+            found += _violations_of_run(run)
+        except Exception as error:  # noqa: BLE001 - a trace that cannot be followed breaks some rule
+            found.append(f"the_trace_can_be_followed: {error!r}")
     return found
+
+
+def _violations_of_run(run: Run) -> list[str]:
+    replay = Replay(run)
+    which = f" (run {run.number})" if run.number else ""
+    return [
+        f"{invariant.__name__}: {told}{which}" for invariant in INVARIANTS for told in invariant(run, replay)
+    ]
 
 
 def judge(scenario: Scenario) -> list[str]:
     """Run the scenario once and return what it violates."""
     return violations_of(observe(scenario))
-
-
-def judge_seed(seed: int) -> list[str]:
-    """Do the same with the scenario of a seed."""
-    return judge(scenario_of(seed))

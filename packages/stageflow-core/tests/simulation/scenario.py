@@ -1,7 +1,5 @@
 """What a simulated run consists of, as plain data."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,15 +22,26 @@ Ending = Literal[
     "cancel own task and return",
     "wrong type",
     "hang",
+    "retry",
+    "retry later",
+    "raise transient",
+    "raise transient later",
+    "suspend",
+    "route a",
+    "route b",
+    "route nowhere",
 ]
-"""How a stage ends that is left alone."""
+"""How an execution of a stage ends that is left alone. "later" asks for a wait before the next attempt."""
 
 Reaction = Literal["leave", "clean up", "return", "return late", "raise", "skip", "straggle"]
 """What a stage does when it is cancelled: nothing of its own, take its time for a `finally`, return all the same, at once
 or later, raise something else, return a skip, or go on far beyond the grace."""
 
+Answer = Literal["yes", "no", "raises", "nonsense"]
+"""What a condition says."""
+
 SinkKind = Literal["none", "records", "raises", "refuses", "emit raises", "emit is slow", "emit hangs", "emit is stubborn"]
-"""What becomes of events: nobody listens, all are taken, or some or all or the last one come to grief."""
+"""What becomes of events: nobody listens, all are taken, or some or the last one come to grief."""
 
 Entry = Literal["run", "run within a limit", "start and await", "start and watch"]
 """How the run is started: by `run`, the same under `asyncio.timeout`, by `start` and its await, or by `start` and its
@@ -42,6 +51,8 @@ OutsideKind = Literal["cancel the caller", "cancel the run"]
 
 Occasion = Literal["step", "time", "event"]
 """When somebody outside interferes: between two steps of the event loop, at a time, or while the sink takes an event."""
+
+ROUTES = ("a", "b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +64,63 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
-class Script:
-    """What one stage depends on and does."""
+class Act:
+    """What a stage does in one attempt."""
 
-    required: tuple[int, ...] = ()
-    optional: tuple[int, ...] = ()
     waits: tuple[Wait, ...] = ()
     ending: Ending = "ok"
     when_cancelled: Reaction = "leave"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A RetryPolicy. It covers transient errors, and time limits if it says so."""
+
+    max_attempts: int = 3
+    base_delay: float = 0.5
+    max_delay: float = 30.0
+    jitter: bool = False
+    covers_limits: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What one stage depends on and does.
+
+    Attributes:
+        acts: What it does in each attempt; the last one is for all further ones.
+        decided: What it does when it is executed with a decision.
+        behind: The routers that it is behind, and the route of each that leads to it.
+    """
+
+    required: tuple[int, ...] = ()
+    optional: tuple[int, ...] = ()
+    acts: tuple[Act, ...] = (Act(),)
+    decided: Act = Act()
+    form: Literal["function", "instance", "class"] = "function"
     sets_variable: bool = False
     publishes: bool = False
-    form: Literal["function", "instance", "class"] = "function"
+    critical: bool = True
+    when: Answer | None = None
+    join_any: bool = False
+    is_router: bool = False
+    behind: tuple[tuple[int, str], ...] = ()
+    policy: Policy | None = None
+    timeout: float | None = None
+    deadline: float | None = None
+
+    @property
+    def routers(self) -> tuple[int, ...]:
+        return tuple(router for router, _ in self.behind)
 
     @property
     def dependencies(self) -> tuple[int, ...]:
-        return self.required + self.optional
+        return self.required + self.optional + self.routers
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether its code runs in a task of its own, so that what it ends as is known some steps after its end."""
+        return self.timeout is not None or self.deadline is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +141,9 @@ class Scenario:
         stages: In plan order, which need not be an order in which they can run.
         patience: Seconds after which the run is cancelled come what may, so that one with a hanging stage ends.
         limit: Seconds of `asyncio.timeout`, for the entry that has one.
+        timeout: The pipeline's own limit.
         reads_events: Whether somebody reads `events()`, for the entries that have a PipelineRun.
+        resumes: How many of the stages that ask for a decision get one each time that the run is suspended.
         order: The seed of the order of tasks; None is asyncio's own order.
     """
 
@@ -98,45 +153,15 @@ class Scenario:
     outside: Outside | None = None
     patience: float | None = None
     limit: float = 0.0
-    runs: int = 1
+    timeout: float | None = None
+    goes_on: bool = False
     cancel_grace: float = 5.0
+    runs: int = 1
     reads_events: bool = False
+    resumes: int = 0
     order: int | None = None
 
 
 def name_of(index: int) -> str:
     """Return the name of the stage at an index."""
     return f"s{index}"
-
-
-def describe(scenario: Scenario) -> str:
-    """Return the scenario for a reader: a line for each stage, and what is out of the ordinary around them."""
-    around = [f"{scenario.entry}", f"sink: {scenario.sink}"]
-    if scenario.entry == "run within a limit":
-        around[0] += f" of {scenario.limit:g} s"
-    if scenario.reads_events:
-        around.append("events() is read")
-    if scenario.runs > 1:
-        around.append(f"{scenario.runs} runs at once")
-    if scenario.outside is not None:
-        around.append(_describe_outside(scenario.outside))
-    lines = [f"{len(scenario.stages)} stages, grace {scenario.cancel_grace:g} s; {'; '.join(around)}"]
-    for index, script in enumerate(scenario.stages):
-        lines.append(f"  {name_of(index):4} {_describe_stage(script)}")
-    return "\n".join(lines)
-
-
-def _describe_outside(outside: Outside) -> str:
-    return f"{outside.kind} at {outside.occasion} {outside.at:g}" + (f", {outside.times} times" if outside.times > 1 else "")
-
-
-def _describe_stage(script: Script) -> str:
-    needs = [name_of(index) for index in script.required] + [f"{name_of(index)}?" for index in script.optional]
-    waits = [wait.kind + (f" {wait.seconds:g}" if wait.seconds else "") for wait in script.waits]
-    extras = [word for word, has in (("sets a variable", script.sets_variable), ("publishes", script.publishes)) if has]
-    if script.when_cancelled != "leave":
-        extras.append(f"{script.when_cancelled} when cancelled")
-    if script.form != "function":
-        extras.append(script.form)
-    told = f"after {', '.join(needs) or '-'}: {', '.join(waits) or 'no wait'}, then {script.ending}"
-    return told + (f" ({'; '.join(extras)})" if extras else "")

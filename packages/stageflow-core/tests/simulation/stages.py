@@ -3,84 +3,115 @@
 import asyncio
 from contextvars import ContextVar
 
-from stageflow import StageArtifact, StageContext, StageEvent, StageOutput, StageStatus
-from simulation.scenario import Script
+from stageflow import RetryPolicy, StageArtifact, StageContext, StageEvent, StageKind, StageOutput, StageStatus, stage
+from stageflow.errors import StageTimeoutError
+
+from simulation.scenario import ROUTES, Policy, Script, name_of
 
 MARK = ContextVar("mark", default="the caller's")
 """What stages set and must not see of one another."""
 
+RUN = ContextVar("run")
+"""The run that a context belongs to; set by the caller, so conditions find it too."""
+
 STRAGGLE = 3.0
 """A straggler goes on for so many times the grace, and a little longer."""
+
+LATER = 0.75
+"""Seconds that those ask for who ask for a wait before the next attempt."""
 
 
 class OddError(BaseException):
     """Not an Exception."""
 
 
-class Actor:
-    """One stage of one run: performs its script once for each attempt."""
+class TransientError(Exception):
+    """What policies cover."""
 
-    def __init__(self, script, index, run):
+
+class LaterError(TransientError):
+    """The same, with a wait."""
+
+    retry_after = LATER
+
+
+class Actor:
+    """One execution of one stage."""
+
+    def __init__(self, script, index, ctx):
         self.script = script
         self.index = index
-        self.run = run
+        self.ctx = ctx
+        self.run = ctx.ports
+        self.act = script.acts[min(ctx.attempt, len(script.acts)) - 1] if ctx.decision is None else script.decided
         self.by_itself = False
 
-    async def perform(self, ctx: StageContext):
+    async def perform(self):
         """Do what the script says; each way out leaves an "end" in the trace, and then a "finally"."""
-        script, tell = self.script, self.tell
-        tell("start", self.what_it_sees(ctx))
+        self.tell("start", self.what_it_sees())
         try:
             try:
-                result = await self.act(ctx)
+                result = await self.work()
             except asyncio.CancelledError:
                 if self.by_itself:
                     raise
-                tell("cancelled")
-                if script.when_cancelled == "leave":
+                self.tell("cancelled")
+                if self.act.when_cancelled == "leave":
                     raise
                 result = await self.react()
             finally:
-                if script.ending == "raise in finally":
+                if self.act.ending == "raise in finally":
                     raise OSError(f"in the finally of {self.index}")
         except BaseException as error:
-            tell("end", f"raise {type(error).__name__}: {error}".removesuffix(": "))
+            self.tell("end", f"raise {type(error).__name__}: {error}".removesuffix(": "))
             raise
         else:
-            tell("end", f"return {describe_result(result)}")
+            self.tell("end", f"return {describe_result(result)}")
             return result
         finally:
-            tell("finally")
+            self.tell("finally")
 
     def tell(self, what, detail=""):
-        self.run.tell(what, self.index, detail)
+        self.run.tell(what, self.index, detail, stopping=self.ctx.cancelled)
 
-    def what_it_sees(self, ctx):
+    def what_it_sees(self):
         """Return the inputs, and whatever else should not depend on who ran before."""
-        inputs = ctx.inputs
-        seen = []
-        for index in self.script.dependencies:
-            name = self.run.names[index]
-            said = inputs.get_from(name, "said", "nothing") if inputs.has_output(name) else "absent"
-            seen.append(f"{name}={said}")
+        ctx = self.ctx
+        assert RUN.get() is self.run
+        seen = see_inputs(ctx.inputs, self.script)
         left_behind = asyncio.current_task().cancelling()
-        return " ".join([*seen, f"mark={MARK.get()}", f"cancelling={left_behind}", f"attempt={ctx.attempt}"])
+        return f"{seen} mark={MARK.get()} cancelling={left_behind} attempt={ctx.attempt} decision={ctx.decision}"
 
-    async def act(self, ctx):
-        script = self.script
-        if script.sets_variable:
+    async def work(self):
+        if self.script.sets_variable:
             MARK.set(f"stage {self.index}'s")
-        for wait in script.waits:
-            await WAITS[wait.kind](self, ctx, wait)
+        for wait in self.act.waits:
+            await WAITS[wait.kind](self.ctx, wait.seconds)
             self.tell("goes on")
         return await self.end()
 
-    async def end(self):  # one case for each ending
-        match self.script.ending:
+    async def end(self):
+        match self.act.ending:
+            case "cancel own task":
+                self.by_itself = True
+                asyncio.current_task().cancel()
+                await asyncio.sleep(0)
+            case "cancel own task and return":
+                asyncio.current_task().cancel()
+                return {"said": self.saying}
+            case "hang":
+                await asyncio.Event().wait()
+            case ending if ending.startswith(("raise", "retry")) and ending != "raise in finally":
+                return self.fail(ending)
+        return self.output()
+
+    def output(self):
+        """Return what the stage returns that has nothing to raise."""
+        match self.act.ending:
             case "ok" | "raise in finally":
-                return self.output({"said": self.saying})
+                return self.publishing({"said": self.saying})
             case "value":
-                return self.output({})
+                return self.publishing({})
             case "nothing":
                 return None
             case "skip":
@@ -89,6 +120,17 @@ class Actor:
                 return StageOutput.cancel(f"{self.index} has had enough")
             case "fail":
                 return StageOutput.fail(f"{self.index} gives up")
+            case "suspend":
+                return StageOutput.suspend(f"{self.index} asks")
+            case "wrong type":
+                return 42
+            case "route a" | "route b" | "route nowhere" as ending:
+                return {"route": ending.removeprefix("route "), "said": self.saying}
+        raise AssertionError(f"no such ending: {self.act.ending}")
+
+    def fail(self, ending):
+        """Fail by an exception, or ask for another attempt."""
+        match ending:
             case "raise":
                 raise LookupError(f"{self.index} is lost")
             case "raise odd":
@@ -96,22 +138,19 @@ class Actor:
             case "raise cancelled":
                 self.by_itself = True
                 raise asyncio.CancelledError
-            case "cancel own task":
-                self.by_itself = True
-                asyncio.current_task().cancel()
-                await asyncio.sleep(0)
-            case "cancel own task and return":
-                asyncio.current_task().cancel()
-                return {"said": self.saying}
-            case "wrong type":
-                return 42
-            case "hang":
-                await asyncio.Event().wait()
-        raise AssertionError(f"no such ending: {self.script.ending}")
+            case "raise transient":
+                raise TransientError(f"{self.index} is not there yet")
+            case "raise transient later":
+                raise LaterError(f"{self.index} is not there yet")
+            case "retry":
+                return StageOutput.retry(f"{self.index} wants another try")
+            case "retry later":
+                return StageOutput.retry(f"{self.index} wants another try", after=LATER)
+        raise AssertionError(f"no such ending: {ending}")
 
     async def react(self):
         """Do what the script says of a cancellation; another one meanwhile passes through."""
-        match self.script.when_cancelled:
+        match self.act.when_cancelled:
             case "clean up":
                 await asyncio.sleep(0.125)
                 raise asyncio.CancelledError
@@ -125,20 +164,29 @@ class Actor:
             case "skip":
                 return StageOutput.skip(f"{self.index} skips the rest")
             case "straggle":
-                await asyncio.sleep(self.run.scenario.cancel_grace * STRAGGLE + 1)
+                until = asyncio.get_running_loop().time() + self.run.scenario.cancel_grace * STRAGGLE + 1
+                await sleep_in_spite_of_all(until)
                 return {"said": self.saying}
-        raise AssertionError(f"no such reaction: {self.script.when_cancelled}")
+        raise AssertionError(f"no such reaction: {self.act.when_cancelled}")
 
     @property
     def saying(self):
-        return f"{self.run.number}:{self.index}"
+        return f"{self.run.number}:{self.index}:{self.ctx.attempt}"
 
-    def output(self, data):
+    def publishing(self, data):
         if not self.script.publishes:
             return data
-        return StageOutput.ok(data).publishing(
-            StageArtifact("note", {"of": self.index}), StageEvent("own.event", {"of": self.index})
-        )
+        note, event = StageArtifact("note", {"of": self.index}), StageEvent("own.event", {"of": self.index})
+        return StageOutput.ok(data).publishing(note, event)
+
+
+def see_inputs(inputs, script):
+    """Return what a stage, or its condition, reads of each dependency."""
+    seen = []
+    for index in script.dependencies:
+        name = name_of(index)
+        seen.append(f"{name}={inputs.get_from(name, 'said', 'nothing') if inputs.has_output(name) else 'absent'}")
+    return " ".join(seen)
 
 
 def describe_result(result):
@@ -147,68 +195,101 @@ def describe_result(result):
         return f"{result.status.value} {result.reason or result.error}"
     if result is None or isinstance(result, dict | StageOutput):
         data = result.data if isinstance(result, StageOutput) else result or {}
-        return f"ok {data.get('said', 'nothing')}"
+        route = f"route {data['route']} " if "route" in data else ""
+        return f"ok {route}{data.get('said', 'nothing')}"
     return f"wrong {type(result).__name__}"
 
 
-async def _turn(actor, ctx, wait):
-    await asyncio.sleep(0)
+async def sleep_in_spite_of_all(until):
+    """Sleep until that time, deaf to every cancellation."""
+    loop = asyncio.get_running_loop()
+    while (seconds := until - loop.time()) > 0:
+        try:
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            continue
 
 
-async def _sleep(actor, ctx, wait):
-    await asyncio.sleep(wait.seconds)
+async def _task(ctx, seconds):
+    await asyncio.create_task(asyncio.sleep(seconds))
 
 
-async def _task(actor, ctx, wait):
-    await asyncio.create_task(asyncio.sleep(wait.seconds))
+async def _gather(ctx, seconds):
+    await asyncio.gather(asyncio.sleep(seconds / 2), asyncio.sleep(seconds))
 
 
-async def _gather(actor, ctx, wait):
-    await asyncio.gather(asyncio.sleep(wait.seconds / 2), asyncio.sleep(wait.seconds))
-
-
-async def _group(actor, ctx, wait):
+async def _group(ctx, seconds):
     async with asyncio.TaskGroup() as group:
-        group.create_task(asyncio.sleep(wait.seconds))
+        group.create_task(asyncio.sleep(seconds))
         group.create_task(asyncio.sleep(0))
 
 
-async def _limit(actor, ctx, wait):
+async def _limit(ctx, seconds):
     try:
-        async with asyncio.timeout(wait.seconds):
+        async with asyncio.timeout(seconds):
             await asyncio.Event().wait()
     except TimeoutError:
         pass
 
 
-async def _checkpoint(actor, ctx, wait):
-    await ctx.checkpoint()
-
-
-async def _hold(actor, ctx, wait):
-    asyncio.get_running_loop().hold(wait.seconds)
+async def _hold(ctx, seconds):
+    asyncio.get_running_loop().hold(seconds)
 
 
 WAITS = {
-    "turn": _turn,
-    "sleep": _sleep,
+    "turn": lambda ctx, seconds: asyncio.sleep(0),
+    "sleep": lambda ctx, seconds: asyncio.sleep(seconds),
     "task": _task,
     "gather": _gather,
     "group": _group,
     "limit": _limit,
-    "checkpoint": _checkpoint,
+    "checkpoint": lambda ctx, seconds: ctx.checkpoint(),
     "hold": _hold,
 }
 
 
-def runner_for(script: Script, index: int):
-    """Return the stage in the form that the script asks for; its run is what it finds as `ctx.ports`."""
+def spec_of(script: Script, index: int, taken: set[str]):
+    """Return the stage of a pipeline that performs the script; `taken` are the routes that lead from it to others."""
+    return stage(
+        name_of(index),
+        _runner(script, index),
+        StageKind.ROUTE if script.is_router else None,
+        dependencies=[name_of(other) for other in script.required],
+        optional=[name_of(other) for other in script.optional],
+        when=None if script.when is None else _condition(script, index),
+        join="any" if script.join_any else "all",
+        route={name_of(router): route for router, route in script.behind},
+        routes=ROUTES if script.is_router else (),
+        terminal_routes=[route for route in ROUTES if route not in taken] if script.is_router else (),
+        retry=None if script.policy is None else _policy(script.policy),
+        timeout=script.timeout,
+        deadline=script.deadline,
+        critical=script.critical,
+    )
 
+
+def _runner(script, index):
     async def perform(ctx: StageContext):
-        return await Actor(script, index, ctx.ports).perform(ctx)
+        return await Actor(script, index, ctx).perform()
 
     class Runner:
         async def execute(self, ctx: StageContext):
             return await perform(ctx)
 
     return {"function": perform, "class": Runner, "instance": Runner()}[script.form]
+
+
+def _condition(script, index):
+    def when(inputs, snapshot):
+        MARK.set(f"the condition of {index}'s")
+        RUN.get().tell("asked", index, f"{script.when} {see_inputs(inputs, script)}".strip())
+        if script.when == "raises":
+            raise ValueError(f"{index} cannot say")
+        return {"yes": True, "no": False, "nonsense": 1}[script.when]
+
+    return when
+
+
+def _policy(policy: Policy):
+    covers = (TransientError, StageTimeoutError) if policy.covers_limits else (TransientError,)
+    return RetryPolicy(policy.max_attempts, policy.base_delay, policy.max_delay, policy.jitter, covers)

@@ -5,13 +5,15 @@ import contextlib
 import gc
 import logging
 
-from stageflow import Pipeline, stage
+from stageflow import Pipeline
 from stageflow_mocks.simulation import VirtualClockLoop
+
 from simulation.caller import Run
-from simulation.scenario import Scenario, name_of
-from simulation.stages import runner_for
+from simulation.scenario import Scenario
+from simulation.stages import spec_of
 
 MAX_STEPS = 50_000
+MOST_RUNS = 6
 LONG_AFTERWARDS = 1000.0
 """Seconds in which everything that a run left behind has come to its end."""
 
@@ -21,6 +23,7 @@ class Observation:
 
     Attributes:
         trace: What happened, in its order, of all runs.
+        runs: Those of the scenario, and those that went on with suspended ones.
         complaints: What asyncio told its exception handler.
         broken: What came out of the event loop itself: nothing can happen any more, or there is no end.
         remaining: Names of tasks that are still there long after the end.
@@ -35,6 +38,16 @@ class Observation:
         self.broken = None
         self.remaining = []
         self.steps = 0
+
+    def to_be_resumed(self, runs):
+        """Return the runs that go on with those of these that were suspended, if the scenario wants that."""
+        suspended = [run for run in runs if run.results is not None and run.results.status == "suspended"]
+        if not self.scenario.resumes or len(self.runs) > MOST_RUNS:
+            return []
+        first = len(self.runs)
+        later = [Run(first + place, self.scenario, self.trace, run) for place, run in enumerate(suspended)]
+        self.runs += later
+        return later
 
     def interfere(self):
         for run in self.runs:
@@ -75,31 +88,34 @@ def observe(scenario: Scenario) -> Observation:
 async def _watch(observation):
     scenario, loop = observation.scenario, asyncio.get_running_loop()
     graph = pipeline_of(scenario).build()
-    for run in observation.runs:
-        run.caller = asyncio.create_task(run.call(graph), name="caller")
-        if scenario.patience is not None:
-            watched = scenario.entry == "start and watch"
-            kind = "cancel the run" if watched else "cancel the caller"
-            loop.call_at(scenario.patience, run.interfere, kind)
     if scenario.outside is not None and scenario.outside.occasion == "time":
         loop.call_at(scenario.outside.at, observation.interfere)
-    await asyncio.wait({run.caller for run in observation.runs})
+    runs = observation.runs
+    while runs:
+        for run in runs:
+            run.caller = asyncio.create_task(run.call(graph), name="caller")
+            if scenario.patience is not None:
+                kind = "cancel the run" if scenario.entry == "start and watch" else "cancel the caller"
+                loop.call_later(scenario.patience, run.interfere, kind)
+        await asyncio.wait({run.caller for run in runs})
+        runs = observation.to_be_resumed(runs)
     await asyncio.sleep(LONG_AFTERWARDS)
     observation.remaining = sorted(task.get_name() for task in asyncio.all_tasks() - {asyncio.current_task()})
 
 
 def pipeline_of(scenario: Scenario) -> Pipeline:
     """Return the pipeline that the scenario tells of."""
-    specs = [
-        stage(
-            name_of(index),
-            runner_for(script, index),
-            dependencies=[name_of(other) for other in script.required],
-            optional=[name_of(other) for other in script.optional],
-        )
-        for index, script in enumerate(scenario.stages)
-    ]
-    return Pipeline("simulated", specs, cancel_grace=scenario.cancel_grace)
+    taken: dict[int, set[str]] = {}
+    for script in scenario.stages:
+        for router, route in script.behind:
+            taken.setdefault(router, set()).add(route)
+    return Pipeline(
+        "simulated",
+        [spec_of(script, index, taken.get(index, set())) for index, script in enumerate(scenario.stages)],
+        timeout=scenario.timeout,
+        on_failure="continue" if scenario.goes_on else "fail_fast",
+        cancel_grace=scenario.cancel_grace,
+    )
 
 
 def _complaint(context):
