@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import InitVar, dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import msgspec
 import pydantic
 import pytest
-from stageflow.contracts import contract_fields
+from stageflow.contracts import ContractMismatch, contract_fields, step_to, unsubscripted
+
+T = TypeVar("T")
 
 
 class Point(NamedTuple):
@@ -112,3 +114,32 @@ def test_a_field_that_was_never_set_is_left_out() -> None:
         size: int = field(init=False)
 
     assert {} == contract_fields(Lazy())
+
+
+@pytest.mark.parametrize(("key", "step"), [("a", ".a"), ("a b", "['a b']"), ("", "['']"), (5, "[5]"), (None, "[None]")])
+def test_the_step_to_a_key(key: object, step: str) -> None:
+    """As one would write it."""
+    assert step == step_to(key)
+
+
+def test_a_mismatch_tells_the_whole_way() -> None:
+    """Each thing that holds the value adds a step in front."""
+    error = ContractMismatch("int", value="a")
+    error.within("[3]")
+    error.within(".items")
+    assert ("$.items[3]", "$.items[3] is a str ('a'); expected int.") == (error.path, str(error))
+
+
+def test_a_mismatch_may_say_in_words_what_is_there() -> None:
+    """Where there is no value."""
+    assert "$ is missing; expected int." == str(ContractMismatch("int", found="missing"))
+
+
+class Form(pydantic.BaseModel, Generic[T]):
+    item: T
+
+
+@pytest.mark.parametrize(("kind", "expected"), [(Form[int], Form), (Form, Form), (Model, Model), (int, int)])
+def test_a_subscripted_pydantic_class_is_a_form_of_another(kind: type[Any], expected: type[Any]) -> None:
+    """Where others have an alias, pydantic has a class of its own."""
+    assert unsubscripted(kind) is expected

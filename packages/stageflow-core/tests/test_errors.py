@@ -14,10 +14,15 @@ import pytest
 from stageflow import Pipeline, StageContext, StageOutput, errors
 from stageflow.errors import (
     AmbiguousInputError,
+    CircuitOpenError,
     ConditionError,
+    ContractMismatchError,
     CycleDetectedError,
     DuplicateStageError,
     EmptyPipelineError,
+    ForeignLoopError,
+    IdempotencyConflictError,
+    InputContractError,
     InterceptorError,
     InvalidInterceptorError,
     InvalidOptionError,
@@ -32,10 +37,12 @@ from stageflow.errors import (
     PipelineSuspended,
     PipelineTimeoutError,
     PipelineValidationError,
+    PolicyDeniedError,
     ResumeError,
     SchemaVersionError,
     SelfDependencyError,
     SerializationError,
+    StageContractError,
     StageError,
     StageExecutionError,
     StageflowError,
@@ -92,6 +99,14 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
         "It is wrong. Right it.",
         {"message": "It is wrong.", "hint": "Right it.", "stage": "a"},
     ),
+    ContractMismatchError: (
+        lambda: ContractMismatchError("reply", "memory", "memory", expected="Profile", found="Memory"),
+        (
+            "Stage 'reply' takes 'memory' as Profile, and 'memory' returns Memory. Annotate 'memory' with Memory, or "
+            "with Mapping[str, Any] to read its data; or mend what is declared there."
+        ),
+        {"stage": "reply", "parameter": "memory", "dependency": "memory", "expected": "Profile", "found": "Memory"},
+    ),
     CycleDetectedError: (
         lambda: CycleDetectedError(["a", "b", "a"], pipeline="chat"),
         "Pipeline 'chat' has a cycle: a -> b -> a. Remove one of these dependencies.",
@@ -120,7 +135,7 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
     ),
     InterceptorError: (
         lambda: InterceptorError("a", "auth", "before", "raised ValueError", hint="Mend it."),
-        "Stage 'a' failed in its interceptor 'auth': `before` raised ValueError. Mend it.",
+        "Stage 'a' failed: `before` of its interceptor 'auth' raised ValueError. Mend it.",
         {"stage": "a", "interceptor": "auth", "hook": "before", "problem": "raised ValueError"},
     ),
     StageReturnedFailure: (
@@ -188,6 +203,27 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
         ),
         {"stage": "triage", "route": "bilng", "routes": ("billing", "support")},
     ),
+    CircuitOpenError: (
+        lambda: CircuitOpenError("a", "groq", retry_after=12.5),
+        (
+            "Stage 'a' did not run: the circuit 'groq' is open, and lets nothing through for another 12.5 s. It opened "
+            "because what it guards failed several times in a row: look at those failures."
+        ),
+        {"stage": "a", "circuit": "groq", "retry_after": 12.5},
+    ),
+    IdempotencyConflictError: (
+        lambda: IdempotencyConflictError("a", "order-1"),
+        (
+            "Stage 'a' did not run: its idempotency key 'order-1' stands for other parameters than these. Give each "
+            "piece of work a key of its own, or say by `parameters=` what makes two pieces the same."
+        ),
+        {"stage": "a", "key": "order-1"},
+    ),
+    PolicyDeniedError: (
+        lambda: PolicyDeniedError("a", "pay", "over the limit"),
+        "Stage 'a' did not run: the policy denies 'pay': over the limit",
+        {"stage": "a", "action": "pay", "reason": "over the limit"},
+    ),
     ConditionError: (
         lambda: ConditionError("a", [1]),
         ("The `when` of stage 'a' returned a list. Return True or False, for instance bool(...) of what it looks at."),
@@ -208,6 +244,19 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
             "Did you mean 'name'? Use get_from with a default if the key may be missing."
         ),
         {"stage": "b", "dependency": "a", "key": "nme"},
+    ),
+    StageContractError: (
+        lambda: StageContractError(
+            "a",
+            contract="Reply",
+            returned="a Reply",
+            path="$.score",
+            expected="float",
+            found="a str ('high')",
+            hint="Mend it.",
+        ),
+        "Stage 'a' returned a Reply whose $.score is a str ('high'); expected float. Mend it.",
+        {"stage": "a", "contract": "Reply", "path": "$.score", "expected": "float", "found": "a str ('high')"},
     ),
     StageReturnTypeError: (
         lambda: StageReturnTypeError("a", "an int, which is not a stage's result"),
@@ -239,6 +288,13 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
         lambda: StageOutcomeError("b", status="SKIP", why="no need", origin="a"),
         "Stage 'b' has no value: it ended SKIP: no need (it began with 'a'). Ask results['b'].status first.",
         {"stage": "b", "status": "SKIP", "origin": "a"},
+    ),
+    InputContractError: (
+        lambda: InputContractError(
+            "chat", contract="Question", given="None", path="$", expected="Question", found="None", hint="Ask one."
+        ),
+        "The input of pipeline 'chat' is None; expected Question. Ask one.",
+        {"pipeline": "chat", "contract": "Question", "path": "$", "expected": "Question", "found": "None"},
     ),
     PipelineCancelled: (
         lambda: PipelineCancelled(pipeline="chat", stage="a", reason="spam", results=run_results()),
@@ -272,6 +328,14 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
         {"stage": "replly"},
     ),
     TooLateError: (lambda: TooLateError("It has begun."), "It has begun.", {}),
+    ForeignLoopError: (
+        lambda: ForeignLoopError("Queue"),
+        (
+            "This Queue is in use by another event loop, which is still running. "
+            "Make one Queue for each event loop, and use it from that loop's thread only."
+        ),
+        {"what": "Queue"},
+    ),
     NotCopyableError: (
         lambda: NotCopyableError("data['lock']", threading.Lock()),
         (
@@ -359,6 +423,8 @@ def test_every_error_survives_pickling(cls: type[StageflowError]) -> None:
         (StageTimeoutError, "TimeoutError"),
         (PipelineTimeoutError, "TimeoutError"),
         (ResumeError, "ValueError"),
+        (InputContractError, "TypeError"),
+        (StageContractError, "TypeError"),
         (StageReturnTypeError, "TypeError"),
         (TooLateError, "RuntimeError"),
         (UnknownStageError, "KeyError"),

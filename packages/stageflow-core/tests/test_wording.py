@@ -6,7 +6,8 @@ import threading
 
 import pytest
 from stageflow import StageOutput
-from stageflow.wording import listed, nearest, shown, type_name, with_article
+from stageflow.frozen import FrozenList
+from stageflow.wording import class_name, listed, nearest, shown, sketched, type_name, with_article
 
 
 def test_the_nearest_name_is_a_question() -> None:
@@ -35,11 +36,19 @@ class Unnamed:
     """Has the repr of every object, which ends in an address."""
 
 
+class Mute:
+    """Has a repr that raises."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no words")
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
         (Unnamed, "the class Unnamed"),
         (shown, "the function shown"),
+        (Mute(), "a Mute"),
         (Unnamed(), "an Unnamed"),
         ([shown, 1], "[the function shown, 1]"),
         ({"a": 1}, "{'a': 1}"),
@@ -48,3 +57,34 @@ class Unnamed:
 def test_a_value_is_shown_without_an_address(value: object, expected: str) -> None:
     """An address in memory tells a person nothing."""
     assert expected == shown(value)
+
+
+def test_classes_are_named_with_their_module() -> None:
+    """Unless they are Python's own."""
+    assert ("int", f"{__name__}.Unnamed") == (class_name(int), class_name(Unnamed))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, "None"),
+        (True, "a bool (True)"),
+        (5, "an int (5)"),
+        (2**70, "an int"),
+        (1.5, "a float (1.5)"),
+        ("high", "a str ('high')"),
+        ("x" * 20, f"a str ('{'x' * 20}')"),
+        ("x" * 21, f"a str ('{'x' * 17}...')"),
+        (b"secret", "a bytes"),
+        ({"a": 1}, "a mapping"),
+        (["a"], "a list"),
+        (FrozenList(["a"]), "a list"),
+        (["secret"], "a list"),
+        (Unnamed(), "an Unnamed"),
+        (Unnamed, "the class Unnamed"),
+        (5j, "a complex"),
+    ],
+)
+def test_a_wrong_value_is_sketched(value: object, expected: str) -> None:
+    """By its type, and the beginning of what is short: a message is no place for data."""
+    assert expected == sketched(value)

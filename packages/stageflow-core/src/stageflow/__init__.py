@@ -33,10 +33,19 @@ from stageflow.events.sinks import LoggingEventSink, NoOpEventSink, clear_event_
 from stageflow.execution.pipeline_run import PipelineRun
 from stageflow.execution.results import PipelineResults, StageResult
 from stageflow.execution.retry import RetryPolicy
+from stageflow.interceptors.base import BaseInterceptor, ErrorAction, InterceptorContext, InterceptorResult
+from stageflow.interceptors.circuit_breaker import CircuitBreakerInterceptor
+from stageflow.interceptors.defaults import get_default_interceptors
+from stageflow.interceptors.logging import LoggingInterceptor
+from stageflow.interceptors.metrics import MetricsInterceptor
+from stageflow.interceptors.timeout import TimeoutInterceptor
+from stageflow.interceptors.tracing import TracingInterceptor
+from stageflow.observability.circuit_breaker import CircuitBreaker
 from stageflow.pipeline.builder import Pipeline
 from stageflow.pipeline.graph import StageGraph
+from stageflow.pipeline.interception import run_with_interceptors
 from stageflow.pipeline.spec import From, StageSpec, stage
-from stageflow.protocols import EventSink
+from stageflow.protocols import EventSink, PolicyEvaluator
 
 __all__ = [
     # Pipelines
@@ -65,6 +74,21 @@ __all__ = [
     "PipelineRun",
     "PipelineTimer",
     "StageResult",
+    # Interceptors: the others are in stageflow.interceptors
+    "BaseInterceptor",
+    "CircuitBreakerInterceptor",
+    "ErrorAction",
+    "InterceptorContext",
+    "InterceptorResult",
+    "LoggingInterceptor",
+    "MetricsInterceptor",
+    "TimeoutInterceptor",
+    "TracingInterceptor",
+    "get_default_interceptors",
+    "run_with_interceptors",
+    # What an application may plug in
+    "CircuitBreaker",
+    "PolicyEvaluator",
     # Events
     "EventSink",
     "LoggingEventSink",

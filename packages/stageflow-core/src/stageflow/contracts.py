@@ -11,6 +11,8 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, cast
 
+from stageflow.wording import sketched, type_name, with_article
+
 
 @dataclass(frozen=True, slots=True)
 class Contract:
@@ -52,6 +54,11 @@ def contract_of(kind: type[Any]) -> Contract | None:
     return Contract(names, _is_frozen(kind), closed)
 
 
+def is_typeddict(kind: Any) -> bool:
+    """Return whether the type is a TypedDict, be it of `typing` or of typing_extensions."""
+    return isinstance(kind, type) and hasattr(kind, "__required_keys__")
+
+
 def contract_fields(value: object) -> Mapping[str, Any] | None:
     """Return the shallow field mapping of a contract value, or None if it is none."""
     contract = contract_of(type(value))
@@ -60,6 +67,11 @@ def contract_fields(value: object) -> Mapping[str, Any] | None:
     found = {name: getattr(value, name) for name in contract.names if hasattr(value, name)}
     extra: Mapping[str, Any] | None = getattr(value, "model_extra", None)
     return {**found, **extra} if extra else found
+
+
+def unsubscripted(kind: Any) -> Any:
+    """Return the class of which a pydantic class `Page[int]` is one form, else the class itself."""
+    return getattr(kind, "__pydantic_generic_metadata__", {}).get("origin") or kind
 
 
 def _field_names(kind: Any) -> tuple[str, ...] | None:
@@ -79,3 +91,47 @@ def _is_frozen(kind: Any) -> bool:
         return bool(parameters.frozen)
     config = getattr(kind, "model_config", None)
     return isinstance(config, Mapping) and bool(cast("Mapping[str, Any]", config).get("frozen"))
+
+
+class ContractMismatch(Exception):
+    """A value is not what its contract says; whoever checks it makes an error of its own of this.
+
+    Attributes:
+        path: Where in the value: `$.items[3].price`, or `$` for the value itself.
+        expected: What should be there.
+        found: What is there.
+        hint: What to do about it, if there is more to say.
+        certain: Whether the value that holds it has been asked, and agrees.
+    """
+
+    def __init__(
+        self, expected: str, *, value: object = None, found: str | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__()
+        self.expected = expected
+        self.hint = hint
+        self.certain = False
+        self.path = "$"
+        self._value = value
+        self._found = found
+
+    @property
+    def found(self) -> str:
+        # Put into words when asked: a union tries its members, and most of what they raise is never read.
+        if self._found is not None:
+            return self._found
+        found = sketched(self._value)
+        alike = found == with_article(self.expected)
+        return f"{with_article(type_name(self._value))}, another class of that name" if alike else found
+
+    def __str__(self) -> str:
+        return f"{self.path} is {self.found}; expected {self.expected}."
+
+    def within(self, step: str) -> None:
+        """Note that the value is a part of another one; `step` leads to it, as in `[3]` or `.price`."""
+        self.path = f"${step}{self.path[1:]}"
+
+
+def step_to(key: object) -> str:
+    """Return the step of a path that leads to a key of a mapping."""
+    return f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{key!r}]"

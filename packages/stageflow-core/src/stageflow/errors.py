@@ -2,6 +2,7 @@
 
     StageflowError
     ├── PipelineValidationError        the graph is wrong: raised before anything runs
+    │   ├── ContractMismatchError      what a parameter reads can never be of the type that it is annotated with
     │   ├── CycleDetectedError
     │   ├── DuplicateStageError        (by the builder call that repeats the name)
     │   ├── EmptyPipelineError
@@ -15,9 +16,13 @@
     │   └── UnknownDependencyError
     ├── StageError                     one stage of a run did something wrong
     │   ├── AmbiguousInputError
+    │   ├── CircuitOpenError           a circuit breaker keeps the stage from running
     │   ├── ConditionError             a `when` returned neither True nor False (also a TypeError)
+    │   ├── IdempotencyConflictError   a key was used for other parameters
     │   ├── InterceptorError           a hook of an interceptor raised, hung, or returned the wrong thing
     │   ├── MissingInputError          (also a KeyError)
+    │   ├── StageContractError         a stage returned something else than it declares (also a TypeError)
+    │   ├── PolicyDeniedError          a policy keeps the stage from running
     │   ├── StageExecutionError        what a run raises when a stage failed
     │   ├── StageReturnTypeError       (also a TypeError)
     │   ├── StageOutcomeError          a value was asked of a stage that has none
@@ -26,12 +31,14 @@
     │   ├── UndeclaredDependencyError
     │   ├── StageReturnedFailure       stands for a returned `StageOutput.fail("...")` where an exception is needed
     │   └── UndeclaredRouteError       a router chose what is not among its routes
+    ├── InputContractError             a run's input is not what its pipeline takes (also a TypeError)
     ├── PipelineCancelled              a run ended by a stage's `cancel()` or by `PipelineRun.cancel`
     ├── PipelineSuspended              a run waits for a human's decision
     ├── PipelineTimeoutError           a run took longer than it may (also a TimeoutError)
     ├── ResumeError                    a run cannot be resumed with these results or decisions (also a ValueError)
     ├── TooLateError                   something was asked of a run that has begun (also a RuntimeError)
     ├── NotCopyableError               data that stages share can be neither frozen nor copied (also a TypeError)
+    ├── ForeignLoopError               two event loops use at once what belongs to one (also a RuntimeError)
     ├── UnknownStageError              results were asked for a stage that the plan does not have (also a KeyError)
     └── SerializationError             data cannot go to or come from JSON (also a ValueError)
         └── SchemaVersionError
@@ -181,6 +188,31 @@ class PipelineValidationError(StageflowError):
         return error
 
 
+class ContractMismatchError(PipelineValidationError):
+    """A parameter of a stage is annotated with a type that what it reads can never be of.
+
+    `dependency` is the stage that it reads, or None where it reads the run's input; `expected` is what the annotation
+    says, `found` what the dependency or the pipeline declares.
+    """
+
+    code = "contract-mismatch"
+
+    def __init__(
+        self, stage: str, parameter: str, dependency: str | None, *, expected: str, found: str, hint: str | None = None
+    ) -> None:
+        source = "the pipeline's input is" if dependency is None else f"'{dependency}' returns"
+        data = "" if dependency is None else ", or with Mapping[str, Any] to read its data"
+        super().__init__(
+            f"Stage '{stage}' takes '{parameter}' as {expected}, and {source} {found}.",
+            stage=stage,
+            hint=hint or f"Annotate '{parameter}' with {found}{data}; or mend what is declared there.",
+        )
+        self.parameter = parameter
+        self.dependency = dependency
+        self.expected = expected
+        self.found = found
+
+
 class CycleDetectedError(PipelineValidationError):
     """Stages depend on each other in a circle. `path` starts and ends with the same stage."""
 
@@ -224,7 +256,7 @@ class EmptyPipelineError(PipelineValidationError):
 
 
 class InvalidOptionError(PipelineValidationError, ValueError):
-    """An option of a stage, a pipeline or a policy has a value that it cannot have.
+    """An option of a stage, a pipeline, a policy or a sink has a value that it cannot have.
 
     Attributes:
         option: Its name.
@@ -381,6 +413,27 @@ class AmbiguousInputError(StageError):
         self.candidates = tuple(candidates)
 
 
+class CircuitOpenError(StageError):
+    """A stage did not run, because what it calls has failed too often.
+
+    Attributes:
+        circuit: The name of the circuit.
+        retry_after: Seconds after which it may be let through.
+    """
+
+    code = "circuit-open"
+
+    def __init__(self, stage: str, circuit: str, *, retry_after: float) -> None:
+        super().__init__(
+            f"Stage '{stage}' did not run: the circuit '{circuit}' is open, and lets nothing through for another "
+            f"{retry_after:g} s.",
+            stage=stage,
+            hint="It opened because what it guards failed several times in a row: look at those failures.",
+        )
+        self.circuit = circuit
+        self.retry_after = retry_after
+
+
 class ConditionError(StageError, TypeError):
     """The `when` of a stage returned something else than True or False."""
 
@@ -435,6 +488,48 @@ class StageReturnTypeError(StageError, TypeError):
         self.returned = returned
 
 
+class StageContractError(StageError, TypeError):
+    """A stage returned something else than its `output=` or its return annotation says.
+
+    Attributes:
+        contract: What it declares.
+        path: Where in the value the mismatch is: `$` is the value itself.
+        expected: What should be there.
+        found: What is there.
+    """
+
+    code = "contract"
+
+    def __init__(
+        self, stage: str, *, contract: str, returned: str, path: str, expected: str, found: str, hint: str | None
+    ) -> None:
+        super().__init__(f"Stage '{stage}' returned {_amiss(returned, path, expected, found)}", stage=stage, hint=hint)
+        self.contract = contract
+        self.path = path
+        self.expected = expected
+        self.found = found
+
+
+def _amiss(value: str, path: str, expected: str, found: str) -> str:
+    return f"{value if path == '$' else f'{value} whose {path} is {found}'}; expected {expected}."
+
+
+class PolicyDeniedError(StageError):
+    """A stage did not run, because a policy denied it.
+
+    Attributes:
+        action: What was to be done.
+        reason: Why not, as the policy says.
+    """
+
+    code = "policy-denied"
+
+    def __init__(self, stage: str, action: str, reason: str) -> None:
+        super().__init__(f"Stage '{stage}' did not run: the policy denies '{action}': {reason}", stage=stage)
+        self.action = action
+        self.reason = reason
+
+
 class StageExecutionError(StageError):
     """A run ended because a stage failed; raised after every other stage has stopped.
 
@@ -468,6 +563,23 @@ class StageExecutionError(StageError):
         self._failures = failures if len(failures) > 1 else ()  # never a circle of one: it would not pickle
 
 
+class IdempotencyConflictError(StageError):
+    """A stage did not run, because its idempotency key was used before with other parameters.
+
+    `key` is that key, as the application gave it.
+    """
+
+    code = "idempotency-conflict"
+
+    def __init__(self, stage: str, key: str) -> None:
+        super().__init__(
+            f"Stage '{stage}' did not run: its idempotency key '{key}' stands for other parameters than these.",
+            stage=stage,
+            hint="Give each piece of work a key of its own, or say by `parameters=` what makes two pieces the same.",
+        )
+        self.key = key
+
+
 class InterceptorError(StageError):
     """A hook of an interceptor raised, took too long, or returned the wrong thing: the stage fails, whatever it did.
 
@@ -483,7 +595,7 @@ class InterceptorError(StageError):
 
     def __init__(self, stage: str, interceptor: str, hook: str, problem: str, *, hint: str | None = None) -> None:
         super().__init__(
-            f"Stage '{stage}' failed in its interceptor '{interceptor}': `{hook}` {problem}.", stage=stage, hint=hint
+            f"Stage '{stage}' failed: `{hook}` of its interceptor '{interceptor}' {problem}.", stage=stage, hint=hint
         )
         self.interceptor = interceptor
         self.hook = hook
@@ -581,6 +693,25 @@ class UndeclaredRouteError(StageError):
 # --- a run -------------------------------------------------------------------------------------------------------
 
 
+class InputContractError(StageflowError, TypeError):
+    """A run was given an input that is not of the type that its pipeline takes: `Pipeline(input=Type)`.
+
+    The attributes are those of StageContractError, with `pipeline` instead of `stage`.
+    """
+
+    code = "input-contract"
+
+    def __init__(
+        self, pipeline: str, *, contract: str, given: str, path: str, expected: str, found: str, hint: str | None
+    ) -> None:
+        super().__init__(f"The input of pipeline '{pipeline}' is {_amiss(given, path, expected, found)}", hint=hint)
+        self.pipeline = pipeline
+        self.contract = contract
+        self.path = path
+        self.expected = expected
+        self.found = found
+
+
 class PipelineCancelled(StageflowError):
     """A run was ended on purpose, by a stage or by `PipelineRun.cancel`. `stage` is None for the latter."""
 
@@ -664,6 +795,19 @@ class TooLateError(StageflowError, RuntimeError):
     """Something was asked of a run that has already begun, and that only works before."""
 
     code = "too-late"
+
+
+class ForeignLoopError(StageflowError, RuntimeError):
+    """Something that belongs to one event loop at a time was used by another, while the first still runs."""
+
+    code = "foreign-loop"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"This {what} is in use by another event loop, which is still running.",
+            hint=f"Make one {what} for each event loop, and use it from that loop's thread only.",
+        )
+        self.what = what
 
 
 class NotCopyableError(StageflowError, TypeError):

@@ -13,21 +13,30 @@ from stageflow.wording import nearest, type_name, with_article
 T = TypeVar("T")
 
 
-def check_json(value: Any, path: str) -> Any:
+def check_json(value: Any, path: str, *, deepest: int = 1_000_000, keep: Callable[[Any], Any] = lambda _: None) -> Any:
     """Return plain, JSON-ready data equal to the value: new dicts and lists, and the scalars as they are.
 
     Only what comes back equal is taken: a tuple would return as a list, NaN is not JSON, a key must be a string.
+
+    Args:
+        value: What to check.
+        path: What errors call it.
+        deepest: Levels of containers that it may have.
+        keep: Is given what is not JSON, and returns what to leave in its place, or None to refuse it.
 
     Raises:
         SerializationError: `path` (as in `$.metadata.user`) leads to what is not JSON.
     """
     try:
-        return _plain(value, path)
+        return _plain(value, path, deepest, keep)
     except RecursionError as error:
-        raise SerializationError(path, "is nested too deep, or contains itself.") from error
+        raise SerializationError(path, _TOO_DEEP) from error
 
 
-def _plain(value: Any, path: str) -> Any:
+_TOO_DEEP = "is nested too deep, or contains itself."
+
+
+def _plain(value: Any, path: str, deepest: int, keep: Callable[[Any], Any]) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -38,10 +47,17 @@ def _plain(value: Any, path: str) -> Any:
         if not math.isfinite(value):
             raise SerializationError(path, f"{value} is not a JSON number.")
         return value
+    if isinstance(value, (dict, list)) and not deepest:
+        raise SerializationError(path, _TOO_DEEP)
     if isinstance(value, dict):
-        return {_key(key, path): _plain(item, f"{path}.{key}") for key, item in cast("dict[Any, Any]", value).items()}
+        items = cast("dict[Any, Any]", value).items()
+        return {_key(key, path): _plain(item, f"{path}.{key}", deepest - 1, keep) for key, item in items}
     if isinstance(value, list):
-        return [_plain(item, f"{path}[{index}]") for index, item in enumerate(cast("list[Any]", value))]
+        items = enumerate(cast("list[Any]", value))
+        return [_plain(item, f"{path}[{index}]", deepest - 1, keep) for index, item in items]
+    kept = keep(value)
+    if kept is not None:
+        return kept
     raise SerializationError(
         path,
         f"{with_article(type_name(value))} is not JSON.",
@@ -51,11 +67,19 @@ def _plain(value: Any, path: str) -> Any:
 
 def _key(key: Any, path: str) -> str:
     if not isinstance(key, str):
-        raise SerializationError(path, f"the key {key!r} is not a string.")
+        # The repr of a class of the user's may raise anything, and that of bytes shows them.
+        if key is None or type(key) in {bool, int, float}:
+            raise SerializationError(path, f"the key {key!r} is not a string.")
+        raise SerializationError(path, f"a key is {with_article(type_name(key))}, not a string.")
     return _text(key, path)
 
 
 _SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+
+
+def joined_surrogates(text: str) -> str:
+    """Return the text as it comes back from JSON: two surrogates in a row are the one character they stand for."""
+    return _SURROGATE_PAIR.sub(lambda pair: pair[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le"), text)
 
 
 def _text(value: str, path: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from inspect import isroutine
 from typing import cast
@@ -27,7 +27,11 @@ def listed(names: Sequence[str], most: int = 12) -> str:
 
 def type_name(value: object) -> str:
     """Return the name of the value's type, as a person would look for it."""
-    kind = type(value)
+    return class_name(type(value))
+
+
+def class_name(kind: type[object]) -> str:
+    """Return the name of a class with that of its module, unless it is a builtin."""
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
@@ -39,10 +43,37 @@ def shown(value: object) -> str:
         return f"the function {getattr(value, '__qualname__', type_name(value))}"
     if type(value).__repr__ is object.__repr__:
         return with_article(type(value).__qualname__)
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - __repr__ of the user's class may raise anything
+        return with_article(type(value).__qualname__)
     if type(value) is list:
         text = f"[{', '.join(map(shown, cast('list[object]', value)))}]"
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
+
+
+def sketched(value: object) -> str:
+    """Return what a message says of a value that is not what it should be: its type, and a scalar's beginning."""
+    if value is None:
+        return "None"
+    if isinstance(value, type):
+        return shown(value)
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"  # whoever returned it has not frozen it
+    kind = with_article(type(value).__qualname__.rpartition("<locals>.")[2])
+    if type(value) is str:
+        return f"{kind} ({_beginning(value)!r})"
+    return f"{kind} ({value})" if type(value) in (bool, float) or _is_small(value) else kind
+
+
+def _beginning(text: str) -> str:
+    return text if len(text) <= 20 else f"{text[:17]}..."
+
+
+def _is_small(value: object) -> bool:
+    return type(value) is int and value.bit_length() < 64
 
 
 def with_article(name: str) -> str:

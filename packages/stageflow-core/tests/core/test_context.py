@@ -57,7 +57,7 @@ async def test_a_stage_may_emit_events_of_its_own(recorder):
     assert recorder.of("bare")["data"] == {}
 
 
-@pytest.mark.parametrize("data", [{"raw": b"x"}, {"x": object()}, [1]])
+@pytest.mark.parametrize("data", [{"raw": {b"x"}}, {"x": object()}, [1]])
 @simulated
 async def test_what_is_not_json_is_refused(data, recorder):
     """emit_event raises in the stage that gave the data, and nothing is published."""
@@ -68,6 +68,18 @@ async def test_what_is_not_json_is_refused(data, recorder):
 
     await Pipeline("p", [stage("s", execute)]).run(event_sink=recorder)
     assert "mine" not in recorder.types
+
+
+@simulated
+async def test_the_type_of_an_event_is_text(recorder):
+    """emit_event raises a TypeError in the stage that gave another type, and nothing is published."""
+
+    async def execute(ctx: StageContext):
+        with pytest.raises(TypeError, match="The type of an event is a string, not an int"):
+            ctx.emit_event(5)
+
+    await Pipeline("p", [stage("s", execute)]).run(event_sink=recorder)
+    assert 5 not in recorder.types
 
 
 @simulated

@@ -249,7 +249,7 @@ def test_publishing_adds_events_and_artifacts() -> None:
     ("data", "text"),
     [
         ([1], "$: expected an object, found list."),
-        ({"x": [b""]}, "$.x[0]: a bytes is not JSON."),
+        ({"x": [{1}]}, "$.x[0]: a set is not JSON."),
         ({"p": Frozen("a")}, f"$.p: a {__name__}.Frozen is not JSON."),
     ],
 )
@@ -258,6 +258,30 @@ def test_what_is_published_is_json_ready(make: Any, data: Any, text: str) -> Non
     with pytest.raises(SerializationError) as caught:
         make("x", data)
     assert text == caught.value.message
+
+
+@pytest.mark.parametrize("make", [StageArtifact, StageEvent])
+def test_bytes_that_are_published_stay_what_they_are(make: Any) -> None:
+    """The output and the results hold them; only the event has their size and hash in their place."""
+    view = memoryview(b"abcd")[1:3]
+    item = make("clip", {"raw": b"audio", "more": [bytearray(b"x")], "view": view})
+    view.release()
+    data = item.payload if isinstance(item, StageArtifact) else item.data
+    assert {"raw": b"audio", "more": [bytearray(b"x")], "view": b"bc"} == data
+
+
+@pytest.mark.parametrize("make", [StageArtifact, StageEvent])
+@pytest.mark.parametrize("levels", [100, 101])
+def test_what_is_published_has_a_hundred_levels_at_most(make: Any, levels: int) -> None:
+    """What an event could not hold is refused in the stage that made it, whatever the depth of the stack there."""
+    data: dict[str, Any] = {}
+    for _ in range(levels - 1):
+        data = {"x": data}
+    if levels == 100:
+        make("deep", data)
+    else:
+        with pytest.raises(SerializationError, match="nested too deep"):
+            make("deep", data)
 
 
 def test_what_is_published_is_frozen() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 import msgspec
@@ -12,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from stageflow import StageArtifact, StageEvent, StageOutput
-from stageflow.core.output_json import output_from_dict, output_to_dict
+from stageflow.core.output import reader_view
+from stageflow.core.output_json import output_from_dict, output_to_dict, written_kinds
 from stageflow.errors import SerializationError
 
 
@@ -78,6 +82,35 @@ def test_a_contract_value_comes_back_as_its_mapping(value: Any) -> None:
     assert StageOutput.ok({"name": "Ada", "tags": ["a"]}, version="2") == back
 
 
+@by_type
+def test_a_contract_value_that_was_read_still_knows_its_type(value: Any) -> None:
+    """However often it is written and read, copied or pickled."""
+    output = StageOutput.ok(value, version="2")
+    data = output_to_dict(output)
+    assert f"{__name__}.{type(value).__name__}" == data["contract"]
+    back = output_from_dict(json.loads(json.dumps(data)))
+    assert data["contract"] == written_kinds(back)
+    for same in (back, copy.deepcopy(back), pickle.loads(pickle.dumps(back)), reader_view(back)):
+        assert data == output_to_dict(same)
+    assert None is written_kinds(output)
+
+
+def test_what_stands_in_the_data_knows_its_type_too() -> None:
+    """Whoever resumes must know that a mapping held more than JSON."""
+    output = output_from_dict(output_to_dict(StageOutput.ok(a=1, person=Frozen("Bob"))))
+    assert {"of": "dict", "values": {"each": {"person": f"{__name__}.Frozen"}}} == written_kinds(output)
+    assert None is written_kinds(output_from_dict(output_to_dict(StageOutput.ok(a=[1]))))
+
+
+@by_type
+def test_data_that_were_read_are_frozen(value: Any) -> None:
+    """As all data are."""
+    back = output_from_dict(output_to_dict(StageOutput.ok(value)))
+    with pytest.raises(TypeError, match="frozen"):
+        back.data["name"] = "Eve"  # type: ignore[index]
+    assert back.data == dict(back.data)
+
+
 def test_contracts_inside_data_are_written_as_their_mappings() -> None:
     """At any depth."""
     data = output_to_dict(StageOutput.ok(people=[{"one": Profile("Ada")}, Frozen("Bob")]))["data"]
@@ -89,7 +122,8 @@ def test_contracts_inside_data_are_written_as_their_mappings() -> None:
     [
         (StageOutput.ok(a={"b": [(1,)]}), "$.data.a.b[0]"),
         (StageOutput.ok(a=(Frozen("b"),)), "$.data.a"),
-        (StageOutput.ok(Frozen(b"a")), "$.data.name"),
+        (StageOutput.ok(Frozen(1j)), "$.data.name"),  # type: ignore[arg-type]
+        (StageOutput.ok(when=date(2026, 1, 2)), "$.data.when"),
         (StageOutput.fail("a", data={"e": ValueError()}), "$.data.e"),
     ],
 )
@@ -138,6 +172,9 @@ GOOD = output_to_dict(StageOutput.fail("boom").publishing(StageArtifact("a"), St
         ({"status": None}, "$.status", "expected str, found NoneType."),
         ({"data": []}, "$.data", "expected an object, found list."),
         ({"data": {"a": {1}}}, "$.data.a", "a set is not JSON."),
+        ({"contract": 5}, "$.contract", "expected an object, found int."),
+        ({"contract": {}}, "$.contract.of", "expected str, found NoneType."),
+        ({"contract": {"of": "a", "items": {1}}}, "$.contract.items", "a set is not JSON."),
         ({"artifacts": {}}, "$.artifacts", "expected list, found dict."),
         ({"artifacts": [5]}, "$.artifacts[0]", "expected an object, found int."),
         ({"artifacts": [{"type": 5, "payload": {}}]}, "$.artifacts[0].type", "expected str, found int."),

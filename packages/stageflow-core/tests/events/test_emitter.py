@@ -195,9 +195,9 @@ async def test_what_is_returned_while_the_run_ends_is_published_too(recorder):
 
 
 @pytest.mark.parametrize("kind", [StageArtifact, StageEvent])
-@pytest.mark.parametrize("data", [{"raw": b"audio"}, {"set": {1}}, {"nan": float("nan")}, {1: "key"}])
+@pytest.mark.parametrize("data", [{"raw": object()}, {"set": {1}}, {"nan": float("nan")}, {1: "key"}])
 def test_what_is_not_json_cannot_be_published(kind, data):
-    """Bytes, sets, NaN and keys that are no strings are refused where the artifact or event is made."""
+    """Objects, sets, NaN and keys that are no strings are refused where the artifact or event is made."""
     with pytest.raises(SerializationError, match=r"\$"):
         kind("x", data)
 
@@ -356,6 +356,21 @@ async def test_the_last_event_is_awaited():
     assert (sink.cleaned, now(), results.events_lost) == (3.0, 3.0, 0)
 
 
+@pytest.mark.parametrize(("answer", "lost"), [(False, 1), (None, 0), (True, 0), (0, 0)])
+@simulated
+async def test_a_last_event_that_is_refused_is_counted(answer, lost):
+    """`emit` that returns False has dropped it, as with try_emit."""
+
+    class Refuses:
+        def try_emit(self, *, type, data):
+            return None
+
+        async def emit(self, *, type, data):
+            return answer
+
+    assert (await CHAIN.run(event_sink=Refuses())).events_lost == lost
+
+
 @simulated
 async def test_a_sink_that_hangs_in_the_last_event_is_cut_off(caplog):
     """After the time limit the sink is cancelled, the event is counted as lost, and the result stands."""
@@ -438,6 +453,24 @@ async def test_an_emit_that_raises_before_it_is_awaited_changes_nothing(error, c
     results = await CHAIN.run(event_sink=Sync())
     assert (results.status, results.events_lost) == ("completed", 1)
     assert "sync" in caplog.text
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_before_the_last_event_is_awaited_is_not_swallowed(error):
+    """KeyboardInterrupt and SystemExit go through an emit that is a callable object, too."""
+
+    class Sync:
+        def try_emit(self, *, type, data):
+            return None
+
+        class Emit:
+            def __call__(self, **kwargs):
+                raise error
+
+        emit = Emit()
+
+    with pytest.raises(error):
+        simulated(CHAIN.run)(event_sink=Sync())
 
 
 @simulated
@@ -555,7 +588,7 @@ async def test_without_a_listener_no_event_is_made(sink, monkeypatch):
     checked = []
 
     async def talks(ctx: StageContext):
-        ctx.emit_event("x", {"bytes": b"not checked"})
+        ctx.emit_event("x", {"object": object()})
         checked.append(True)
         return StageOutput.ok().publishing(StageEvent("y"))
 

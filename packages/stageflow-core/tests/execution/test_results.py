@@ -66,7 +66,7 @@ async def failing(greeting: Any) -> None:
 
 
 SNAPSHOT = ContextSnapshot(run_id=RunIdentity("r"), input_text="hi").to_dict()
-SUSPENSION = {"snapshot": SNAPSHOT, "plan": {"a": "fingerprint"}, "first_run_id": "r"}
+SUSPENSION = {"snapshot": SNAPSHOT, "plan": {"a": "fingerprint"}, "first_run_id": "r", "input_kinds": None}
 
 
 def completed() -> PipelineResults:
@@ -296,7 +296,8 @@ runs = st.builds(
     stragglers=st.lists(texts, max_size=2).map(tuple),
     events_lost=st.integers(0),
     resumed_from=st.none() | texts,
-    suspension=st.none() | st.builds(Suspension, snapshots, plan=st.dictionaries(texts, texts), first_run_id=texts),
+    suspension=st.none()
+    | st.builds(Suspension, snapshots, plan=st.dictionaries(texts, texts), first_run_id=texts, input_kinds=st.none()),
 )
 
 

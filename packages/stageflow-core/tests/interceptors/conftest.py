@@ -1,8 +1,10 @@
 """What the tests of interceptors share: an attempt of a stage without a run around it."""
 
+import asyncio
+
 import pytest
-from stageflow import PipelineContext, PipelineTimer, StageContext, StageInputs, StageKind, StageOutput
-from stageflow.core.context import RunScope
+from stageflow import PipelineContext, PipelineTimer, StageInputs, StageKind, StageOutput
+from stageflow.core.context import LaterContext, RunScope
 from stageflow.core.returning import returned
 from stageflow.interceptors.base import BaseInterceptor, InterceptorContext
 from stageflow.interceptors.chain import Chain
@@ -12,13 +14,16 @@ from stageflow.interceptors.guard import HookScope
 class Attempt:
     """One attempt of a stage in a chain; `calls` tells how often the stage ran."""
 
-    def __init__(self, *interceptors, stage=None, run=None, ctx=None, scope=None):
+    def __init__(self, *interceptors, stage=None, run=None, ctx=None, scope=None, name="reply", inputs=None, number=1):
         self.chain = Chain.of(interceptors)
         self.calls = 0
         self.ctx = ctx
         self._stage = stage
         self._run = run or PipelineContext()
         self._scope = scope
+        self._name = name
+        self._inputs = inputs or {}
+        self._number = number
 
     async def execute(self, _context=None):
         """Run the stage once, as the executor does."""
@@ -30,7 +35,9 @@ class Attempt:
     async def run(self):
         """Run the attempt, and return its outcome as a StageOutput."""
         if self.ctx is None:
-            stage = StageContext(RunScope(self._run, None, PipelineTimer()), "reply", StageInputs([], "reply", {}))
+            outputs, declared = list(self._inputs.values()), {name: i for i, name in enumerate(self._inputs)}
+            scope = RunScope(self._run, None, PipelineTimer(asyncio.get_running_loop()))
+            stage = LaterContext(scope, self._name, StageInputs(outputs, self._name, declared), self._number)
             self.ctx = InterceptorContext.of(stage, StageKind.WORK, self._scope or HookScope("chat", self._run))
         stored = await self.chain.call(self.ctx, self.execute)
         return stored if isinstance(stored, StageOutput) else StageOutput.ok(stored)

@@ -207,6 +207,14 @@ async def test_a_fallback_further_out_overrides_a_retry(attempt):
 
 
 @simulated
+async def test_a_fallback_that_fails_takes_back_a_retry(attempt):
+    """The failure that was to be retried is no more."""
+    outer = Answering(ErrorAction.FALLBACK, StageOutput.fail("no copy either"), priority=-1)
+    trial = attempt(outer, Answering(ErrorAction.RETRY), stage=failing(ValueError()))
+    assert StageOutput.fail("no copy either") == await trial.run()
+
+
+@simulated
 async def test_a_retry_passes_an_around_that_lets_the_error_pass(attempt):
     """In both forms of a failure."""
     log = []
@@ -326,6 +334,38 @@ def test_fail_stage_takes_an_exception_only():
 
 
 @simulated
+async def test_the_hooks_of_the_base_may_be_called_by_those_that_override_them(attempt):
+    """They do what not overriding them does."""
+
+    class Overriding(BaseInterceptor):
+        async def before(self, ctx):
+            return await super().before(ctx)
+
+        async def around(self, ctx, call):
+            return await super().around(ctx, call)
+
+        async def after(self, ctx, output):
+            return await super().after(ctx, output)
+
+        async def on_error(self, ctx, error):
+            return await super().on_error(ctx, error)
+
+    assert StageOutput.ok(answer=42) == await attempt(Overriding()).run()
+    with pytest.raises(ValueError, match="no"):
+        await attempt(Overriding(), stage=failing(ValueError("no"))).run()
+
+    class Half(Overriding):
+        async def on_error(self, ctx, error):
+            return ErrorAction.FALLBACK
+
+        async def fallback(self, ctx, error):
+            return await super().fallback(ctx, error)
+
+    with pytest.raises(InterceptorError, match="Half answers FALLBACK and has no `fallback`"):
+        await attempt(Half(), stage=failing(ValueError("no"))).run()
+
+
+@simulated
 async def test_the_default_fallback_is_a_fault(attempt):
     """An interceptor that answers FALLBACK and has no `fallback` does not let the stage through."""
 
@@ -333,5 +373,5 @@ async def test_the_default_fallback_is_a_fault(attempt):
         async def on_error(self, ctx, error):
             return ErrorAction.FALLBACK
 
-    with pytest.raises(InterceptorError, match="`fallback` is missing, though `on_error` answered FALLBACK"):
+    with pytest.raises(InterceptorError, match=r"`fallback` .* is missing, though `on_error` answered FALLBACK"):
         await attempt(Half(), stage=failing(ValueError())).run()

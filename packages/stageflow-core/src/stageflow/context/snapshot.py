@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from stageflow.context.conversation import Conversation, Message
 from stageflow.context.identity import RunIdentity
 from stageflow.errors import SerializationError
-from stageflow.frozen import EMPTY, for_reader, freeze, freeze_mapping
+from stageflow.frozen import EMPTY, SHAREABLE_TYPES, for_reader, freeze, freeze_mapping
 from stageflow.serialization import (
     as_object,
     check_json,
@@ -96,10 +96,12 @@ class ContextSnapshot:
         put = object.__setattr__
         put(self, "_run_id", run_id if run_id is None else _of("run_id", run_id, RunIdentity))
         put(self, "input_text", input_text if input_text is None else _of("input_text", input_text, str))
-        put(self, "_input", freeze(input, "input"))
+        put(self, "_input", input if type(input) in SHAREABLE_TYPES else freeze(input, "input"))
         put(self, "input_audio_duration_ms", _duration(input_audio_duration_ms))
-        for name, text in (("topology", topology), ("execution_mode", execution_mode), ("transport", transport)):
-            put(self, name, text if text is None else _of(name, text, str))
+        put(self, "topology", topology if topology is None else _of("topology", topology, str))
+        mode = execution_mode
+        put(self, "execution_mode", mode if mode is None else _of("execution_mode", mode, str))
+        put(self, "transport", transport if transport is None else _of("transport", transport, str))
         talk = _NO_CONVERSATION if conversation is None else _of("conversation", conversation, Conversation)
         put(self, "conversation", talk)
         put(self, "_enrichments", enrichments if enrichments is EMPTY else _frozen("enrichments", enrichments))

@@ -14,7 +14,6 @@ from stageflow.events.emitter import Emitter
 from stageflow.events.sinks import NO_SINK
 from stageflow.frozen import EMPTY, for_reader
 from stageflow.protocols import EventSink
-from stageflow.serialization import as_object, check_json
 
 
 class RunScope:
@@ -113,15 +112,15 @@ class StageContext:
     def emit_event(self, type: str, data: Mapping[str, Any] | None = None) -> None:
         """Publish an event of the stage's own, with the run's ids and the next sequence number.
 
-        A fault of the sink never reaches the stage; it is counted in `results.events_lost`.
+        Bytes and secrets in the data do not enter the event: their size and hash, or a preview, do. A fault of the sink
+        never reaches the stage; it is counted in `results.events_lost`.
 
         Raises:
-            SerializationError: Somebody listens, and the data is not JSON-ready.
+            SerializationError: Somebody listens, and the data is neither JSON-ready nor bytes.
         """
         emitter = self._scope.emitter
         if emitter is not None:
-            plain = None if data is None else check_json(as_object(data, "$"), "$")
-            emitter.emit(type, stage=self.stage_name, attempt=self.attempt, data=plain)
+            emitter.publish(type, data, stage=self.stage_name, attempt=self.attempt)
 
     @property
     def cancelled(self) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import UnionType
 from typing import Any, TypeVar, Union, cast, get_origin
 
+from stageflow.contracts import is_typeddict
 from stageflow.core.handle import StageRef, name_of
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import StageOutput, plain, reader_view
@@ -33,6 +34,11 @@ class StageInputs:
         self._stage = stage
         self._declared = declared
         self._copies: dict[str, StageOutput[Any]] | None = None
+
+    @property
+    def declared(self) -> tuple[str, ...]:
+        """The names of the declared dependencies."""
+        return tuple(self._declared)
 
     def get_from(self, stage: StageRef, key: str, default: Any = None) -> Any:
         """Return a key of a dependency's data, or the default if the key or the dependency is absent.
@@ -139,7 +145,7 @@ def _status(stored: Stored) -> StageStatus:
 
 def _runtime_type(wanted: Any) -> Any:
     """Return what `isinstance` can ask for: a TypedDict is a mapping at run time, and dict[str, int] a dict."""
-    if hasattr(wanted, "__required_keys__"):  # so also one of typing_extensions
+    if is_typeddict(wanted):
         return Mapping
     origin = get_origin(wanted)
     return wanted if origin in (None, Union, UnionType) else origin

@@ -1,20 +1,21 @@
 """What a stage returns when it says more than a mapping can.
 
 Most stages return a mapping that ends OK, so a `StageOutput` itself holds nothing but `data`: everything else is a
-class attribute with the value that it has then. The private subclass has the slots for the rest: an object
-of one slot costs a fraction of a frozen dataclass.
+class attribute with the value that it has then. An object of one slot costs a fraction of a frozen dataclass. There are
+subclasses, of which a user sees nothing: `PlainOutput` for those, one with a version, one with slots for all the rest.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, NoReturn, TypeVar, cast, overload
 
 from stageflow.contracts import contract_fields
 from stageflow.core.kinds import StageStatus
 from stageflow.errors import picklable
+from stageflow.events.redaction import publishable
 from stageflow.frozen import (
     EMPTY,
     FrozenDict,
@@ -34,8 +35,10 @@ V = TypeVar("V")
 class StageArtifact:
     """Something a stage made that a client wants to see as it is: published as the event `stage.{name}.artifact`.
 
+    The payload may hold bytes, which stay in the results. The event has their size and their hash in their place.
+
     Raises:
-        SerializationError: The payload is not JSON-ready, as events are.
+        SerializationError: The payload holds what is neither JSON nor bytes.
     """
 
     type: str
@@ -50,8 +53,10 @@ class StageArtifact:
 class StageEvent:
     """An event of the stage's own, published under its own type when the stage ends.
 
+    Bytes in the data are treated as in a `StageArtifact`.
+
     Raises:
-        SerializationError: The data is not JSON-ready.
+        SerializationError: The data holds what is neither JSON nor bytes.
     """
 
     type: str
@@ -63,7 +68,7 @@ class StageEvent:
 
 
 def _event_data(data: Mapping[str, Any]) -> FrozenDict[str, Any]:
-    return freeze_mapping(check_json(as_object(data, "$"), "$"))
+    return freeze_mapping(publishable(as_object(data, "$")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +266,7 @@ class StageOutput(Generic[T]):
 class _FullOutput(StageOutput[Any]):
     """A StageOutput with something beyond `data`."""
 
+    __qualname__ = StageOutput.__qualname__  # what messages call it
     __slots__ = (
         "_data",
         "_shareable",
@@ -294,13 +300,38 @@ class _FullOutput(StageOutput[Any]):
         return cast("bool", self._shareable)
 
 
-_put_data = StageOutput.data.__set__  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
+class PlainOutput(StageOutput[Any]):
+    """The output of a stage that ended OK with a frozen mapping, which `put_data` gives it right after."""
+
+    __qualname__ = StageOutput.__qualname__
+    __slots__ = ()
+
+    # C's own: one in Python costs half as much again, and interceptors see one of these for each stage.
+    __init__ = object.__init__
+
+
+put_data: Callable[[PlainOutput, FrozenDict[str, Any]], None] = StageOutput.data.__set__  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
 
 
 def plain(data: FrozenDict[str, Any]) -> StageOutput[Any]:
     """Return the output of a stage that ended OK with this frozen mapping."""
-    output: StageOutput[Any] = object.__new__(StageOutput)  # pyright: ignore[reportUnknownVariableType]
-    _put_data(output, data)
+    output = PlainOutput()
+    put_data(output, data)
+    return output
+
+
+class _VersionedOutput(PlainOutput):
+    """The same, with a version."""
+
+    __qualname__ = StageOutput.__qualname__
+    __slots__ = ("version",)
+
+
+def versioned(data: FrozenDict[str, Any], version: str) -> StageOutput[Any]:
+    """Return the output of a stage that ended OK with this frozen mapping, of this version."""
+    output = _VersionedOutput()
+    put_data(output, data)
+    object.__setattr__(output, "version", version)
     return output
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
-from stageflow.contracts import contract_fields
 from stageflow.core.kinds import RECORDED
 from stageflow.core.output import ErrorInfo, StageArtifact, StageEvent, StageOutput, make_output
 from stageflow.errors import SerializationError
-from stageflow.frozen import freeze_mapping
+from stageflow.frozen import FrozenDict, freeze_mapping
 from stageflow.serialization import as_object, check_json, expect, expect_fields, expect_list
+from stageflow.typed_json.writing import write
 
-_JSON_FIELDS = ("status", "data", "artifacts", "events", "error", "reason", "version")
+_JSON_FIELDS = ("status", "data", "contract", "artifacts", "events", "error", "reason", "version")
 
 
 def output_to_dict(output: StageOutput[Any], path: str = "$") -> dict[str, Any]:
@@ -22,9 +22,11 @@ def output_to_dict(output: StageOutput[Any], path: str = "$") -> dict[str, Any]:
         SerializationError: Something in it is not JSON; `path` says what.
     """
     error = output.error
+    data, kinds = write(output.value, f"{path}.data")
     return {
         "status": output.status.value,
-        "data": _to_json(output.value, f"{path}.data"),
+        "data": data,
+        "contract": written_kinds(output) or kinds,
         "artifacts": [
             {"type": item.type, "payload": check_json(item.payload, f"{path}.artifacts[{i}]")}
             for i, item in enumerate(output.artifacts)
@@ -40,7 +42,7 @@ def output_to_dict(output: StageOutput[Any], path: str = "$") -> dict[str, Any]:
 
 
 def output_from_dict(data: Mapping[str, Any], path: str = "$") -> StageOutput[Any]:
-    """Read what `output_to_dict` wrote. A contract value comes back as its mapping.
+    """Read what `output_to_dict` wrote. A contract value comes back as its mapping, which still knows its types.
 
     Raises:
         SerializationError: It is malformed; `path` says where.
@@ -54,7 +56,7 @@ def output_from_dict(data: Mapping[str, Any], path: str = "$") -> StageOutput[An
     error = fields.get("error")
     return make_output(
         status,
-        data=freeze_mapping(check_json(as_object(fields.get("data"), f"{path}.data"), f"{path}.data")),
+        data=_read_data(fields, path),
         artifacts=tuple(
             StageArtifact(item["type"], item["payload"])
             for item in _objects(fields, "artifacts", ("type", "payload"), path)
@@ -68,24 +70,38 @@ def output_from_dict(data: Mapping[str, Any], path: str = "$") -> StageOutput[An
     )
 
 
-def _to_json(data: Any, path: str) -> Any:
-    try:
-        return check_json(_jsonable(data), path)
-    except RecursionError as error:
-        raise SerializationError(path, "is nested too deep.") from error
+class ContractData(FrozenDict[str, Any]):
+    """The data of a contract value, as they came from JSON, with what was written of its types."""
+
+    __slots__ = ("kinds",)
+
+    kinds: Any
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _contract_data, (dict(self), self.kinds)
 
 
-def _jsonable(value: Any, *, in_contract: bool = False) -> Any:
-    fields = contract_fields(value)
-    if fields is not None:
-        value, in_contract = fields, True
-    if isinstance(value, Mapping):
-        items = cast("Mapping[Any, Any]", value).items()
-        return {key: _jsonable(item, in_contract=in_contract) for key, item in items}
-    # A contract value comes back as its mapping anyway, so that its tuples may come back as lists.
-    if isinstance(value, list) or (in_contract and isinstance(value, tuple)):
-        return [_jsonable(item, in_contract=in_contract) for item in cast("list[Any]", value)]
-    return value
+def _contract_data(data: Mapping[str, Any], kinds: Any) -> ContractData:
+    made = ContractData(data)
+    made.kinds = kinds
+    return made
+
+
+def written_kinds(output: StageOutput[Any]) -> Any:
+    """Return what was written of the types in an output that came from JSON: see `stageflow.typed_json`."""
+    data = output.data
+    return data.kinds if isinstance(data, ContractData) else None
+
+
+def _read_data(fields: Mapping[str, Any], path: str) -> FrozenDict[str, Any]:
+    data = freeze_mapping(check_json(as_object(fields.get("data"), f"{path}.data"), f"{path}.data"))
+    kinds = fields.get("contract")
+    if kinds is None:
+        return data
+    if not isinstance(kinds, str):
+        kinds = freeze_mapping(check_json(as_object(kinds, f"{path}.contract"), f"{path}.contract"))
+        expect(kinds.get("of"), str, f"{path}.contract.of")
+    return _contract_data(data, kinds)
 
 
 def _objects(fields: dict[str, Any], name: str, keys: tuple[str, str], path: str) -> list[dict[str, Any]]:

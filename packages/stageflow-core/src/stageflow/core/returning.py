@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Mapping
 from typing import Any, cast
 
 from stageflow.contracts import contract_of
-from stageflow.core.output import StageOutput, make_output, plain
+from stageflow.core.output import PlainOutput, StageOutput, make_output, plain
 from stageflow.errors import NotCopyableError, StageReturnTypeError
-from stageflow.frozen import EMPTY, FrozenDict, freeze, freeze_mapping, is_shareable
+from stageflow.frozen import EMPTY, SHAREABLE_TYPES, FrozenDict, freeze, freeze_mapping, is_shareable
 from stageflow.wording import type_name, with_article
 
 
@@ -22,6 +22,13 @@ def returned(stage: str, result: Any) -> FrozenDict[str, Any] | StageOutput[Any]
     """
     if type(result) is FrozenDict:
         return cast("FrozenDict[str, Any]", result)  # nothing but what is frozen is of exactly this type
+    if type(result) is dict:
+        frozen: FrozenDict[str, Any] = FrozenDict(result)  # pyright: ignore[reportUnknownArgumentType]
+        for value in frozen.values():
+            if type(value) not in SHAREABLE_TYPES:
+                break
+        else:
+            return frozen
     try:
         output = _output_of(result)
     except NotCopyableError as error:
@@ -29,10 +36,10 @@ def returned(stage: str, result: Any) -> FrozenDict[str, Any] | StageOutput[Any]
             stage, f"something that cannot be shared: {error.path} {error.why}", hint=error.hint
         ) from error
     if output is None:
-        what = f"{with_article(type_name(result))}, which is not a stage's result"
+        what = f"{with_article(type_name(result))}, which is not a stage's result"  # pyright: ignore[reportUnknownArgumentType]
         hint = "Await it first: `return await ...`." if isinstance(result, Awaitable) else None
         raise StageReturnTypeError(stage, what, hint=hint)
-    if type(output) is StageOutput and type(output.data) is FrozenDict:
+    if type(output) is PlainOutput and type(output.data) is FrozenDict:
         return cast("FrozenDict[str, Any]", output.data)
     return output
 

@@ -2,7 +2,8 @@
 
 One emitter belongs to one run and lives as long. It numbers the events and fills each from a template of the run's ids,
 so that an event costs a copy of a dict. A sink is trusted with nothing: what it raises is counted and logged once, what
-it holds up at the end of the run is cut off by a time limit.
+it holds up at the end of the run is cut off by a time limit. Everything that an event says beyond names and numbers of
+the run's own goes through `redacted` here, so that no sink and no reader meets a secret or bytes.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from typing import Any
 
 from stageflow.context.identity import RunIdentity
 from stageflow.events.event import PipelineEvent
+from stageflow.events.redaction import redacted, without_secrets
+from stageflow.events.secret_text import redacted_text
 from stageflow.frozen import freeze_mapping
 from stageflow.protocols import EventSink
-from stageflow.wording import text_of
+from stageflow.serialization import as_object
+from stageflow.wording import text_of, type_name, with_article
 
 logger = logging.getLogger(__name__)
 
@@ -62,10 +66,10 @@ class Emitter:
             "sequence": None,
             "pipeline_run_id": identity.pipeline_run_id,
             "parent_run_id": None,
-            "request_id": identity.request_id,
-            "session_id": identity.session_id,
-            "user_id": identity.user_id,
-            "org_id": identity.org_id,
+            "request_id": _redacted_id(identity.request_id),
+            "session_id": _redacted_id(identity.session_id),
+            "user_id": _redacted_id(identity.user_id),
+            "org_id": _redacted_id(identity.org_id),
             "stage": None,
             "status": None,
             "attempt": None,
@@ -82,14 +86,22 @@ class Emitter:
         attempt: int | None = None,
         duration_ms: float | None = None,
         data: Mapping[str, Any] | None = None,
+        plain: dict[str, Any] | None = None,
     ) -> None:
-        """Deliver an event at once; nothing that the sink does reaches the caller."""
+        """Deliver an event at once; nothing that the sink does or the data holds reaches the caller.
+
+        `plain` is data that has been through `redacted`, to be given instead of `data`.
+        """
+        if data is not None:
+            plain = without_secrets(data)
+            if not event_type.startswith(("stage.", "pipeline.")):  # a stage's own, given with its output
+                event_type = redacted_text(event_type)
         if self._finished:  # by a stage that its run has left behind: the run's last event stays the last
             logger.warning(
                 "Event '%s' of stage '%s' came after the end of its run, and was dropped.", event_type, stage
             )
             return
-        event = self._event(event_type, stage, status, attempt, duration_ms, data)
+        event = self._event(event_type, stage, status, attempt, duration_ms, plain)
         if self.sink is not None:
             try:
                 if self.sink.try_emit(type=event_type, data=event) is False:
@@ -99,9 +111,21 @@ class Emitter:
             except BaseException as error:  # noqa: BLE001 - a sink may raise anything, CancelledError too
                 self._lose(event_type, error)
 
+    def publish(self, event_type: str, data: Mapping[str, Any] | None, *, stage: str, attempt: int) -> None:
+        """Deliver an event of a stage's own at once; nothing that the sink does reaches the stage.
+
+        Raises:
+            TypeError: The type is not a string.
+            SerializationError: The data is neither JSON nor bytes; `path` says where.
+        """
+        if not isinstance(event_type, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"The type of an event is a string, not {with_article(type_name(event_type))}.")
+        plain = None if data is None else redacted(as_object(data, "$"))
+        self.emit(redacted_text(event_type), stage=stage, attempt=attempt, plain=plain)
+
     async def finish(self, event_type: str, *, status: str, duration_ms: float, data: Mapping[str, Any]) -> None:
         """Deliver the last event through `emit`, and wait for the sink, but not for ever."""
-        event = self._event(event_type, None, status, None, duration_ms, data)
+        event = self._event(event_type, None, status, None, duration_ms, without_secrets(data))
         self.end_reading()
         if self.sink is None:
             return
@@ -126,11 +150,13 @@ class Emitter:
             self._lose(event_type, late if cut_off else "the sink raised CancelledError")
         elif (failure := delivery.exception()) is not None:
             self._lose(event_type, failure)
+        elif delivery.result() is False:
+            self.lost += 1
         if interrupted is not None:
             raise interrupted
 
     @staticmethod
-    async def _cut_off(delivery: asyncio.Future[None]) -> asyncio.CancelledError | None:
+    async def _cut_off(delivery: asyncio.Future[bool | None]) -> asyncio.CancelledError | None:
         """Cancel the sink and let it clean up, so that its task does not outlive the run.
 
         It is not cut short by a cancellation of the caller, which is returned.
@@ -181,7 +207,7 @@ class Emitter:
         status: str | None,
         attempt: int | None,
         duration_ms: float | None,
-        data: Mapping[str, Any] | None,
+        data: dict[str, Any] | None,
     ) -> dict[str, Any]:
         event = self._template.copy()
         self.sequence = sequence = self.sequence + 1
@@ -193,7 +219,7 @@ class Emitter:
         event["status"] = status
         event["attempt"] = attempt
         event["duration_ms"] = duration_ms
-        event["data"] = {} if data is None else dict(data)
+        event["data"] = {} if data is None else data
         if self._log is not None:
             frozen: dict[str, Any] = {**event, "data": freeze_mapping(event["data"])}
             self._log.append(PipelineEvent(**frozen))
@@ -214,5 +240,10 @@ class Emitter:
                 "Event sink %s lost '%s': %s. Further losses of this run are only counted, in results.events_lost.",
                 type(self.sink).__qualname__,
                 event_type,
-                f"{type(why).__qualname__}: {text_of(why)}" if isinstance(why, BaseException) else why,
+                f"{type(why).__qualname__}: {redacted_text(text_of(why))}" if isinstance(why, BaseException) else why,
             )
+
+
+def _redacted_id(value: str | None) -> str | None:
+    # Some applications use the token of a session as its id.
+    return None if value is None else redacted_text(value)

@@ -7,6 +7,8 @@ import logging
 from contextvars import ContextVar, Token
 from typing import Any
 
+from stageflow.events.redaction import without_secrets
+from stageflow.events.secret_text import redacted_text
 from stageflow.protocols import EventSink
 
 logger = logging.getLogger("stageflow.events")
@@ -25,6 +27,8 @@ class NoOpEventSink:
 class LoggingEventSink:
     """Writes every event to a logger, its fields as `extra` under `stageflow`.
 
+    What comes from elsewhere than a run is written without secrets and bytes too; what is not JSON in it is told of.
+
     Args:
         logger: Where to; `stageflow.events` unless given.
         level: At what level, as in `logging`.
@@ -38,9 +42,11 @@ class LoggingEventSink:
         self.try_emit(type=type, data=data)
 
     def try_emit(self, *, type: str, data: dict[str, Any] | None) -> None:
-        fields = data or {}
+        if not self._logger.isEnabledFor(self._level):
+            return
+        type, fields = redacted_text(type), without_secrets(data or {})
         run, duration = fields.get("pipeline_run_id"), fields.get("duration_ms")
-        took = "" if duration is None else f" in {duration:.1f} ms"
+        took = f" in {duration:.1f} ms" if isinstance(duration, (int, float)) else ""
         self._logger.log(self._level, "%s%s (run %s)", type, took, run, extra={"stageflow": fields})
 
 

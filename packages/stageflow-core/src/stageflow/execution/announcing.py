@@ -6,9 +6,11 @@ import asyncio
 import logging
 from typing import Any
 
+from stageflow.core.inputs import Stored
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import ErrorInfo, StageOutput
 from stageflow.events.emitter import Emitter
+from stageflow.events.secret_text import redacted_text
 from stageflow.execution.plan import PlanNode
 from stageflow.wording import text_of, type_name
 
@@ -82,8 +84,16 @@ def report_late_end(stage: str, attempt: asyncio.Future[Any]) -> None:
     error = None if attempt.cancelled() else attempt.exception()
     how = "was cancelled" if attempt.cancelled() else "returned"
     if error is not None:
-        how = f"raised {type_name(error)}: {text_of(error)}"
+        how = f"raised {type_name(error)}: {redacted_text(text_of(error))}"
     logger.warning("Stage '%s' ended after it had been left behind: it %s.", stage, how)
+
+
+def end_in_words(stored: Stored) -> str:
+    """Say how a stage ended, for a log: what it returned is not for it."""
+    if not isinstance(stored, StageOutput):
+        return StageStatus.OK.name
+    why = stored.error or stored.reason
+    return stored.status.name if why is None else f"{stored.status.name}: {redacted_text(str(why))}"
 
 
 def error_data(info: ErrorInfo) -> dict[str, Any]:

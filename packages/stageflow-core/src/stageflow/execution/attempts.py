@@ -15,47 +15,20 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from stageflow.core.context import RunScope, StageContext
-from stageflow.core.inputs import StageInputs, Stored
+from stageflow.core.inputs import Stored
 from stageflow.core.kinds import StageStatus
-from stageflow.core.output import ErrorInfo, StageOutput, make_output, output_fields, plain
+from stageflow.core.output import ErrorInfo, StageOutput, make_output, output_fields, versioned
 from stageflow.core.returning import returned
 from stageflow.errors import MissingRetryPolicyError, StageTimeoutError, UndeclaredRouteError
 from stageflow.execution.announcing import announce_retry, announce_straggler, publish, report_late_end
 from stageflow.execution.calling import bind, call_bound, context_of
-from stageflow.execution.plan import Form, Management, PlanNode
+from stageflow.execution.plan import Management, PlanNode
 from stageflow.execution.retry import RetryPolicy, asked_delay, system_random
 from stageflow.execution.time_limit import TimeUpError, within
 from stageflow.frozen import FrozenDict
 from stageflow.interceptors.base import InterceptorContext
 from stageflow.interceptors.outcome import RetryRequested
-
-
-async def invoke_managed(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) -> Stored:
-    """Run a stage with all that its options ask for."""
-    assert node.management is not None
-    managed = ManagedStage(scope, outputs, node, node.management)
-    deadline = node.management.deadline
-    return await managed.run() if deadline is None else await managed.limited("deadline", deadline, managed.run)
-
-
-def invoke_intercepted(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) -> Awaitable[Stored]:
-    """Start a stage of which nothing but its interceptors is to be managed: it is executed once."""
-    assert node.management is not None
-    assert node.management.chain is not None
-    name = node.name
-    context = StageContext(scope, name, StageInputs(outputs, name, node.declared))
-    execute = node.target if node.form is Form.METHOD else partial(_execute_unbound, scope, outputs, node)
-    ctx = InterceptorContext()
-    ctx.stage = context
-    ctx.kind = node.kind
-    ctx.scope = scope.hooks
-    return node.management.chain.call(ctx, execute)
-
-
-def _execute_unbound(
-    scope: RunScope, outputs: Sequence[Stored], node: PlanNode, context: StageContext
-) -> Awaitable[Any]:
-    return call_bound(scope, outputs, node, bind(node), context)
+from stageflow.validation.returning import check_output
 
 
 class _Demand(NamedTuple):
@@ -84,28 +57,52 @@ class ManagedStage:
 
     async def run(self) -> Stored:
         """Try the stage until it ends in a way that stands."""
+        return await self.go_on(await self._end())
+
+    async def go_on(self, ended: Stored | Exception) -> Stored:
+        """Try the stage again until it ends in a way that stands; `ended` is what the first attempt ended as."""
         policy = self._management.retry
         while True:
-            try:
-                stored = await self._try()
-            except RetryRequested as request:
-                info = ErrorInfo.of(request.error)
-                if policy is None:
-                    raise missing_policy(self._node.name, info) from request.error
-                if not self._may_go_on(policy):
-                    return request.outcome()
-                demand = _Demand(info, asked_delay(request.error), request.output)
-            except Exception as error:
-                if policy is None or not policy.covers(error) or not self._may_go_on(policy):
-                    raise
-                demand = _Demand(ErrorInfo.of(error), asked_delay(error), None)
-            else:
-                if not isinstance(stored, StageOutput) or stored.status is not StageStatus.RETRY:
-                    return stored
-                if policy is None or not self._may_go_on(policy):
-                    return failed_for_good(self._node.name, stored, may_retry=policy is not None)
-                demand = _demand_of(stored)
+            demand = self._demand(ended)
+            if demand is None or policy is None or not self._may_go_on(policy):
+                return self._final(ended)
+            del ended  # the wait may be long, and what an error holds large
             await self._wait(policy, demand)
+            ended = await self._end()
+
+    async def _end(self) -> Stored | Exception:
+        try:
+            return await self._try()
+        except Exception as error:  # noqa: BLE001 - raised again unless the policy covers it
+            return error
+
+    def _demand(self, ended: Stored | Exception) -> _Demand | None:
+        """Return the demand for another attempt, if what the last one ended as is one."""
+        policy = self._management.retry
+        if isinstance(ended, RetryRequested):
+            return _Demand(ErrorInfo.of(ended.error), asked_delay(ended.error), ended.output)
+        if isinstance(ended, Exception):
+            covered = policy is not None and policy.covers(ended)
+            return _Demand(ErrorInfo.of(ended), asked_delay(ended), None) if covered else None
+        if isinstance(ended, StageOutput) and ended.status is StageStatus.RETRY:
+            return _demand_of(ended)
+        return None
+
+    def _final(self, ended: Stored | Exception) -> Stored:
+        """Return or raise what the last attempt ended as, now that there is no other."""
+        may_retry = self._management.retry is not None
+        if isinstance(ended, RetryRequested):
+            if not may_retry:
+                raise missing_policy(self._node.name, ErrorInfo.of(ended.error)) from ended.error
+            return ended.outcome()
+        if isinstance(ended, Exception):
+            try:
+                raise ended
+            finally:
+                del ended  # else the error holds this frame, and this frame the error
+        if isinstance(ended, StageOutput) and ended.status is StageStatus.RETRY:
+            return failed_for_good(self._node.name, ended, may_retry=may_retry)
+        return ended
 
     async def limited(self, limit: str, seconds: float, call: Callable[[], Awaitable[Any]]) -> Any:
         """Return what the call returns, if that takes no longer.
@@ -203,19 +200,23 @@ def accepted(stage: str, management: Management, stored: FrozenDict[str, Any] | 
     """Return what a stage ended as, with its version, if it is what the stage says it returns.
 
     Raises:
+        StageContractError: Its value is of another type than it declares.
         UndeclaredRouteError: A router chose a route that it does not declare.
     """
     if isinstance(stored, StageOutput) and stored.status is not StageStatus.OK:
         return stored
+    if management.contract is not None:
+        check_output(stage, management.contract, stored)
     if management.routes:
         data: Any = stored.data if isinstance(stored, StageOutput) else stored
         route: Any = data.get("route")
         if not isinstance(route, str) or route not in management.routes:
             raise UndeclaredRouteError(stage, route, routes=management.routes)
     if management.version is not None:
-        output = stored if isinstance(stored, StageOutput) else plain(stored)
-        if output.version is None:
-            fields = output_fields(output)
+        if not isinstance(stored, StageOutput):
+            return versioned(stored, management.version)
+        if stored.version is None:
+            fields = output_fields(stored)
             fields["version"] = management.version
             return make_output(**fields)
     return stored

@@ -3,10 +3,10 @@
 A plan is made once, by `stageflow.pipeline.compilation`, and never changes: any number of runs share it. Stages are
 known by their index in plan order, which is the order in which they were declared.
 
-What most stages do without is kept apart, so that they pay nothing for it: the management of a stage (retries, time
-limits, a checked output) in `Management`, with another `invoke`; edges that are more than "wait until it is OK" in
-`PlanNode.gates` and `joined`, and the stages from which such edges start in `ExecutionPlan.branching`; conditions in
-`ExecutionPlan.conditions`.
+What most stages do without is kept apart, so that they pay nothing for it: what else is done with a stage than calling
+it (`Management`: retries, time limits, a checked output) in another `PlanNode.invoke`, which
+`stageflow.execution.invoking` chooses; edges that are more than "wait until it is OK" in `PlanNode.gates` and `joined`,
+and the stages from which such edges start in `ExecutionPlan.branching`; conditions in `ExecutionPlan.conditions`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from stageflow.core.inputs import StageInputs, Stored
 from stageflow.core.kinds import StageKind
 from stageflow.execution.retry import RetryPolicy
 from stageflow.interceptors.chain import Chain
+from stageflow.validation.contract import TypeContract
 
 OnFailure = Literal["fail_fast", "continue"]
 
@@ -60,6 +61,7 @@ class Management(NamedTuple):
         retry, timeout, deadline: As in `StageOptions`.
         routes: What the stage may return as `data["route"]`, if it is a router.
         version: What its outputs say as their version, unless they say it themselves.
+        contract: What its value must be, or None.
         chain: The interceptors of each attempt, or None.
         grace_s: Seconds that an attempt may take to stop when its time is up, before it is left behind.
     """
@@ -71,6 +73,12 @@ class Management(NamedTuple):
     routes: tuple[str, ...] = ()
     version: str | None = None
     chain: Chain | None = None
+    contract: TypeContract | None = None
+
+    @property
+    def checks(self) -> bool:
+        """Whether what the stage ends as is looked at or changed: so for every field but these."""
+        return self._replace(retry=None, timeout=None, deadline=None, chain=None) != Management(grace_s=self.grace_s)
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -88,14 +96,14 @@ class PlanNode:
         gates: The routers that it is behind, each with the route that leads to it.
         critical: Whether the run fails when it does.
         successors: The stages that depend on this one, in plan order.
-        management: None where the stage is called once and that is all.
+        contract: What its value must be, or None.
         started_event, completed_event: The types of the two events that nearly every run of it emits.
     """
 
     index: int
     name: str
     kind: StageKind
-    invoke: Callable[[RunScope, Sequence[Stored], PlanNode], Awaitable[Any]]
+    invoke: Invoke
     form: Form
     target: Callable[..., Any]
     arguments: tuple[Argument, ...]
@@ -105,9 +113,13 @@ class PlanNode:
     gates: Mapping[int, str]
     critical: bool
     successors: tuple[int, ...]
-    management: Management | None
+    contract: TypeContract | None
     started_event: str
     completed_event: str
+
+
+Invoke = Callable[[RunScope, Sequence[Stored], PlanNode], Awaitable[Any]]
+"""Starts a stage, and returns what the worker awaits."""
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -122,6 +134,7 @@ class ExecutionPlan:
         timeout: Seconds that a run may take, or None.
         on_failure: Whether the first failure ends the run, or what does not depend on it goes on.
         cancel_grace: Seconds that a stage may take to stop once it is cancelled.
+        input: What the input of a run must be, or None.
         intercepted: Whether there are interceptors.
         fingerprint: Gives hashes of all that a resumed run relies on: names, edges, options and versions.
     """
@@ -138,4 +151,5 @@ class ExecutionPlan:
     on_failure: OnFailure
     cancel_grace: float
     intercepted: bool
+    input: TypeContract | None
     fingerprint: Callable[[], Mapping[str, str]]

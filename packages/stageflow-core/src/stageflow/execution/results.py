@@ -24,6 +24,7 @@ from stageflow.serialization import (
     expect_number,
     expect_version,
 )
+from stageflow.typed_json.writing import write
 
 SCHEMA_VERSION = 1
 
@@ -39,11 +40,13 @@ class Suspension(NamedTuple):
         snapshot: What the run was asked.
         plan: The fingerprint of its plan: a hash for each stage, and under "" one of the pipeline's own options.
         first_run_id: The id of the run that all began with, which idempotency keys are made of.
+        input_kinds: If this comes from JSON, what was written of the types in the snapshot's input.
     """
 
     snapshot: ContextSnapshot
     plan: Mapping[str, str]
     first_run_id: str
+    input_kinds: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +165,11 @@ class PipelineResults(Mapping[str, StageOutput[Any]]):
     def __init__(
         self,
         log: RunLog,
-        *,
         pipeline: str,
         asked: ContextSnapshot | str,
         status: RunStatus,
         duration_ms: float,
+        *,
         stragglers: tuple[str, ...] = (),
         events_lost: int = 0,
         resumed_from: str | None = None,
@@ -400,10 +403,14 @@ def _text_or_none(value: Any, path: str) -> str | None:
 
 
 def _suspension_to_dict(suspension: Suspension) -> dict[str, Any]:
+    # A contract value as input is written as the outputs of stages are, so that it can be made again.
+    data, kinds = write(suspension.snapshot.input, "$.suspension.snapshot.input")
+    snapshot = suspension.snapshot.replace(input=data)
     return {
-        "snapshot": at_path("$.suspension.snapshot", suspension.snapshot.to_dict),
+        "snapshot": at_path("$.suspension.snapshot", snapshot.to_dict),
         "plan": dict(suspension.plan),
         "first_run_id": suspension.first_run_id,
+        "input_kinds": kinds if suspension.input_kinds is None else suspension.input_kinds,
     }
 
 
@@ -419,6 +426,7 @@ def _read_suspension(value: Any, path: str) -> Suspension | None:
             for name, digest in as_object(fields["plan"], f"{path}.plan").items()
         },
         first_run_id=expect(fields["first_run_id"], str, f"{path}.first_run_id"),
+        input_kinds=fields["input_kinds"],
     )
 
 

@@ -8,16 +8,19 @@ again, and then what waited for them.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
 from stageflow.context.identity import uuid7
 from stageflow.context.snapshot import ContextSnapshot
+from stageflow.contracts import ContractMismatch
 from stageflow.core.handle import StageHandle, name_of
 from stageflow.core.kinds import StageStatus
 from stageflow.errors import PipelineSuspended, ResumeError
 from stageflow.execution.plan import ExecutionPlan
-from stageflow.execution.results import PipelineResults, StageResult
+from stageflow.execution.results import PipelineResults, StageResult, Suspension
 from stageflow.frozen import FrozenDict, freeze
+from stageflow.validation.returning import revive_output
 from stageflow.wording import listed, nearest, shown
 
 
@@ -67,13 +70,41 @@ def resume(plan: ExecutionPlan, results: Any, decisions: Any) -> Resumption:
         )
     decided = _check_decisions(results, decisions)
     carried = {
-        plan.index[name]: record
+        (index := plan.index[name]): _revived(plan, index, record)
         for name, record in zip(results, results.records(), strict=True)
         if name not in decided and (record.status is not StageStatus.SUSPEND or record.origin is None)
     }
-    identity = suspended.snapshot.run_id
-    snapshot = suspended.snapshot.replace(run_id=_with_new_id(identity))
+    asked = _revived_input(plan, suspended)
+    snapshot = suspended.snapshot.replace(run_id=_with_new_id(suspended.snapshot.run_id), input=asked)
     return Resumption(snapshot, carried, decided, results.pipeline_run_id, suspended.first_run_id)
+
+
+def _revived(plan: ExecutionPlan, index: int, record: StageResult) -> StageResult:
+    """Return a record whose output has its contract value again, if it comes from JSON."""
+    try:
+        output = revive_output(record.output, plan.nodes[index].contract)
+    except ContractMismatch as error:
+        raise ResumeError(
+            f"What stage '{record.name}' returned cannot be made again of its JSON: {error}",
+            stage=record.name,
+            hint=error.hint,
+        ) from error
+    return record if output is record.output else replace(record, output=output)
+
+
+def _revived_input(plan: ExecutionPlan, suspended: Suspension) -> Any:
+    if suspended.input_kinds is None:
+        return suspended.snapshot.input
+    if plan.input is None:
+        raise ResumeError(
+            "The input of the suspended run was not plain JSON, and the pipeline does not say what type it is of.",
+            hint="Say it: Pipeline(..., input=TheType).",
+        )
+    try:
+        return plan.input.revive(suspended.snapshot.input, suspended.input_kinds)
+    except ContractMismatch as error:
+        message = f"The input of the suspended run cannot be made again of its JSON: {error}"
+        raise ResumeError(message, hint=error.hint) from error
 
 
 def _differences(then: Mapping[str, str], now: Mapping[str, str]) -> str:

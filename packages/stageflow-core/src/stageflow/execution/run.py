@@ -48,12 +48,13 @@ class Run:
         sink = get_event_sink() if context.event_sink is None else check_sink(context.event_sink)
         listening = type(sink) is not NoOpEventSink  # a subclass may take what it likes
         self.plan = plan
-        timer = PipelineTimer(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        timer = PipelineTimer(loop)
         emitter = Emitter(context.snapshot.run_id, sink, timer.now) if listening else None
         self.scope = RunScope(context, emitter, timer)
         if plan.intercepted:
             self.scope.hooks = HookScope(plan.name, context)
-        self.state = RunState(plan, self.scope)
+        self.state = RunState(plan, self.scope, loop)
         self.resumption = resumption
         if resumption is not None:
             self._carry_over(resumption)
@@ -203,26 +204,23 @@ class Run:
 
     def _conclude(self, stragglers: tuple[str, ...], duration_ms: float) -> PipelineResults:
         state, plan, emitter = self.state, self.plan, self.scope.emitter
-        carried: Mapping[int, StageResult] = {} if self.resumption is None else self.resumption.carried
-        times = StageTimes(state.started, state.ended, self.scope.timer, self.scope.attempts, carried)
-        status = self._status()
-        snapshot = self.scope.context.snapshot
-        if self.scope.left_behind:
-            stragglers = tuple(name for name in plan.names if name in (*self.scope.left_behind, *stragglers))
-        self.results = results = PipelineResults(
-            RunLog(plan.names, plan.index, state.outputs, state.origins, times),
-            pipeline=plan.name,
-            asked=snapshot,
-            status=status,
-            duration_ms=duration_ms,
-            stragglers=stragglers,
-            events_lost=0 if emitter is None else emitter.lost,
-            resumed_from=None if self.resumption is None else self.resumption.resumed_from,
-            suspension=Suspension(snapshot, plan.fingerprint(), self.scope.first_run_id or self.id)
-            if status == "suspended"
-            else None,
-        )
-        results.error = self._error(results)
+        scope, resumption = self.scope, self.resumption
+        carried: Mapping[int, StageResult] = {} if resumption is None else resumption.carried
+        times = StageTimes(state.started, state.ended, scope.timer, scope.attempts, carried)
+        log = RunLog(plan.names, plan.index, state.outputs, state.origins, times)
+        status, snapshot = self._status(), scope.context.snapshot
+        self.results = results = PipelineResults(log, plan.name, snapshot, status, duration_ms)
+        results.stragglers = stragglers
+        if emitter is not None:
+            results.events_lost = emitter.lost
+        if scope.left_behind:
+            results.stragglers = tuple(name for name in plan.names if name in (*scope.left_behind, *stragglers))
+        if resumption is not None:
+            results.resumed_from = resumption.resumed_from
+        if status == "suspended":
+            results.suspension = Suspension(snapshot, plan.fingerprint(), scope.first_run_id or self.id)
+        if status != "completed":
+            results.error = self._error(results)
         return results
 
     def _status(self) -> RunStatus:

@@ -21,7 +21,7 @@ from stageflow.core.inputs import StageInputs, Stored
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import ErrorInfo, StageOutput, make_output
 from stageflow.errors import ConditionError, StageflowError
-from stageflow.execution.announcing import announce_end
+from stageflow.execution.announcing import announce_end, end_in_words
 from stageflow.execution.attempts import failed_for_good, missing_policy
 from stageflow.execution.edges import Held, edge_holds, join_holds
 from stageflow.execution.plan import ExecutionPlan, PlanNode
@@ -99,10 +99,11 @@ class RunState:
         "workers",
     )
 
-    def __init__(self, plan: ExecutionPlan, scope: RunScope) -> None:
+    def __init__(self, plan: ExecutionPlan, scope: RunScope, loop: asyncio.AbstractEventLoop) -> None:
         size = len(plan.nodes)
         self.plan = plan
         self.scope = scope
+        self.loop = loop
         self.outputs: list[Stored] = [None] * size
         self.waiting = list(plan.in_degrees)
         self.ready = deque(plan.roots)
@@ -127,8 +128,7 @@ class RunState:
         self.current = -1
 
     def begin(self) -> None:
-        """Tie the run to the running event loop and to the context of whoever runs it."""
-        self.loop = asyncio.get_running_loop()
+        """Tie the run to the context of whoever runs it."""
         self.base: Context = copy_context()
         self.wake: asyncio.Future[None] = self.loop.create_future()
 
@@ -164,7 +164,7 @@ class RunState:
         """Record an outcome that is not OK, or that arrives while the run is ending, and what follows from it."""
         if self.closed:
             name = self.plan.names[index]
-            logger.warning("Stage '%s' ended after its run had left it behind: %r", name, stored)
+            logger.warning("Stage '%s' ended after its run had left it behind: %s", name, end_in_words(stored))
             return
         cancelled = self.cancel_output
         if cancelled is not None and stored is cancelled:
@@ -277,13 +277,22 @@ class RunState:
         """
         if self.broken is not None:
             raise self.broken
-        stragglers = list[str]()
+        cut_off, stragglers = self.cancelling, ()
         # `ended` first: to look for a zero is as cheap as it gets, and only stages that never ran have one.
-        if (0 in self.ended or self.ending is not None) and not self.is_settled():
+        if not ((all(self.ended) and self.ending is None) or self.is_settled()):
             self._let_wait()
+            cut_off = cut_off or not self.is_settled()
             stragglers = self._cancel_the_rest()
+        if self.ending is not None and self.ending.cause is Cause.TIMEOUT and not cut_off:
+            self._forgive_the_time()
         self.closed = True
-        return tuple(stragglers)
+        return stragglers
+
+    def _forgive_the_time(self) -> None:
+        # All that was left when the time was up had been woken already, and has ended: there is nothing that the run
+        # would be without.
+        if not any(stored is self.cancel_output for stored in self.outputs):
+            self.ending = None
 
     def _let_wait(self) -> None:
         """Record SUSPEND, without an event, for all that waits for a suspended stage."""
@@ -297,7 +306,7 @@ class RunState:
                         outputs[successor] = make_output(StageStatus.SUSPEND, reason=f"waits for '{names[origin]}'")
                         reached.append(successor)
 
-    def _cancel_the_rest(self) -> list[str]:
+    def _cancel_the_rest(self) -> tuple[str, ...]:
         """Record CANCEL for every stage without an outcome; return those of them that still run."""
         stragglers: list[str] = []
         left = [index for index, stored in enumerate(self.outputs) if stored is None]
@@ -307,7 +316,7 @@ class RunState:
                 raise RuntimeError(
                     f"A defect of Stageflow: nothing runs any more, and these never did: {listed(names)}."
                 )
-            return stragglers
+            return ()
         now = self.scope.timer.clock()
         for index in left:
             self.origins[index] = self.ending.reason
@@ -317,7 +326,7 @@ class RunState:
             self.record(index, self.cancel_output)
         if stragglers:
             self.ended = list(self.ended)  # their workers keep the other list, and write into it when they end at last
-        return stragglers
+        return tuple(stragglers)
 
 
 _OK = StageStatus.OK.value

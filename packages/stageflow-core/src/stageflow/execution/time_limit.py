@@ -2,8 +2,9 @@
 
 What is limited runs in a task of its own: a worker's task is shared by many stages, so that a cancellation of it could
 not be told from the run's. The life of that task: it is made here; when the time is up it is cancelled, and awaited for
-a grace period; when whoever waits here is cancelled so is it, and then it is awaited for as long as it takes, since the
-coordinator keeps the time. One that goes on beyond its grace is left behind, and whoever asked is told.
+a grace period; when whoever waits here is cancelled so is it, unless it has been already, since a second cancellation
+would cut its cleanup short, and then it is awaited for as long as it takes, since the coordinator keeps the time. One
+that goes on beyond its grace is left behind, and whoever asked is told.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ async def within(seconds: float, call: Callable[[], Awaitable[T]], *, grace_s: f
             task.cancel(f"it took longer than {seconds:g} s")
             await asyncio.wait({task}, timeout=grace_s)
     except asyncio.CancelledError as cancelled:
-        await _stop(task, cancelled)
+        if not expired:
+            task.cancel(*cancelled.args)
+        await _end_of(task)
         if expired:
             _ = task.cancelled() or task.exception()  # looked at, so that asyncio does not report it
             raise
@@ -64,9 +67,8 @@ async def _awaited(call: Callable[[], Awaitable[T]]) -> T:
     return await call()
 
 
-async def _stop(task: asyncio.Task[T], cancelled: asyncio.CancelledError) -> None:
-    """Cancel the task and wait until it has ended, passing on every further cancellation."""
-    task.cancel(*cancelled.args)
+async def _end_of(task: asyncio.Task[T]) -> None:
+    """Wait until the task has ended, passing on every further cancellation."""
     while not task.done():
         try:
             await asyncio.wait({task})

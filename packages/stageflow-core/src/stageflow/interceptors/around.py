@@ -112,7 +112,8 @@ class Call:
             return self._ctx.scope.leave(self._task) is not None
         hint = "Await call(), or cancel the task that does and await that."
         problem = "ended while its `call()` was still running"
-        self.misuse = InterceptorError(self._ctx.stage_name, self._layer.name, "around", problem, hint=hint)
+        misuse = InterceptorError(self._ctx.stage_name, self._layer.name, "around", problem, hint=hint)
+        self.misuse = self.misuse or misuse
         if self.runner is not self._task:
             self.runner.cancel()
             await asyncio.wait({self.runner})  # a stage does not outlive its attempt
@@ -137,13 +138,24 @@ async def run_around(ctx: InterceptorContext, layer: Layer, inner: Inner) -> tup
         raise
     except BaseException as raised:  # noqa: BLE001 - a hook of the user's may raise anything
         error = raised
-    in_time = await call.close()
-    if isinstance(error, asyncio.CancelledError) and task.cancelling():
-        raise error
-    if task.cancelling() > cancellations:
-        raise cancelled_in(ctx, layer, "around", error)
-    broken = call.misuse if in_time else too_slow(ctx, layer, "around", error)
-    return _judged(ctx, layer, call, broken, result, error)
+    try:
+        in_time = await call.close()
+        cancelled = _cancellation(ctx, layer, error, task.cancelling(), cancellations)
+        if cancelled is not None:
+            return Outcome(ctx.stage_name, error=cancelled), 0
+        broken = call.misuse if in_time else too_slow(ctx, layer, "around", error)
+        return _judged(ctx, layer, call, broken, result, error)
+    finally:
+        call.outcome = None  # else the error holds the frames that hold it
+        del error
+
+
+def _cancellation(
+    ctx: InterceptorContext, layer: Layer, error: BaseException | None, now: int, before: int
+) -> asyncio.CancelledError | None:
+    if isinstance(error, asyncio.CancelledError) and now:
+        return error
+    return cancelled_in(ctx, layer, "around", error) if now > before else None
 
 
 def _judged(
@@ -163,11 +175,9 @@ def _judged(
         outcome.break_by(broken)
         return outcome, layer.depth
     if inside is not None and (passed_on or inside.sealed or (error is None and result is call.given)):
-        if isinstance(error, asyncio.CancelledError):
-            raise error  # the stage's own: its run says what that means
         return inside, entered
     if isinstance(error, FailStage):
-        return Outcome(ctx.stage_name, error=error.error), entered
+        return Outcome(ctx.stage_name, error=error.reason()), entered
     return Outcome(ctx.stage_name, stored_of(result)), entered
 
 

@@ -63,6 +63,12 @@ class FailStage(Exception):
         super().__init__(error)
         self.error = error
 
+    def reason(self) -> Exception:
+        """Return the error, with what this was raised `from` as its cause if it has none."""
+        if self.error.__cause__ is None:
+            self.error.__cause__ = self.__cause__
+        return self.error
+
 
 class InterceptorContext:
     """What the hooks see of one attempt of a stage; all interceptors of that attempt share it.

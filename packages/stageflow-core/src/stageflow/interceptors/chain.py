@@ -14,8 +14,6 @@ business: it passes, and wins against a hook that swallows it.
 
 from __future__ import annotations
 
-import asyncio
-from asyncio import current_task
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from operator import attrgetter
@@ -23,15 +21,24 @@ from typing import Any, cast
 
 from stageflow.core.context import StageContext
 from stageflow.core.inputs import Stored
-from stageflow.core.kinds import StageStatus
-from stageflow.core.output import StageOutput, plain, reader_view
+from stageflow.core.output import PlainOutput, StageOutput, put_data, reader_view
 from stageflow.core.returning import returned
 from stageflow.errors import InterceptorError
 from stageflow.frozen import SHAREABLE_TYPES, FrozenDict
 from stageflow.interceptors.around import Inner, run_around
-from stageflow.interceptors.base import ErrorAction, FailStage, InterceptorContext, InterceptorResult
-from stageflow.interceptors.hooks import PASSING, Layer, failure_of, run_hook, wrong_return
-from stageflow.interceptors.outcome import Outcome, RetryRequested, output_of, stored_of
+from stageflow.interceptors.base import ErrorAction, InterceptorContext, InterceptorResult
+from stageflow.interceptors.hooks import (
+    PASSING,
+    FlawedHookError,
+    Hook,
+    Layer,
+    flaw_of,
+    run_hook,
+    strip,
+    timed,
+    wrong_return,
+)
+from stageflow.interceptors.outcome import Outcome, output_of, stored_of
 
 Execute = Callable[[StageContext], Awaitable[Any]]
 """Runs a stage once."""
@@ -50,8 +57,8 @@ class Chain:
         self._layers = tuple(own)
         self._around = own[around] if around < len(layers) else None
         self._inner = Chain(inside) if inside else None
-        self._befores = tuple((layer, layer.before) for layer in own if layer.before is not None)
-        self._afters = tuple((layer, layer.after) for layer in reversed(own) if layer.after is not None)
+        self._befores = tuple(timed(layer, "before") for layer in own if layer.before is not None)
+        self._afters = tuple(timed(layer, "after") for layer in reversed(own) if layer.after is not None)
 
     @classmethod
     def of(cls, interceptors: Iterable[Any]) -> Chain | None:
@@ -61,7 +68,7 @@ class Chain:
         return cls(layers) if layers else None
 
     # One long function on purpose: a call for each hook would cost as much as the hook does.
-    async def call(self, ctx: InterceptorContext, execute: Execute) -> Stored:  # noqa: C901, PLR0912, PLR0915 - see above
+    async def call(self, ctx: InterceptorContext, execute: Execute) -> Stored:  # noqa: C901, PLR0912 - see above
         """Run one attempt through all layers, and return what is to be stored.
 
         Args:
@@ -73,127 +80,88 @@ class Chain:
             RetryRequested: An `on_error` wants another attempt.
             BaseException: What the stage raised, if no `on_error` gave another outcome.
         """
-        scope = ctx.scope
-        task = current_task(scope.loop)
-        assert task is not None
-        for layer, before in self._befores:
-            if scope.entered is not None:
-                scope.set_timer()
-            scope.entered = task
-            scope.seconds = layer.seconds
-            if not scope.watching:
-                scope.watch()
-            failure = verdict = None
-            try:
-                verdict = await before(ctx)
-            except PASSING:
-                scope.leave(task)
-                raise
-            except BaseException as error:  # noqa: BLE001 - a hook of the user's may raise anything
-                failure = failure_of(ctx, layer, "before", task, error, 0)
+        # The hook that runs, and what the stage ended as, once it has: together they say how far the attempt has come.
+        hook: Hook | None = None
+        stored: Stored = None
+        try:
+            for hook in self._befores:
+                result: Any = await hook(ctx)
+                if result is not None:
+                    break
             else:
-                if scope.entered is task:
-                    scope.entered = None
-                else:
-                    failure = failure_of(ctx, layer, "before", task, None, 0)
-            if failure is not None:
-                return await self._refuse(ctx, layer, failure)
-            if verdict is not None:
-                return await self._short_circuit(ctx, layer, verdict)
-
-        if self._around is None:
-            outcome, entered = None, len(self._layers)
-            try:
-                result: Any = await execute(ctx.stage)
-                if type(result) is dict:
-                    stored: Stored = FrozenDict(cast("dict[str, Any]", result))
-                    for value in stored.values():
-                        if type(value) not in SHAREABLE_TYPES:
-                            stored = returned(ctx.stage_name, result)
-                            break
-                else:
-                    stored = returned(ctx.stage_name, result)
-            except (asyncio.CancelledError, *PASSING):
-                raise
-            except BaseException as error:  # noqa: BLE001 - whatever a stage raises is the outcome of that stage
-                stored, outcome = None, raised(ctx, error)
+                hook = result = None
+                if self._around is None:
+                    result = await execute(ctx.stage)
+                    if type(result) is dict:
+                        stored = FrozenDict(cast("dict[str, Any]", result))
+                        for value in stored.values():
+                            if type(value) not in SHAREABLE_TYPES:
+                                stored = returned(ctx.stage_name, result)
+                                break
+                    else:
+                        stored = returned(ctx.stage_name, result)
+                    if type(stored) is FrozenDict:  # as nearly always: nothing but `after` is left to be called
+                        output = PlainOutput()
+                        put_data(output, stored)
+                        for hook in self._afters:
+                            result = await hook(ctx, output)
+                            if result is not None:
+                                break
+                        else:
+                            return stored
+        except PASSING:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a stage or a hook of the user's may raise anything
+            outcome, entered = self._raised(ctx, hook, stored, error)
         else:
-            outcome, entered = await run_around(ctx, self._around, self._inside(ctx, execute))
-            stored = outcome.stored
-        if outcome is not None and outcome.error is not None:
-            return await self._leave(ctx, entered, outcome)
-
-        if type(stored) is FrozenDict:
-            if not self._afters:
-                return stored
-            output = plain(stored)
-        elif output_of(stored).status is StageStatus.FAIL:
-            return await self._leave(ctx, len(self._layers), Outcome(ctx.stage_name, stored))
-        else:
-            output = None
-        for layer, after in self._afters:
-            if scope.entered is not None:
-                scope.set_timer()
-            scope.entered = task
-            scope.seconds = layer.seconds
-            if not scope.watching:
-                scope.watch()
-            failure = result = None
-            try:
-                # What holds something mutable is copied for each reader.
-                result = await after(ctx, reader_view(output_of(stored)) if output is None else output)
-            except PASSING:
-                scope.leave(task)
-                raise
-            except BaseException as error:  # noqa: BLE001 - as above
-                failure = failure_of(ctx, layer, "after", task, error)
+            if hook is not None:
+                outcome, entered = self._given(ctx, hook, stored, cast("Any", result))
+            elif self._around is None:
+                outcome, entered = Outcome(ctx.stage_name, stored), len(self._layers)
             else:
-                if scope.entered is task:
-                    scope.entered = None
-                else:
-                    failure = failure_of(ctx, layer, "after", task, None)
-            if failure is None and result is not None:
-                failure = returned_by_after(ctx, layer, result)
-            if failure is not None:
-                return await self._break(ctx, layer, stored, failure)
-        return stored
+                outcome, entered = await run_around(ctx, self._around, self._inside(ctx, execute))
+        return await self._leave(ctx, entered, outcome)
+
+    def _raised(
+        self, ctx: InterceptorContext, hook: Hook | None, stored: Stored, error: BaseException
+    ) -> tuple[Outcome, int]:
+        """Return what comes of an attempt in which a hook or the stage raised, and how many layers are to be left."""
+        if hook is None:
+            strip(error)
+            return Outcome(ctx.stage_name, error=error), len(self._layers)
+        layer, name = self._whose(hook, stored)
+        flaw = error.flaw if isinstance(error, FlawedHookError) else flaw_of(ctx, layer, name, error)
+        return Outcome(ctx.stage_name, error=flaw), layer.depth
+
+    def _given(self, ctx: InterceptorContext, hook: Hook, stored: Stored, result: object) -> tuple[Outcome, int]:
+        """Return what comes of an attempt in which a hook returned something, and how many layers are to be left."""
+        layer, _ = self._whose(hook, stored)
+        if stored is not None:
+            outcome = Outcome(ctx.stage_name, error=returned_by_after(ctx, layer, result))
+        elif isinstance(result, InterceptorResult):
+            outcome = Outcome(ctx.stage_name, stored_of(result.output))
+        else:
+            expected = "Return None to let the stage run, or an InterceptorResult with the outcome in its place."
+            outcome = Outcome(ctx.stage_name, error=wrong_return(ctx, layer, "before", result, expected))
+        return outcome, layer.depth
+
+    def _whose(self, hook: Hook, stored: Stored) -> tuple[Layer, str]:
+        name = "before" if stored is None else "after"
+        hooks = self._befores if stored is None else self._afters
+        layers = [layer for layer in self._layers if getattr(layer, name) is not None]
+        place = next(place for place, one in enumerate(hooks) if one is hook)
+        return layers[place if stored is None else -1 - place], name
 
     def _inside(self, ctx: InterceptorContext, execute: Execute) -> Inner:
         return partial(execute_once, ctx, execute) if self._inner is None else partial(self._inner.call, ctx, execute)
 
-    async def _short_circuit(self, ctx: InterceptorContext, layer: Layer, verdict: Any) -> Stored:
-        if not isinstance(verdict, InterceptorResult):
-            expected = "Return None to let the stage run, or an InterceptorResult with the outcome in its place."
-            return await self._refuse(ctx, layer, wrong_return(ctx, layer, "before", verdict, expected))
-        return await self._leave(ctx, layer.depth, Outcome(ctx.stage_name, stored_of(verdict.output)))
-
-    async def _refuse(self, ctx: InterceptorContext, layer: Layer, failure: Exception) -> Stored:
-        error = failure.error if isinstance(failure, FailStage) else failure
-        return await self._leave(ctx, layer.depth, Outcome(ctx.stage_name, error=error))
-
-    async def _break(self, ctx: InterceptorContext, layer: Layer, stored: Stored, failure: Exception) -> Stored:
-        assert isinstance(failure, InterceptorError)
-        outcome = Outcome(ctx.stage_name, stored)
-        outcome.break_by(failure)
-        return await self._leave(ctx, layer.depth, outcome)
-
     async def _leave(self, ctx: InterceptorContext, entered: int, outcome: Outcome) -> Stored:
         """Leave the layers that were entered, from the inside out, and deliver what has come of the attempt."""
         for layer in reversed(self._layers[:entered]):
-            try:
-                await leave(ctx, layer, outcome)
-            except InterceptorError as failure:
-                outcome.break_by(failure)
-        error, stored = outcome.error, outcome.stored
-        if outcome.retry:
-            assert error is not None
-            raise RetryRequested(error, None if stored is None else output_of(stored))
-        if stored is not None or error is None:
-            return stored
-        try:
-            raise error
-        finally:
-            del error, outcome  # else the error holds this frame, and this frame the error
+            if outcome.passing:
+                break
+            await leave(ctx, layer, outcome)
+        return outcome.deliver()
 
 
 async def execute_once(ctx: InterceptorContext, execute: Execute) -> Stored:
@@ -202,52 +170,50 @@ async def execute_once(ctx: InterceptorContext, execute: Execute) -> Stored:
 
 
 async def leave(ctx: InterceptorContext, layer: Layer, outcome: Outcome) -> None:
-    """Tell a layer what has come of the attempt, and let it decide on a failure.
+    """Tell a layer what has come of the attempt, and let it decide on a failure."""
+    if outcome.error is not None:
+        if layer.on_error is not None:
+            await decide(ctx, layer, outcome)
+    elif layer.after is not None:
+        result, flaw = await run_hook(ctx, layer, "after", reader_view(output_of(outcome.stored)))
+        if flaw is None and result is not None:
+            flaw = returned_by_after(ctx, layer, result)
+        if flaw is not None:
+            outcome.break_by(flaw)
 
-    Raises:
-        InterceptorError: Its hook broke.
-    """
-    error = outcome.error
-    if error is None:
-        if layer.after is not None:
-            result = await run_hook(ctx, layer, "after", reader_view(output_of(outcome.stored)))
-            if result is not None:
-                raise returned_by_after(ctx, layer, result)
-        return
-    if layer.on_error is None:
-        return
-    action = await run_hook(ctx, layer, "on_error", error)
-    if type(action) is not ErrorAction:
+
+async def decide(ctx: InterceptorContext, layer: Layer, outcome: Outcome) -> None:
+    """Let `on_error` of a layer decide on a failure."""
+    action, flaw = await run_hook(ctx, layer, "on_error", outcome.error)
+    if flaw is None and type(action) is not ErrorAction:
         expected = "Return ErrorAction.FAIL, ErrorAction.RETRY or ErrorAction.FALLBACK."
-        raise wrong_return(ctx, layer, "on_error", action, expected)
-    if outcome.sealed:
+        flaw = wrong_return(ctx, layer, "on_error", action, expected)
+    if flaw is not None:
+        outcome.break_by(flaw)
+    elif outcome.sealed:
         return
-    if action is ErrorAction.RETRY:
+    elif action is ErrorAction.RETRY:
         outcome.retry = True
     elif action is ErrorAction.FALLBACK:
-        outcome.replace(ctx.stage_name, await fallback_of(ctx, layer, error))
+        await fall_back(ctx, layer, outcome)
 
 
-async def fallback_of(ctx: InterceptorContext, layer: Layer, error: BaseException) -> StageOutput[Any]:
-    """Return the outcome that a layer gives in place of a failure."""
+async def fall_back(ctx: InterceptorContext, layer: Layer, outcome: Outcome) -> None:
+    """Let a layer give another outcome in place of a failure."""
     if layer.fallback is None:
         problem = "is missing, though `on_error` answered FALLBACK"
         hint = "Write: async def fallback(self, ctx, error) -> StageOutput."
-        raise InterceptorError(ctx.stage_name, layer.name, "fallback", problem, hint=hint)
-    output = await run_hook(ctx, layer, "fallback", error)
-    if not isinstance(output, StageOutput):
-        raise wrong_return(ctx, layer, "fallback", output, "Return a StageOutput, as StageOutput.ok(...) makes.")
-    return output  # pyright: ignore[reportUnknownVariableType]
+        outcome.break_by(InterceptorError(ctx.stage_name, layer.name, "fallback", problem, hint=hint))
+        return
+    output, flaw = await run_hook(ctx, layer, "fallback", outcome.error)
+    if flaw is None and not isinstance(output, StageOutput):
+        flaw = wrong_return(ctx, layer, "fallback", output, "Return a StageOutput, as StageOutput.ok(...) makes.")
+    if flaw is None:
+        outcome.replace(ctx.stage_name, cast("StageOutput[Any]", output))
+    else:
+        outcome.break_by(flaw)
 
 
 def returned_by_after(ctx: InterceptorContext, layer: Layer, result: object) -> InterceptorError:
     """Return the failure of an `after` that returned something, which would be lost."""
     return wrong_return(ctx, layer, "after", result, "`after` returns nothing; to change the outcome, use `around`.")
-
-
-def raised(ctx: InterceptorContext, error: BaseException) -> Outcome:
-    """Return the outcome of a stage that raised."""
-    trace = error.__traceback__
-    if trace is not None and trace.tb_next is not None:
-        error.__traceback__ = trace.tb_next  # without the chain's own frame, which is added once more on the way out
-    return Outcome(ctx.stage_name, error=error)

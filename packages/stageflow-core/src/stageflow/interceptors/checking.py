@@ -91,20 +91,21 @@ def _is_number(value: Any) -> bool:
 def _problems_of_hook(hook: str, function: Any) -> Iterator[tuple[str, str]]:
     expected = f"async def {hook}{HOOKS[hook]}"
     if inspect.isasyncgenfunction(function):
-        yield f"has a `{hook}` that yields", f"It returns instead: {expected}, with `await call()` where it yields."
+        yield (
+            f"has a hook `{hook}` that yields",
+            f"It returns instead: {expected}, with `await call()` where it yields.",
+        )
         return
     if not inspect.iscoroutinefunction(function) and not inspect.iscoroutinefunction(
         getattr(function, "__call__", None)  # noqa: B004 - asked for what it is, not whether it is there
     ):
-        yield f"has a `{hook}` that is not async", f"Write: {expected}."
+        yield f"has a hook `{hook}` that is not async", f"Write: {expected}."
         return
     arguments = HOOKS[hook].partition(")")[0].count(",")
     try:
         inspect.signature(function).bind(*[None] * arguments)
     except TypeError as error:
-        yield f"has a `{hook}` with other parameters ({error})", f"Write: {expected}."
-    except ValueError:  # it has no signature to look at, as a builtin may; the call will tell
-        return
+        yield f"has a hook `{hook}` with other parameters ({error})", f"Write: {expected}."
 
 
 def _misspelt(interceptor: Any) -> Iterator[tuple[str, str]]:

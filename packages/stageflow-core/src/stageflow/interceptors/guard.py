@@ -1,8 +1,9 @@
 """How hooks are kept to their time without a timer for each.
 
-Nearly every hook ends without ever suspending, and a timer costs more than the stage. So a hook is awaited plainly, and
-before it starts its task is noted as the one that runs a hook. In the next turn of the event loop a callback looks: a
-task that is still noted has suspended in its hook, and gets a timer. So does one that is found there by the next hook.
+A hook without any `await` in it cannot suspend, so it has nothing to be kept to. Of the others most end at once all the
+same, and a timer costs more than the stage. So each is awaited plainly, and before it starts its task is noted as the
+one that runs a hook. In the next turn of the event loop a callback looks: a task that is still noted has suspended in
+its hook, and gets a timer. So does one that is found there by the next hook.
 """
 
 from __future__ import annotations

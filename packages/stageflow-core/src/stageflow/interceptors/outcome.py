@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any, cast
 
 from stageflow.core.inputs import Stored
 from stageflow.core.kinds import StageStatus
-from stageflow.core.output import StageOutput, plain
+from stageflow.core.output import PlainOutput, StageOutput, plain
 from stageflow.errors import InterceptorError, StageReturnedFailure
+from stageflow.events.secret_text import redacted_text
 from stageflow.frozen import FrozenDict
 from stageflow.wording import text_of, type_name
 
@@ -60,29 +62,52 @@ class Outcome:
         """Whether an interceptor broke, so that nothing may be returned in place of the failure."""
         return isinstance(self.error, InterceptorError) and self.stored is None
 
+    @property
+    def passing(self) -> bool:
+        """Whether it is a cancellation, which no interceptor decides on."""
+        return isinstance(self.error, asyncio.CancelledError)
+
+    def deliver(self) -> Stored:
+        """Return what is to be stored, or raise, as `Chain.call` does; nothing is left in here then.
+
+        Raises:
+            RetryRequested: An `on_error` wants another attempt.
+            BaseException: The attempt raised.
+        """
+        stored, error = self.stored, self.error
+        self.stored = self.error = None  # else the error holds the frames that hold it
+        try:
+            if self.retry and error is not None:
+                raise RetryRequested(error, None if stored is None else output_of(stored))
+            if stored is not None or error is None:
+                return stored
+            raise error
+        finally:
+            del error
+
     def replace(self, stage: str, output: StageOutput[Any]) -> None:
         """Let this output be the outcome."""
         other = Outcome(stage, stored_of(output))
         self.stored, self.error, self.retry = other.stored, other.error, False
 
-    def break_by(self, failure: InterceptorError) -> None:
-        """Let a broken interceptor be the outcome; the first one stands."""
-        if self.sealed:
+    def break_by(self, flaw: BaseException) -> None:
+        """Let what is wrong with a hook be the outcome; of several broken interceptors the first one stands."""
+        if self.sealed and isinstance(flaw, InterceptorError):
             assert self.error is not None
-            told = f"Then this happened: {type_name(failure)}: {failure}"
-            self.error.add_note(told)
-            logger.warning("%s %s", self.error, told)
+            note = f"Then this happened: {type_name(flaw)}: {flaw}"
+            self.error.add_note(note)
+            logger.warning("%s", redacted_text(f"{self.error} {note}"))
             return
         # What it hides is told in the traceback, as Python does for an error within an `except`.
-        innermost = failure if failure.__cause__ is None else failure.__cause__
+        innermost = flaw if flaw.__cause__ is None else flaw.__cause__
         if innermost is not self.error and innermost.__context__ is None:
             innermost.__context__ = self.error
-        self.stored, self.error, self.retry = None, failure, False
+        self.stored, self.error, self.retry = None, flaw, False
 
 
 def stored_of(output: StageOutput[Any]) -> Stored:
     """Return what a run stores for an output: the data alone where that says it all."""
-    if type(output) is StageOutput and type(output.data) is FrozenDict:
+    if type(output) is PlainOutput and type(output.data) is FrozenDict:
         return cast("FrozenDict[str, Any]", output.data)
     return output
 

@@ -30,6 +30,7 @@ class Pipeline:
         name: Shown in errors, events and results.
         stages: Stages made by `stage`; in this order they stand in the results, and start if they become ready
             together.
+        input: The type of the input of its runs, which is then checked; anything unless given.
         interceptors: What runs around each attempt of each stage, see `BaseInterceptor`; none unless given.
         timeout: Seconds that a run may take; any number unless given.
         on_failure: "fail_fast" ends the run at the first failure; "continue" lets go on what does not depend on it.
@@ -48,6 +49,7 @@ class Pipeline:
         name: str = "pipeline",
         stages: Iterable[StageSpec[Any]] = (),
         *,
+        input: Any = None,
         interceptors: Iterable[Any] = (),
         timeout: float | None = None,
         on_failure: OnFailure = "fail_fast",
@@ -66,6 +68,7 @@ class Pipeline:
             on_failure=on_failure,
             cancel_grace=check_seconds("cancel_grace", cancel_grace, of=where, least=0.0),
             interceptors=check_interceptors(interceptors, pipeline=name),
+            input=input,
         )
         self._graph: StageGraph | None = None
         self._specs: dict[str, StageSpec[Any]] = {}
@@ -99,7 +102,7 @@ class Pipeline:
             runner: An object with `async execute(ctx)`, a class of such objects, or an async function.
             kind: The runner's own unless given, else TRANSFORM.
             options: `dependencies, optional, when, join, route, routes, terminal_routes, retry, timeout, deadline,
-                critical, version`, see `StageOptions`.
+                critical, output, version`, see `StageOptions`.
 
         Raises:
             DuplicateStageError: The pipeline has a stage of that name.
@@ -129,6 +132,15 @@ class Pipeline:
                 raise DuplicateStageError(spec.name, pipeline=self._name, differing=differing)
         return self._with(*added)
 
+    def with_interceptors(self, *interceptors: Any) -> Pipeline:
+        """Return a pipeline with these interceptors beside those that it has.
+
+        Raises:
+            InvalidInterceptorError: One of them is none, or the pipeline has it already.
+        """
+        together = check_interceptors((*self._options.interceptors, *interceptors), pipeline=self._name)
+        return self._with(options=self._options._replace(interceptors=together))
+
     def build(self) -> StageGraph:
         """Check the pipeline and compile it.
 
@@ -157,9 +169,9 @@ class Pipeline:
         """Run it from code that is not async; see `StageGraph.run_sync`."""
         return self.build().run_sync(context, **fields)
 
-    def _with(self, *specs: StageSpec[Any]) -> Pipeline:
+    def _with(self, *specs: StageSpec[Any], options: PipelineOptions | None = None) -> Pipeline:
         pipeline = Pipeline(self._name)
-        pipeline._options = self._options
+        pipeline._options = options or self._options
         pipeline._specs = self._specs.copy()  # in one go: a stage more must not check all the others again
         pipeline._add(specs)
         return pipeline

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from stageflow.errors import (
     CycleDetectedError,
     EmptyPipelineError,
+    InvalidOptionError,
     InvalidStageError,
     InvalidStageNameError,
     OverlappingDependencyError,
@@ -23,15 +24,16 @@ from stageflow.errors import (
     SelfDependencyError,
     UnknownDependencyError,
 )
-from stageflow.execution.attempts import invoke_intercepted, invoke_managed
-from stageflow.execution.calling import invoke_class, invoke_execute, invoke_function
-from stageflow.execution.plan import Argument, ExecutionPlan, Form, Management, OnFailure, PlanNode
+from stageflow.execution.invoking import choose_invoke
+from stageflow.execution.plan import Argument, ExecutionPlan, Form, Management, OnFailure, PlanNode, Reads
 from stageflow.interceptors.chain import Chain
+from stageflow.pipeline.contract_checks import declared_contract, declared_output, input_contract, parameter_fault
 from stageflow.pipeline.cycles import find_cycles
 from stageflow.pipeline.fingerprint import fingerprint
 from stageflow.pipeline.routing import join_faults, route_faults
 from stageflow.pipeline.signature import ParameterRead, UnreadableSignature, read_signature
 from stageflow.pipeline.spec import StageSpec
+from stageflow.validation.contract import TypeContract
 from stageflow.wording import nearest
 
 MOST_SUGGESTIONS = 100
@@ -41,10 +43,15 @@ STAGE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
 class _Draft(NamedTuple):
-    """A stage on its way into the plan. `required` and `optional` are all its dependencies, from either form."""
+    """A stage on its way into the plan.
+
+    `declared` is the type that it says it returns. `required` and `optional` are its dependencies, from either form.
+    """
 
     spec: StageSpec[Any]
     parameters: tuple[ParameterRead, ...]
+    declared: Any
+    contract: TypeContract | None
     required: dict[str, None]
     optional: dict[str, None]
 
@@ -67,6 +74,7 @@ class PipelineOptions(NamedTuple):
     on_failure: OnFailure = "fail_fast"
     cancel_grace: float = 5.0
     interceptors: tuple[Any, ...] = ()
+    input: Any = None
 
     def told(self) -> tuple[Any, ...]:
         """Return what a fingerprint knows of them: of interceptors their names, the same in every process."""
@@ -89,24 +97,32 @@ def compile_plan(pipeline: str, specs: Sequence[StageSpec[Any]], options: Pipeli
     _check_dependencies(pipeline, drafts, index, faults)
     _check_cycles(pipeline, drafts, index, faults)
     _check_routes_and_joins(drafts, faults)
+    asked = _input(pipeline, options, faults)
+    _check_contracts(drafts, index, options, faults)
     if faults:
         raise PipelineValidationError.of(pipeline, faults)
-    return _assemble(pipeline, drafts, index, options)
+    return _assemble(pipeline, drafts, index, options, asked)
 
 
 def _draft(spec: StageSpec[Any], faults: list[PipelineValidationError]) -> _Draft:
     parameters: tuple[ParameterRead, ...] = ()
-    if inspect.isroutine(spec.runner):
-        try:
+    declared: Any = Any
+    contract: TypeContract | None = None
+    try:
+        if inspect.isroutine(spec.runner):
             parameters = read_signature(spec.runner, spec.local_names)
-        except UnreadableSignature as error:
-            faults.append(
-                InvalidStageError(f"Stage '{spec.name}' cannot be read: {error}", stage=spec.name, hint=error.hint)
-            )
+        declared = declared_output(spec.runner, spec.output, spec.local_names)
+        contract = declared_contract(declared, spec.local_names)
+    except UnreadableSignature as error:
+        faults.append(
+            InvalidStageError(f"Stage '{spec.name}' cannot be read: {error}", stage=spec.name, hint=error.hint)
+        )
     reads = [parameter for parameter in parameters if parameter.stage]
     return _Draft(
         spec,
         parameters,
+        declared,
+        contract,
         required=dict.fromkeys(
             [*spec.dependencies, *(spec.route or ()), *(read.stage for read in reads if not read.optional)]
         ),
@@ -160,6 +176,40 @@ def _check_cycles(
     faults.extend(CycleDetectedError([*cycle, cycle[0]], pipeline=pipeline) for cycle in find_cycles(successors))
 
 
+def _input(pipeline: str, options: PipelineOptions, faults: list[PipelineValidationError]) -> TypeContract | None:
+    if options.input is None:
+        return None
+    try:
+        return input_contract(options.input)
+    except UnreadableSignature as error:
+        faults.append(
+            InvalidOptionError(
+                "input", f"cannot be read: {error}".rstrip("."), of=f"pipeline '{pipeline}'", hint=error.hint
+            )
+        )
+        return None
+
+
+def _check_contracts(
+    drafts: list[_Draft],
+    index: Mapping[str, int],
+    options: PipelineOptions,
+    faults: list[PipelineValidationError],
+) -> None:
+    """Find parameters that can never get what their annotation says."""
+    for draft in drafts:
+        for read in draft.parameters:
+            if read.stage in index:
+                given = drafts[index[read.stage]].declared
+            elif read.reads is Reads.INPUT and options.input is not None:
+                given = options.input
+            else:
+                continue
+            fault = parameter_fault(draft.name, read, given)
+            if fault is not None:
+                faults.append(fault)
+
+
 def _check_routes_and_joins(drafts: list[_Draft], faults: list[PipelineValidationError]) -> None:
     faults.extend(route_faults({draft.name: draft.spec for draft in drafts}))
     for draft in drafts:
@@ -173,14 +223,20 @@ _NOTHING_DECLARED: Mapping[str, int] = MappingProxyType({})
 _NO_GATES: Mapping[int, str] = MappingProxyType({})
 
 
-def _assemble(pipeline: str, drafts: list[_Draft], index: dict[str, int], options: PipelineOptions) -> ExecutionPlan:
+def _assemble(
+    pipeline: str,
+    drafts: list[_Draft],
+    index: dict[str, int],
+    options: PipelineOptions,
+    asked: TypeContract | None,
+) -> ExecutionPlan:
     successors: list[list[int]] = [[] for _ in drafts]
     for position, draft in enumerate(drafts):
         for dependency in (*draft.required, *draft.optional):
             successors[index[dependency]].append(position)
     chain = Chain.of(options.interceptors)
     nodes = tuple(
-        _node(draft, index, tuple(after), _management(draft.spec, chain, options.cancel_grace))
+        _node(draft, index, tuple(after), _management(draft, chain, options.cancel_grace))
         for draft, after in zip(drafts, successors, strict=True)
     )
     in_degrees = tuple(len(node.declared) for node in nodes)
@@ -197,30 +253,26 @@ def _assemble(pipeline: str, drafts: list[_Draft], index: dict[str, int], option
         on_failure=options.on_failure,
         cancel_grace=options.cancel_grace,
         intercepted=chain is not None,
+        input=asked,
         fingerprint=partial(fingerprint, tuple(draft.spec for draft in drafts), nodes, options.told()),
     )
 
 
-def _node(
-    draft: _Draft, index: Mapping[str, int], successors: tuple[int, ...], management: Management | None
-) -> PlanNode:
+def _node(draft: _Draft, index: Mapping[str, int], successors: tuple[int, ...], management: Management) -> PlanNode:
     spec = draft.spec
     runner: Any = spec.runner
     if inspect.isroutine(runner):
-        invoke, form, target = invoke_function, Form.FUNCTION, runner
+        form, target = Form.FUNCTION, runner
     elif isinstance(runner, type):
-        invoke, form, target = invoke_class, Form.CLASS, runner
+        form, target = Form.CLASS, runner
     else:
-        invoke, form, target = invoke_execute, Form.METHOD, runner.execute
-    if management is not None:
-        only_intercepted = management == Management(chain=management.chain, grace_s=management.grace_s)
-        invoke = invoke_intercepted if only_intercepted else invoke_managed
+        form, target = Form.METHOD, runner.execute
     declared = {name: index[name] for name in (*draft.required, *draft.optional)}
     return PlanNode(
         index=index[spec.name],
         name=spec.name,
         kind=spec.kind,
-        invoke=invoke,
+        invoke=choose_invoke(form, management),
         form=form,
         target=target,
         arguments=tuple(_argument(read, index) for read in draft.parameters),
@@ -230,23 +282,24 @@ def _node(
         gates={index[router]: route for router, route in spec.route.items()} if spec.route else _NO_GATES,
         critical=spec.critical,
         successors=successors,
-        management=management,
+        contract=draft.contract,
         started_event=f"stage.{spec.name}.started",
         completed_event=f"stage.{spec.name}.completed",
     )
 
 
-def _management(spec: StageSpec[Any], chain: Chain | None, grace_s: float) -> Management | None:
-    management = Management(
+def _management(draft: _Draft, chain: Chain | None, grace_s: float) -> Management:
+    spec = draft.spec
+    return Management(
         retry=spec.retry,
         timeout=spec.timeout,
         deadline=spec.deadline,
         routes=spec.routes,
         version=spec.version,
+        contract=draft.contract,
         chain=chain,
         grace_s=grace_s,
     )
-    return None if management == Management(grace_s=grace_s) else management
 
 
 def _argument(read: ParameterRead, index: Mapping[str, int]) -> Argument:

@@ -8,6 +8,7 @@ from typing import Any
 
 from stageflow.execution.plan import PlanNode
 from stageflow.pipeline.spec import StageSpec
+from stageflow.validation.hints import type_text
 
 
 def fingerprint(specs: Sequence[StageSpec[Any]], nodes: Sequence[PlanNode], options: Any) -> dict[str, str]:
@@ -38,6 +39,7 @@ def _stage(spec: StageSpec[Any], node: PlanNode) -> tuple[Any, ...]:
         spec.timeout,
         spec.deadline,
         spec.critical,
+        None if spec.output is None else type_text(spec.output),
         spec.version,
     )
 

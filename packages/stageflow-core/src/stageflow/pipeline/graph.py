@@ -42,6 +42,10 @@ class StageGraph:
             StageExecutionError: A stage failed; every other stage has stopped.
             PipelineCancelled: A stage cancelled the run.
             asyncio.CancelledError: The caller was cancelled; every stage has stopped.
+            InputContractError: The input is not of the type that the pipeline takes.
+            PipelineTimeoutError: It took longer than the pipeline's timeout.
+            PipelineSuspended: A human must decide before it goes on.
+            ResumeError: What is to be resumed cannot be.
             TypeError: The arguments are wrong.
         """
         results = await make_run(self._plan, context, fields).execute()

@@ -16,6 +16,7 @@ from stageflow.errors import RunResults
 from stageflow.execution.plan import ExecutionPlan
 from stageflow.execution.resumption import resume
 from stageflow.execution.run import Run
+from stageflow.pipeline.contract_checks import check_input
 from stageflow.protocols import EventSink
 from stageflow.wording import nearest
 
@@ -51,13 +52,17 @@ def make_run(plan: ExecutionPlan, context: Any, fields: RunFields) -> Run:
     """Return a run that has not begun. The fields are those of one call, which has no other use for them.
 
     Raises:
+        InputContractError: The input is not of the type that the pipeline takes.
         TypeError: The arguments are wrong.
         ResumeError: What is to be resumed cannot be.
     """
     if "resume" not in fields:
         if "decisions" in fields:
             raise TypeError("run(decisions=...) goes with run(resume=...), the results of the run that was suspended.")
-        return Run(plan, make_context(context, fields))
+        made = make_context(context, fields)
+        if plan.input is not None:
+            check_input(plan.name, plan.input, made.snapshot.input)
+        return Run(plan, made)
     given = cast("dict[str, Any]", fields)
     resumption = resume(plan, given.pop("resume"), given.pop("decisions", None))
     if isinstance(context, PipelineContext) and not given and _asks_nothing(context.snapshot):
@@ -96,6 +101,8 @@ def make_context(context: Any, fields: RunFields) -> PipelineContext:
     """
     given = cast("dict[str, Any]", fields)
     if context is None:
+        if given.keys() <= _SNAPSHOT_FIELDS:
+            return PipelineContext(snapshot=ContextSnapshot(**given))
         _check(given, _ALL_FIELDS, "run()")
         beside = {name: given.pop(name) for name in _CONTEXT_FIELDS if name in given}
         return PipelineContext(snapshot=ContextSnapshot(**given), **beside)

@@ -36,6 +36,8 @@ class StageOptions(TypedDict, total=False):
         timeout: Seconds that one attempt may take.
         deadline: Seconds that it may take with all its attempts and the waits between them.
         critical: False lets the run go on, and complete, although this stage failed.
+        output: The type of its value: a dataclass, a TypedDict, a pydantic or msgspec class. What the function, or
+            `execute`, is annotated to return unless given.
         version: Version of what it returns, for whoever stores that; also makes a suspended run refuse to be resumed by
             another one.
     """
@@ -51,6 +53,7 @@ class StageOptions(TypedDict, total=False):
     timeout: float | None
     deadline: float | None
     critical: bool
+    output: Any
     version: str | None
 
 

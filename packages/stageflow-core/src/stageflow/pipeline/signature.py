@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from types import UnionType
+from types import FunctionType, UnionType
 from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from stageflow.context.pipeline_context import PipelineContext
@@ -24,6 +24,7 @@ class ParameterRead(NamedTuple):
     optional: bool = False
     default: Any = None
     keyword_only: bool = False
+    annotation: Any = inspect.Parameter.empty
 
 
 class UnreadableSignature(Exception):
@@ -44,21 +45,55 @@ def read_signature(function: Callable[..., Any], names: Mapping[str, Any] | None
     Raises:
         UnreadableSignature: A parameter is `*args` or `**kwargs`, or an annotation cannot be resolved.
     """
+    return read_function(function, names)[0]
+
+
+def read_function(
+    function: Callable[..., Any], names: Mapping[str, Any] | None = None
+) -> tuple[tuple[ParameterRead, ...], Any]:
+    """Return what `read_signature` does, and the annotation of what the function returns; Any if it has none."""
     hints = _hints(function, names)
-    return tuple(
-        _read(parameter, hints.get(parameter.name, inspect.Parameter.empty))
-        for parameter in inspect.signature(function).parameters.values()
-    )
+    parameters = inspect.signature(function).parameters.values()
+    reads = tuple(_read(parameter, hints.get(parameter.name, inspect.Parameter.empty)) for parameter in parameters)
+    return reads, hints.get("return", Any)
+
+
+def read_return(function: Callable[..., Any], names: Mapping[str, Any] | None = None) -> Any:
+    """Return the annotation of what a function returns, or Any if it has none.
+
+    Raises:
+        UnreadableSignature: It cannot be resolved.
+    """
+    inner: Any = inspect.unwrap(getattr(function, "__func__", function))
+    if not isinstance(inner, FunctionType):
+        return Any
+
+    def alone() -> None:
+        """Stand for the function, since its parameters may be annotated with what only a type checker sees."""
+
+    try:
+        said = inner.__annotations__.get("return", Any)
+        if said is Any or isinstance(said, type):
+            return said
+        alone.__annotations__ = {"return": said}
+        around = {**(names or {}), **_closure(function)}
+        return get_type_hints(alone, globalns=inner.__globals__, localns=around, include_extras=True)["return"]
+    except Exception as error:
+        raise _unresolved(function, error) from error
 
 
 def _hints(function: Callable[..., Any], names: Mapping[str, Any] | None) -> dict[str, Any]:
     try:
         return get_type_hints(function, localns={**(names or {}), **_closure(function)}, include_extras=True)
     except Exception as error:
-        raise UnreadableSignature(
-            f"the annotations of {function.__qualname__} cannot be resolved ({type(error).__name__}: {error}).",
-            "Define or import the types at the top of the module, outside `if TYPE_CHECKING:`.",
-        ) from error
+        raise _unresolved(function, error) from error
+
+
+def _unresolved(function: Callable[..., Any], error: Exception) -> UnreadableSignature:
+    return UnreadableSignature(
+        f"the annotations of {function.__qualname__} cannot be resolved ({type(error).__name__}: {error}).",
+        "Define or import the types at the top of the module, outside `if TYPE_CHECKING:`.",
+    )
 
 
 def _closure(function: Callable[..., Any]) -> dict[str, Any]:
@@ -85,14 +120,14 @@ def _read(parameter: inspect.Parameter, hint: Any) -> ParameterRead:
     keyword_only = kind is inspect.Parameter.KEYWORD_ONLY
     source, plain = _source(hint)
     if _is(plain, StageContext):
-        return ParameterRead(name, Reads.CONTEXT, keyword_only=keyword_only)
+        return ParameterRead(name, Reads.CONTEXT, keyword_only=keyword_only, annotation=hint)
     if source is None and name in ("ctx", "context") and _is_no_stages_value(plain):
         what = "has no annotation" if hint is inspect.Parameter.empty else f"is annotated {plain.__name__}"
         raise UnreadableSignature(f"its parameter '{name}' {what}.", f"Write `{name}: StageContext`.")
     optional = parameter.default is not inspect.Parameter.empty
     if source is None and name == "input":
         default = parameter.default if optional else None
-        return ParameterRead(name, Reads.INPUT, default=default, keyword_only=keyword_only)
+        return ParameterRead(name, Reads.INPUT, default=default, keyword_only=keyword_only, annotation=hint)
     return ParameterRead(
         parameter=name,
         reads=_mode(plain),
@@ -100,6 +135,7 @@ def _read(parameter: inspect.Parameter, hint: Any) -> ParameterRead:
         optional=optional,
         default=parameter.default if optional else None,
         keyword_only=keyword_only,
+        annotation=hint,
     )
 
 

@@ -80,6 +80,7 @@ class StageSpec(StageHandle[T]):
     timeout: float | None = None
     deadline: float | None = None
     critical: bool = True
+    output: Any = None
     version: str | None = None
     local_names: Mapping[str, Any] | None = None
 
@@ -135,7 +136,7 @@ _OPTIONS: tuple[tuple[str, Any, Callable[[str, Any], Any]], ...] = (
 )
 """Each option with what it is unless given, and what checks it and brings it into its form."""
 
-_COMPARED = ("runner", "kind", *(option for option, _, _ in _OPTIONS))
+_COMPARED = ("runner", "kind", "output", *(option for option, _, _ in _OPTIONS))
 
 
 def make_spec(
@@ -203,7 +204,7 @@ def stage(
         kind: The runner's own unless given, else TRANSFORM.
         name: Of the stage that is made of a function: the function's unless given.
         options: `dependencies, optional, when, join, route, routes, terminal_routes, retry, timeout, deadline,
-            critical, version`, see `StageOptions`.
+            critical, output, version`, see `StageOptions`.
 
     Raises:
         InvalidStageError: The runner is not async, or not a stage.
@@ -231,11 +232,21 @@ def stage(
 
 
 def _mentioned(function: Any, around: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the names around a nested function that its annotations mention, where these are strings."""
+    """Return the names around a nested function that its annotations mention, where these are strings.
+
+    So do those of the fields of local classes among them, which are not told what stands around them either.
+    """
     if "<locals>" not in function.__qualname__:
         return None
-    texts = " ".join(hint for hint in function.__annotations__.values() if isinstance(hint, str))
-    return {name: around[name] for name in _IDENTIFIER.findall(texts) if name in around}
+    found: dict[str, Any] = {}
+    waiting = [function]
+    while waiting:
+        annotations: Mapping[str, Any] = getattr(waiting.pop(), "__annotations__", {})
+        texts = " ".join(hint for hint in annotations.values() if isinstance(hint, str))
+        new = [name for name in _IDENTIFIER.findall(texts) if name in around and name not in found]
+        found.update((name, around[name]) for name in new)
+        waiting += (base for name in new if isinstance(around[name], type) for base in around[name].__mro__)
+    return found
 
 
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")

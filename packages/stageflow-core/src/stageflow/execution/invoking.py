@@ -1,0 +1,117 @@
+"""What starts a stage: the cheapest way to do all that its options ask for, chosen when the graph is built.
+
+A stage that is called once and that is all is started by `stageflow.execution.calling`. The others are started by one
+of the functions that are made here. Each does no more than its stage needs while that goes well; a `ManagedStage` is
+made for time limits, which concern every attempt, and for a further attempt, when there is to be one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from typing import Any
+
+from stageflow.core.context import RunScope, StageContext
+from stageflow.core.inputs import StageInputs, Stored
+from stageflow.core.returning import returned
+from stageflow.execution.attempts import ManagedStage, accepted
+from stageflow.execution.calling import bind, call_bound, invoke_class, invoke_execute, invoke_function
+from stageflow.execution.plan import Form, Invoke, Management, PlanNode
+from stageflow.frozen import FrozenDict
+from stageflow.interceptors.base import InterceptorContext
+from stageflow.interceptors.chain import Chain
+
+
+def choose_invoke(form: Form, management: Management) -> Invoke:
+    """Return what starts a stage of that form and with that management."""
+    chain, retry = management.chain, management.retry
+    if management.timeout is not None or management.deadline is not None:
+        return managed(management)
+    if form is Form.CLASS and retry is not None:  # all attempts of a run share an instance
+        return managed(management)
+    if chain is not None and management.checks:  # they belong to the attempt, so that interceptors see what they find
+        return managed(management)
+    start = _CALLS[form] if chain is None else _intercepted(form, chain)
+    if retry is not None:
+        return retried(start, management)
+    return checked(start, management) if management.checks else start
+
+
+_CALLS: dict[Form, Invoke] = {
+    Form.METHOD: invoke_execute,
+    Form.CLASS: invoke_class,
+    Form.FUNCTION: invoke_function,
+}
+
+
+def _intercepted(form: Form, chain: Chain) -> Invoke:
+    return intercepted_method(chain) if form is Form.METHOD else intercepted(chain)
+
+
+def intercepted_method(chain: Chain) -> Invoke:
+    """Return what starts, once, the `execute` of an instance with its interceptors around it."""
+    call = chain.call
+
+    def invoke(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) -> Awaitable[Stored]:
+        name = node.name
+        ctx = InterceptorContext()  # by InterceptorContext.of it costs half as much again
+        ctx.stage = StageContext(scope, name, StageInputs(outputs, name, node.declared))
+        ctx.kind = node.kind
+        ctx.scope = scope.hooks
+        return call(ctx, node.target)
+
+    return invoke
+
+
+def intercepted(chain: Chain) -> Invoke:
+    """Return what starts, once, a stage of any form with its interceptors around it."""
+
+    def invoke(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) -> Awaitable[Stored]:
+        def execute(context: StageContext) -> Awaitable[Any]:
+            return call_bound(scope, outputs, node, bind(node), context)
+
+        context = StageContext(scope, node.name, StageInputs(outputs, node.name, node.declared))
+        return chain.call(InterceptorContext.of(context, node.kind, scope.hooks), execute)
+
+    return invoke
+
+
+def checked(start: Invoke, management: Management) -> Invoke:
+    """Return what starts a stage, once, and checks that it returns what it says it does."""
+
+    async def invoke(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) -> Stored:
+        return accepted(node.name, management, returned(node.name, await start(scope, outputs, node)))
+
+    return invoke
+
+
+def retried(start: Invoke, management: Management) -> Invoke:
+    """Return what starts a stage, and tries it again as its policy says."""
+    checks = management.checks
+
+    async def invoke(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) -> Stored:
+        ended: Stored | Exception
+        try:
+            ended = returned(node.name, await start(scope, outputs, node))
+            if checks:
+                ended = accepted(node.name, management, ended)
+            if type(ended) is FrozenDict:
+                return ended
+        except Exception as error:  # noqa: BLE001 - raised again unless the policy covers it
+            ended = error
+        try:
+            return await ManagedStage(scope, outputs, node, management).go_on(ended)
+        finally:
+            del ended  # else the error holds this frame, and this frame the error
+
+    return invoke
+
+
+def managed(management: Management) -> Invoke:
+    """Return what starts a stage with all that its options ask for."""
+
+    async def invoke(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) -> Stored:
+        stage = ManagedStage(scope, outputs, node, management)
+        deadline = management.deadline
+        return await stage.run() if deadline is None else await stage.limited("deadline", deadline, stage.run)
+
+    return invoke

@@ -1,0 +1,1 @@
+"""What watches over calls to the outside: protocols, each with one that works beside it."""

@@ -1,0 +1,110 @@
+"""Authorisation as an interceptor."""
+
+import asyncio
+
+import pytest
+from stageflow import ContextSnapshot, PipelineContext, RunIdentity, StageOutput, StageStatus
+from stageflow.errors import InterceptorError, PolicyDeniedError
+from stageflow.interceptors.policy import PolicyInterceptor
+from stageflow.protocols import AllowAllPolicy, PolicyDecision, PolicyEvaluator
+from stageflow_mocks.simulation import simulated
+
+
+class Fixed:
+    """Answers with one thing, and remembers what it was asked."""
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.asked = []
+
+    async def evaluate(self, request):
+        self.asked.append(request)
+        return await self.answer() if callable(self.answer) else self.answer
+
+
+async def hanging():
+    await asyncio.get_running_loop().create_future()
+
+
+async def broken():
+    raise ConnectionError("the policy service")
+
+
+@simulated
+async def test_what_is_allowed_runs(attempt):
+    """As if there were no policy."""
+    assert StageOutput.ok(answer=42) == await attempt(PolicyInterceptor(Fixed(PolicyDecision.allow()))).run()
+    assert isinstance(AllowAllPolicy(), PolicyEvaluator)
+    assert StageOutput.ok(answer=42) == await attempt(PolicyInterceptor(AllowAllPolicy())).run()
+
+
+@simulated
+async def test_what_is_denied_does_not_run_and_says_why(attempt):
+    """A returned failure, so that no RetryPolicy tries again."""
+    trial = attempt(PolicyInterceptor(Fixed(PolicyDecision.deny("not in this organisation"))))
+    output = await trial.run()
+    assert (StageStatus.FAIL, 0) == (output.status, trial.calls)
+    error = output.error.exception
+    assert isinstance(error, PolicyDeniedError)
+    assert ("reply", "reply", "not in this organisation") == (error.stage, error.action, error.reason)
+
+
+@pytest.mark.parametrize(
+    "answer", [hanging, broken, True, None, "allow"], ids=["hangs", "raises", "true", "none", "text"]
+)
+def test_a_policy_that_breaks_keeps_the_stage_from_running(attempt, answer):
+    """Whatever it does other than decide."""
+
+    @simulated
+    async def check():
+        trial = attempt(PolicyInterceptor(Fixed(answer)))
+        with pytest.raises(InterceptorError) as caught:
+            await trial.run()
+        assert ("PolicyInterceptor", "before", 0) == (caught.value.interceptor, caught.value.hook, trial.calls)
+
+    check()
+
+
+@simulated
+async def test_what_a_human_must_decide_suspends(attempt):
+    """With what is asked, or else the reason."""
+    decision = PolicyDecision.require_decision("over 1000 EUR", {"amount": 1200})
+    trial = attempt(PolicyInterceptor(Fixed(decision)))
+    assert StageOutput.suspend({"amount": 1200}) == await trial.run()
+    assert 0 == trial.calls
+    decision = PolicyDecision.require_decision("over 1000 EUR")
+    assert StageOutput.suspend("over 1000 EUR") == await attempt(PolicyInterceptor(Fixed(decision))).run()
+
+
+@simulated
+async def test_the_policy_knows_what_is_to_be_done_and_for_whom(attempt):
+    """The application may say more."""
+    policy = Fixed(PolicyDecision.allow())
+    identity = RunIdentity(user_id="ada", org_id="acme")
+    run = PipelineContext(snapshot=ContextSnapshot(run_id=identity))
+    interceptor = PolicyInterceptor(policy, action=lambda ctx: "pay", attributes=lambda ctx: {"amount": 5})
+    await attempt(interceptor, run=run).run()
+    (request,) = policy.asked
+    assert ("pay", "chat", "reply", "work", "ada", "acme", {"amount": 5}, None) == (
+        request.action,
+        request.pipeline,
+        request.stage,
+        request.kind,
+        request.user_id,
+        request.org_id,
+        request.attributes,
+        request.decision,
+    )
+
+
+def test_a_decision_is_one_of_three():
+    """A misspelt one must not be taken for another."""
+    with pytest.raises(ValueError, match="A policy says 'allow', 'deny', 'require-decision', not 'alow'"):
+        PolicyDecision("alow")
+    assert "PolicyDecision('deny', 'no')" == repr(PolicyDecision.deny("no"))
+
+
+def test_what_is_no_policy_is_refused():
+    """Where it is given."""
+    with pytest.raises(TypeError, match=r"The policy of PolicyInterceptor is a PolicyEvaluator, not None\."):
+        PolicyInterceptor(None)

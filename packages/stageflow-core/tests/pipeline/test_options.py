@@ -1,0 +1,280 @@
+"""The options of a stage: what each may be, whichever way it is given."""
+
+from __future__ import annotations
+
+import enum
+import functools
+import math
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from stageflow import DuplicateStageError, Pipeline, RetryPolicy, StageContext, StageKind, StageSpec, stage
+from stageflow.errors import InvalidOptionError
+from stageflow.pipeline.options import StageOptions
+
+
+async def answer(ctx: StageContext) -> None:
+    """Answer."""
+
+
+def by_stage(**options: Any) -> object:
+    """Give the options to `stage`."""
+    return stage("s", answer, **options)
+
+
+def by_decorator(**options: Any) -> object:
+    """Give them to the decorator."""
+    return stage(name="s", **options)(answer)
+
+
+def by_builder(**options: Any) -> object:
+    """Give them to `with_stage`."""
+    return Pipeline().with_stage("s", answer, **options)
+
+
+def by_spec(**options: Any) -> object:
+    """Give them to the class itself."""
+    return StageSpec("s", answer, StageKind.WORK, **options)
+
+
+WAYS = [by_stage, by_decorator, by_builder, by_spec]
+
+
+def refused(way: Callable[..., object], **options: Any) -> InvalidOptionError:
+    """Return the error that the options raise."""
+    with pytest.raises(InvalidOptionError) as caught:
+        way(**options)
+    assert (caught.value.stage, [caught.value.option]) == ("s", list(options)[:1])
+    return caught.value
+
+
+POLICY = RetryPolicy()
+
+
+def when(inputs: Any, snapshot: Any) -> bool:
+    """Say yes."""
+    return True
+
+
+class Way(enum.StrEnum):
+    LEFT = "left"
+
+
+@dataclass(frozen=True)
+class Shape:
+    sides: int
+
+
+GOOD: dict[str, tuple[Any, ...]] = {
+    "dependencies": ("a", ["a", "b"], {"a"}, stage("a", answer), (stage("a", answer), "b"), ()),
+    "optional": ("a", ["a", "b"], ()),
+    "when": (when, lambda inputs, snapshot: True, lambda *given: True, operator.eq, None),
+    "join": ("all", "any"),
+    "route": ({"way": "left"}, {stage("way", answer): "left"}, {}, None),
+    "routes": ("left", ["left", "right"], Way, ()),
+    "terminal_routes": ("left", ("left",), ()),
+    "retry": (POLICY, None),
+    "timeout": (1, 0.5, 1e-9, 1e308, None),
+    "deadline": (1, 0.5, None),
+    "critical": (True, False),
+    "output": (Shape, dict[str, int], None),
+    "version": ("2", "", None),
+}
+
+
+def test_every_option_is_tried_here() -> None:
+    """A new one is not forgotten."""
+    assert set(StageOptions.__annotations__) == set(GOOD)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("option", "value"), [(option, value) for option, values in GOOD.items() for value in values])
+def test_what_is_right_is_taken(way: Callable[..., object], option: str, value: Any) -> None:
+    """By each way in which a stage is made."""
+    assert way(**{option: value}) is not None
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("option", ["timeout", "deadline"])
+@pytest.mark.parametrize("value", [0, 0.0, -1, -0.5, math.nan, math.inf, -math.inf, True, False, "5", [5], 10**400])
+def test_a_time_is_above_zero(way: Callable[..., object], option: str, value: Any) -> None:
+    """And a number."""
+    error = refused(way, **{option: value})
+    assert error.message.startswith(f"{option} of stage 's' is a number of seconds, above 0, not ")
+    assert error.hint == "None means no limit."
+
+
+@pytest.mark.parametrize("option", ["dependencies", "optional", "join", "routes", "terminal_routes", "critical"])
+def test_none_is_no_value_where_it_means_nothing(option: str) -> None:
+    """Whoever computes an option is told."""
+    for way in WAYS:
+        assert f"{option} of stage 's' cannot be None: leave it out." == str(refused(way, **{option: None}))
+
+
+@pytest.mark.parametrize("value", [3, "RetryPolicy", RetryPolicy, {"max_attempts": 3}, True, ValueError])
+def test_a_policy_is_a_policy(value: Any) -> None:
+    """Neither a number of attempts nor the class."""
+    error = refused(by_stage, retry=value)
+    assert error.message.startswith("retry of stage 's' is a RetryPolicy, not ")
+    assert error.hint == "Write retry=RetryPolicy(max_attempts=3, retry_on=(...,))."
+
+
+async def later(inputs: Any, snapshot: Any) -> bool:
+    """Say yes, but not at once."""
+    return True
+
+
+class Later:
+    async def __call__(self, inputs: Any, snapshot: Any) -> bool:
+        """Say yes, but not at once."""
+        return True
+
+
+@pytest.mark.parametrize("value", [later, Later(), functools.partial(later)])
+def test_a_condition_is_not_async(value: Any) -> None:
+    """It is asked at once."""
+    error = refused(by_stage, when=value)
+    assert error.message == "when of stage 's' is asked at once, so it cannot be async."
+    assert error.hint is not None
+
+
+@pytest.mark.parametrize(
+    "value", [lambda: True, lambda inputs: True, lambda a, b, c: True, lambda inputs, *, snapshot: True]
+)
+def test_a_condition_takes_two_arguments(value: Any) -> None:
+    """Seen when it is given, not in mid-run."""
+    error = refused(by_stage, when=value)
+    assert error.message.startswith("when of stage 's' takes two arguments (")
+    assert error.hint == "Write when=lambda inputs, snapshot: ..."
+    assert isinstance(error.__cause__, TypeError)
+
+
+def test_a_condition_that_does_not_tell_its_arguments_is_taken() -> None:
+    """Some that are written in C do not."""
+    spec = stage("s", answer, when=dict.fromkeys)  # any callable without a signature would do
+    assert spec.when is not None
+    assert stage("s", answer, when=max).when is max
+
+
+@pytest.mark.parametrize("value", [True, "yes", 5, ["a"]])
+def test_a_condition_is_a_function(value: Any) -> None:
+    """A value would be the same for every run."""
+    assert refused(by_stage, when=value).message.startswith("when of stage 's' is a function, not ")
+
+
+@pytest.mark.parametrize("value", ["or", "ANY", True, 1, ["any"]])
+def test_a_join_is_all_or_any(value: Any) -> None:
+    """In these letters."""
+    assert refused(by_stage, join=value).message.startswith("join of stage 's' is 'all' or 'any', not ")
+
+
+@pytest.mark.parametrize("value", ["left", ["way"], ("way", "left"), 5])
+def test_a_route_names_its_router(value: Any) -> None:
+    """There may be several routers."""
+    error = refused(by_stage, route=value)
+    assert error.message.startswith("route of stage 's' names the router, too, not ")
+    assert error.hint == "Write route={'router': 'billing'}."
+
+
+@pytest.mark.parametrize("value", [{5: "left"}, {"way": 5}, {"way": None}, {"way": ["left", "right"]}, {answer: "x"}])
+def test_a_route_is_a_name_for_each_router(value: Any) -> None:
+    """One name; two routes are two stages, or a join."""
+    error = refused(by_stage, route=value)
+    assert error.message.startswith("route of stage 's' is the name or handle of a router and the name of a route, not")
+
+
+@pytest.mark.parametrize("option", ["routes", "terminal_routes"])
+@pytest.mark.parametrize("value", [5, {"left": 1}, ["left", 5], [""], "", ["left", None]])
+def test_routes_are_names(option: str, value: Any) -> None:
+    """One or several, none of them empty."""
+    assert refused(by_stage, **{option: value}).message.startswith(f"{option} of stage 's' are names of routes, not ")
+
+
+@pytest.mark.parametrize("value", [0, 1, "no", []])
+def test_critical_is_true_or_false(value: Any) -> None:
+    """Nothing that is merely so."""
+    assert refused(by_stage, critical=value).message.startswith("critical of stage 's' is True or False, not ")
+
+
+@pytest.mark.parametrize("value", [2, 2.0, ("2",), True])
+def test_a_version_is_a_text(value: Any) -> None:
+    """Numbers would sort, and compare as numbers do."""
+    assert refused(by_stage, version=value).message.startswith("version of stage 's' is a text, not ")
+
+
+@pytest.mark.parametrize("way", [by_stage, by_decorator, by_builder])
+@pytest.mark.parametrize(
+    ("option", "near"),
+    [
+        ("timeuot", "timeout"),
+        ("retries", "retry"),
+        ("depends", "dependencies"),
+        ("qqq", ""),
+        ("terminal_route", "terminal"),
+    ],
+)
+def test_an_unknown_option_is_a_type_error(way: Callable[..., object], option: str, near: str) -> None:
+    """With the nearest one, and all that there are."""
+    with pytest.raises(TypeError) as caught:
+        way(**{option: 1})
+    text = str(caught.value)
+    assert f"got an unexpected keyword argument '{option}'." in text
+    assert (f"Did you mean '{near}" in text) is bool(near)
+    assert text.endswith(f"Options: {', '.join(StageOptions.__annotations__)}.")
+
+
+# --- in their form -----------------------------------------------------------------------------------------------
+
+
+def test_several_names_keep_their_order_once_each() -> None:
+    """Names and handles alike."""
+    a = stage("a", answer)
+    spec = stage("s", answer, dependencies=["b", a, "b", "a"], optional=("d", "c"), routes=["y", "x", "y"])
+    assert (("b", "a"), ("d", "c"), ("y", "x")) == (spec.dependencies, spec.optional, spec.routes)
+
+
+def test_routes_are_known_by_the_names_of_their_routers() -> None:
+    """A handle is its name, and what was given may change afterwards."""
+    given: dict[Any, str] = {stage("way", answer): "left"}
+    spec = stage("s", answer, route=given)
+    given["other"] = "right"
+    assert {"way": "left"} == spec.route
+
+
+OTHERS: dict[str, Any] = {
+    "dependencies": "a",
+    "optional": "a",
+    "when": when,
+    "join": "any",
+    "route": {"way": "left"},
+    "routes": "left",
+    "terminal_routes": "left",
+    "retry": RetryPolicy(max_attempts=9),
+    "timeout": 1,
+    "deadline": 1,
+    "critical": False,
+    "output": Shape,
+    "version": "2",
+}
+
+
+@pytest.mark.parametrize("option", GOOD)
+def test_stages_that_differ_in_an_option_are_different(option: str) -> None:
+    """To compose them says in which."""
+    one, other, again = stage("s", answer), *(stage("s", answer, **{option: OTHERS[option]}) for _ in range(2))
+    assert (one != other, other == again) == (True, True)
+    assert (option,) == one.differing(other)
+    with pytest.raises(DuplicateStageError, match=f"already has a stage 's' with another {option}"):
+        Pipeline("p", [one]).compose(Pipeline("q", [other]))
+    assert 1 == len(Pipeline("p", [other]).compose(Pipeline("q", [again])))
+
+
+@pytest.mark.parametrize("option", GOOD)
+def test_a_stage_keeps_its_options_under_another_name(option: str) -> None:
+    """`named` changes nothing else."""
+    spec = stage("s", answer, **{option: OTHERS[option]})
+    assert getattr(spec, option) == getattr(spec.named("t"), option)
+    assert () == spec.differing(spec.named("t"))
