@@ -6,6 +6,7 @@ import threading
 
 import pytest
 from stageflow import StageOutput
+from stageflow.frozen import FrozenList
 from stageflow.wording import class_name, listed, nearest, shown, sketched, type_name, with_article
 
 
@@ -76,6 +77,8 @@ def test_classes_are_named_with_their_module() -> None:
         ("x" * 21, f"a str ('{'x' * 17}...')"),
         (b"secret", "a bytes"),
         ({"a": 1}, "a mapping"),
+        (["a"], "a list"),
+        (FrozenList(["a"]), "a list"),
         (["secret"], "a list"),
         (Unnamed(), "an Unnamed"),
         (Unnamed, "the class Unnamed"),

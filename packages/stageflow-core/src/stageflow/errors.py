@@ -205,13 +205,15 @@ class ContractMismatchError(PipelineValidationError):
 
     code = "contract-mismatch"
 
-    def __init__(self, stage: str, parameter: str, dependency: str | None, *, expected: str, found: str) -> None:
+    def __init__(
+        self, stage: str, parameter: str, dependency: str | None, *, expected: str, found: str, hint: str | None = None
+    ) -> None:
         source = "the pipeline's input is" if dependency is None else f"'{dependency}' returns"
         data = "" if dependency is None else ", or with Mapping[str, Any] to read its data"
         super().__init__(
             f"Stage '{stage}' takes '{parameter}' as {expected}, and {source} {found}.",
             stage=stage,
-            hint=f"Annotate '{parameter}' with {found}{data}; or mend what is declared there.",
+            hint=hint or f"Annotate '{parameter}' with {found}{data}; or mend what is declared there.",
         )
         self.parameter = parameter
         self.dependency = dependency
@@ -514,6 +516,13 @@ class StageContractError(StageError, TypeError):
         self.path = path
         self.expected = expected
         self.found = found
+
+    @property
+    def without_values(self) -> str:
+        """The message with the types of what was found, and not how it begins: for events."""
+        found = self.found.partition(" (")[0]
+        place = "" if self.path == "$" else f", at {self.path},"
+        return f"Stage '{self.stage}' returned{place} {found}; expected {self.expected}."
 
 
 def _amiss(value: str, path: str, expected: str, found: str) -> str:

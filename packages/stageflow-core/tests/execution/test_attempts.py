@@ -236,6 +236,16 @@ async def test_a_stage_may_say_how_long_to_wait():
     assert script.times == [0.0, 10.0, 12.0]
 
 
+@simulated
+async def test_the_policys_own_random_numbers_are_taken():
+    """One is drawn for each wait."""
+    drawn = [0.5, 0.25]
+    policy = RetryPolicy(max_attempts=3, base_delay=8, random=drawn.pop)
+    script = Script(retry())
+    await outcome(script.stage(retry=policy))
+    assert (script.times, drawn) == ([0.0, 2.0, 10.0], [])
+
+
 class Limited(ConnectionError):
     """What a service raises that says when to come again."""
 

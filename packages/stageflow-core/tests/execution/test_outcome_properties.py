@@ -10,6 +10,7 @@ from stageflow import (
     Pipeline,
     PipelineResults,
     PipelineSuspended,
+    RetryPolicy,
     StageContext,
     StageKind,
     StageOutput,
@@ -183,3 +184,119 @@ def test_every_suspended_run_ends_where_one_without_questions_does(graph, seed, 
 
 def _records(results):
     return {record.name: record for record in results.records()}
+
+
+# --- events ------------------------------------------------------------------------------------------------------
+
+ENDS = {
+    OK: "completed",
+    FAIL: "failed",
+    SKIP: "skipped",
+    StageStatus.CANCEL: "cancelled",
+    SUSPEND: "suspended",
+}
+
+behaviours = st.fixed_dictionaries(
+    {
+        "fails_first": st.integers(0, 3),
+        "end": st.sampled_from(["ok", "ok", "ok", "fails", "skips", "asks", "cancels"]),
+        "seconds": st.integers(0, 4),
+        "timeout": st.sampled_from([None, None, 2.5]),
+        "deadline": st.sampled_from([None, None, 6.5]),
+        "cleanup": st.integers(0, 2),
+        "critical": st.booleans(),
+        "needs": st.lists(st.integers(1, 4), max_size=2, unique=True),
+        "optional": st.booleans(),
+    }
+)
+
+
+def eventful(number, one, executed):
+    async def execute(ctx: StageContext):
+        executed[ctx.stage_name] += 1
+        try:
+            await asyncio.sleep(one["seconds"])
+        except asyncio.CancelledError:
+            await asyncio.sleep(one["cleanup"])
+            raise
+        if ctx.attempt <= one["fails_first"]:
+            raise ConnectionError("not yet")
+        if one["end"] == "fails":
+            raise LookupError("no")
+        return {
+            "ok": {},
+            "skips": StageOutput.skip("no"),
+            "asks": StageOutput.suspend("may I?"),
+            "cancels": StageOutput.cancel("enough"),
+        }[one["end"]]
+
+    needs = [f"s{number - back}" for back in one["needs"] if back <= number]
+    return stage(
+        f"s{number}",
+        execute,
+        timeout=one["timeout"],
+        deadline=one["deadline"],
+        critical=one["critical"],
+        retry=RetryPolicy(max_attempts=3, base_delay=0.5, retry_on=(ConnectionError, TimeoutError)),
+        **{"optional" if one["optional"] else "dependencies": needs},
+    )
+
+
+@given(
+    st.lists(behaviours, min_size=1, max_size=6),
+    st.sampled_from(["fail_fast", "continue"]),
+    st.sampled_from([None, 3.25]),
+    st.sampled_from([None, 1.75, 4]),
+    st.integers(0, 1000),
+)
+def test_events_tell_of_every_stage_once_and_in_order(drawn, on_failure, timeout, cancel_at, seed):
+    """One start and one end for each that ran, one event for each attempt between, and no number left out."""
+    executed, sink = Counter(), Sink()
+    specs = [eventful(number, one, executed) for number, one in enumerate(drawn)]
+    pipeline = Pipeline("p", specs, on_failure=on_failure, timeout=timeout)
+
+    async def main():
+        before = asyncio.all_tasks()
+        started = pipeline.start(event_sink=sink)
+        if cancel_at is not None:
+            asyncio.get_running_loop().call_later(cancel_at, started.cancel, "enough")
+        results = await started.outcome()
+        assert asyncio.all_tasks() == before
+        return results
+
+    results = run(main(), seed=seed)
+    assert [event["sequence"] for event in sink.events] == list(range(1, len(sink.events) + 1))
+    assert sink.events[-1]["event_type"] == f"pipeline.{results.status}"
+    ended = {}
+    for event in sink.events:
+        if event["stage"] is not None and event["event_type"].rpartition(".")[2] in ENDS.values():
+            assert event["stage"] not in ended
+            ended[event["stage"]] = event["sequence"]
+    for spec, record in zip(specs, results.records(), strict=True):
+        mine = [event for event in sink.events if event["stage"] == spec.name]
+        told = [event["event_type"].rpartition(".")[2] for event in mine]
+        assert (record.attempts, record.attempts <= 3) == (executed[spec.name], True)
+        if not record.attempts:
+            waits = record.status is SUSPEND
+            assert told == ([] if waits else [ENDS[record.status]])
+            assert record.origin is not None
+            continue
+        assert told == ["started", *["retrying"] * (told.count("retrying")), ENDS[record.status]]
+        # A wait that is cut off was announced, and its attempt was never made.
+        assert told.count("retrying") - (record.attempts - 1) in ((0, 1) if record.status is not OK else (0,))
+        assert [event["attempt"] for event in mine[:-1]] == [1, *range(1, told.count("retrying") + 1)]
+        assert mine[-1]["attempt"] == record.attempts
+        assert mine[-1]["duration_ms"] == record.duration_ms
+        for dependency in (*spec.dependencies, *spec.optional):
+            assert ended[dependency] < mine[0]["sequence"]
+
+
+class Sink:
+    def __init__(self):
+        self.events = []
+
+    async def emit(self, *, type, data):
+        self.events.append(data)
+
+    def try_emit(self, *, type, data):
+        self.events.append(data)

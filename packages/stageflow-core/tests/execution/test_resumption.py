@@ -886,25 +886,61 @@ class Profile:
 
 @simulated
 async def test_a_contract_value_is_carried_over_as_it_is(stages):
-    """In the same process its readers get the value itself, through JSON one that is made again."""
+    """Its readers get the value itself, through JSON as well if its stage says what it returns."""
     read = []
 
     async def profile() -> Profile:
         return Profile("Ada")
 
     async def reader(ctx: StageContext, ask):
-        read.append(ctx.inputs.get_from("profile", "name"))
-        return {"type": type(ctx.inputs.get_output("profile").value).__name__}
+        read.append(ctx.inputs.value("profile", Profile))
 
     pipeline = Pipeline(
         "p", [stage("profile", profile), stages.asking(), stage("reader", reader, dependencies="profile")]
     )
     first = await suspended(pipeline)
-    types = [
-        (await pipeline.run(resume=given, decisions={"ask": 1})).data("reader")["type"]
-        for given in (first, through_json(first))
-    ]
-    assert (types, read) == (["Profile", "Profile"], ["Ada", "Ada"])
+    for given in (first, through_json(first)):
+        results = await pipeline.run(resume=given, decisions={"ask": 1})
+        assert results.value("profile") == Profile("Ada")
+    assert read == [Profile("Ada")] * 2
+
+
+@simulated
+async def test_a_contract_value_that_cannot_be_made_again_is_refused(stages):
+    """A stage that does not say what it returns would be read as something else."""
+
+    async def profile():
+        return Profile("Ada")
+
+    pipeline = Pipeline("p", [stage("profile", profile), stages.asking()])
+    first = await suspended(pipeline)
+    with pytest.raises(ResumeError) as caught:
+        decide(pipeline, through_json(first), {"ask": 1})
+    assert caught.value.stage == "profile"
+    assert caught.value.hint == "Annotate the stage with the type that it returns, or give that as output=."
+    assert (await pipeline.run(resume=first, decisions={"ask": 1})).value("profile") == Profile("Ada")
+
+
+@simulated
+async def test_a_typed_input_is_carried_over_as_it_is(stages):
+    """Through JSON as well if the pipeline says what it takes, and of the form that it had then."""
+    specs = [stages.asking(), stage("reader", reading_input, dependencies="ask")]
+    pipeline = Pipeline("p", specs, input=Profile)
+    first = await suspended(pipeline, input=Profile("Ada"))
+    for given in (first, through_json(first)):
+        results = await pipeline.run(resume=given, decisions={"ask": 1})
+        assert results.data("reader") == {"is": "Profile Ada"}
+    untyped = Pipeline("p", [stages.asking()])
+    with pytest.raises(ResumeError, match="was not plain JSON, and the pipeline does not say what type it is of"):
+        decide(untyped, through_json(await suspended(untyped, input=Profile("Ada"))), {"ask": 1})
+    written = first.to_dict()
+    written["suspension"]["snapshot"]["input"] = {"nme": "Ada"}
+    with pytest.raises(ResumeError, match="The input of the suspended run cannot be made again of its JSON"):
+        decide(pipeline, PipelineResults.from_dict(written), {"ask": 1})
+
+
+async def reading_input(input: Profile):
+    return {"is": f"{type(input).__name__} {input.name}"}
 
 
 PROGRAM = """

@@ -16,6 +16,7 @@ from stageflow import (
     StageTimeoutError,
     stage,
 )
+from stageflow.execution.time_limit import TimeUpError, within
 from stageflow_mocks.simulation import simulated
 
 OK, SKIP, CANCEL, FAIL = StageStatus.OK, StageStatus.SKIP, StageStatus.CANCEL, StageStatus.FAIL
@@ -629,3 +630,78 @@ async def test_a_cancel_at_the_moment_of_the_timeout_gives_one_outcome():
     assert types in (["stage.s.started", "stage.s.cancelled"], ["stage.s.started", "stage.s.failed"])
     assert (now(), results.stragglers, timers()) == (2.0, (), [])
     assert results.status == ("cancelled" if types[-1].endswith("cancelled") else "failed")
+
+
+# --- the wait itself ---------------------------------------------------------------------------------------------
+
+
+@simulated
+async def test_every_cancellation_reaches_what_is_limited():
+    """One that ignores the first may obey the next, and what it returns then is what is returned."""
+    seen = []
+
+    async def stubborn():
+        for _ in range(3):
+            try:
+                await asyncio.sleep(100)
+            except asyncio.CancelledError as error:
+                seen.append((now(), error.args))
+        return "done"
+
+    task = asyncio.create_task(within(1000, stubborn, grace_s=5, name="limited"))
+    for reason in ("one", "two", "three"):
+        await asyncio.sleep(1)
+        task.cancel(reason)
+    assert await task == "done"
+    assert seen == [(1.0, ("one",)), (2.0, ("two",)), (3.0, ("three",))]
+
+
+@simulated
+async def test_what_is_limited_is_told_why_it_is_cancelled():
+    """In the words of the cancellation."""
+    seen = []
+
+    async def telling():
+        try:
+            await asyncio.sleep(100)
+        except asyncio.CancelledError as error:
+            seen.append(str(error))
+            raise
+
+    with pytest.raises(TimeUpError) as caught:
+        await within(2.5, telling, grace_s=5, name="limited")
+    assert (seen, caught.value.left_behind, now()) == (["it took longer than 2.5 s"], None, 2.5)
+
+
+@simulated
+async def test_a_stage_that_cancels_its_task_and_returns_all_the_same_has_returned():
+    """As one without a limit has: a task that is cancelled in its last step does not tell its result."""
+
+    async def hasty():
+        asyncio.current_task().cancel()
+        return {"a": 1}
+
+    results = await Pipeline("p", [stage("hasty", hasty, timeout=1)]).run()
+    assert {"a": 1} == results.data("hasty")
+
+
+@simulated
+async def test_the_code_of_a_limited_stage_does_not_begin_once_the_run_is_stopping():
+    """Its task starts a turn after the worker has asked for it."""
+    begun = []
+
+    async def effect():
+        begun.append("effect")
+
+    async def stopper(ctx: StageContext):
+        await asyncio.sleep(1)
+        run.cancel("enough")
+
+    async def wait():
+        await asyncio.sleep(1)
+
+    run = Pipeline(
+        "p", [stage("wait", wait), stage("stopper", stopper), stage("effect", effect, timeout=1, dependencies="wait")]
+    ).start()
+    outcome = await run.outcome()
+    assert ("cancelled", [], StageStatus.CANCEL) == (outcome.status, begun, outcome["effect"].status)

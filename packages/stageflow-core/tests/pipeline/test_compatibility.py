@@ -100,6 +100,10 @@ class ClashingMaybe(TypedDict, total=False):
     score: str
 
 
+class ClashingText(TypedDict, total=False):
+    text: int
+
+
 class Open(typing_extensions.TypedDict, closed=False):
     text: str
 
@@ -210,6 +214,9 @@ def test_a_value_may_be_right(given: Any, wanted: Any) -> None:
         (Reply, None),
         (Fewer, More),
         (Keys, Clashing),
+        (Keys, ClashingText),
+        (ClashingText, Fewer),
+        (str, float),
         (int, str),
         (float, int),
         (str, bytes),

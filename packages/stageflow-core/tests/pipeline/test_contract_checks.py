@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, NewType, Protocol, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, NewType, NoReturn, Protocol, TypedDict
 
 import pydantic
 import pytest
@@ -53,6 +53,8 @@ class Unresolvable:
     price: Decimal
 
 
+UserId = NewType("UserId", int)
+Line = typing_extensions.TypeAliasType("Line", str)
 Broken = typing_extensions.TypeAliasType("Broken", "list[Nowhere]")  # type: ignore[name-defined] # noqa: F821
 
 
@@ -167,6 +169,8 @@ def test_an_annotation_need_not_be_a_string(said: Any) -> None:
 
 def test_the_option_wins_over_the_annotation() -> None:
     """It is what the author of the pipeline says."""
+    assert Memory is declared_output(plain, returns=Memory)
+    assert Friend is declared_output(plain, Friend, returns=Memory)
     assert Friend is declared_output(plain, Friend)
     assert StageOutput[Memory] == declared_output(Unannotated, StageOutput[Memory])
 
@@ -318,6 +322,68 @@ def test_a_parameter_that_can_never_be_right_is_a_fault(annotation: Any, given: 
     )
 
 
+def local() -> type[Any]:
+    """Return a class of a name that another one has."""
+
+    @dataclass(frozen=True)
+    class Profile:
+        name: str = "Grace"
+
+    return Profile
+
+
+def remade() -> type[Any]:
+    """Return a class of the name and the module of another one, as a notebook makes whose cell is run again."""
+    made = local()
+    made.__qualname__ = "Profile"
+    return made
+
+
+LOCAL: Any = local()
+WHOLE = f"{__name__}.Profile"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "given", "text"),
+    [
+        (
+            Profile,
+            None,
+            (
+                "and 'source' returns None. "
+                "Let 'source' return Profile, and say so; one that only raises returns NoReturn."
+            ),
+        ),
+        (
+            Profile,
+            dict[str, Any],
+            (
+                "and 'source' returns dict[str, Any]. "
+                "Annotate 'source' with Mapping[str, Any]; or let 'source' return Profile."
+            ),
+        ),
+        (
+            Profile | None,
+            StageOutput[LOCAL],
+            f"as {WHOLE} or None, and 'source' returns {__name__}.local.<locals>.Profile. Annotate",
+        ),
+        (
+            Annotated[Profile, From("source")],
+            remade(),
+            f"as {WHOLE}, and 'source' returns {WHOLE}, another class of that name. Annotate",
+        ),
+    ],
+)
+def test_the_way_out_depends_on_what_is_declared(annotation: Any, given: Any, text: str) -> None:
+    """To annotate the parameter with None, or with the same name once more, would be no help."""
+    assert text in str(fault(annotation, given))
+
+
+def test_a_stage_that_only_raises_may_be_read_as_anything() -> None:
+    """It says so by its annotation."""
+    assert None is fault(Profile, NoReturn)
+
+
 def test_the_stage_that_is_read_is_named() -> None:
     """Which need not be the parameter's name."""
     error = fault(Annotated[Profile, From("x-y")], Memory)
@@ -355,7 +421,7 @@ def test_the_input_is_read_as_it_is(annotation: Any, given: Any, text: str | Non
 # --- what a run is asked -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("declared", [Profile, Keys, Model, str, list[int], int | None, NewType("UserId", int)])
+@pytest.mark.parametrize("declared", [Profile, Keys, Model, str, list[int], int | None, UserId, Line])
 def test_any_type_may_be_what_a_pipeline_takes(declared: Any) -> None:
     """Not only one with fields."""
     assert None is not input_contract(declared)

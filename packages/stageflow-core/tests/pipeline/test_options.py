@@ -16,11 +16,6 @@ from stageflow.errors import InvalidOptionError
 from stageflow.pipeline.options import StageOptions
 
 
-@dataclass
-class Sample:
-    """What a stage may return."""
-
-
 async def answer(ctx: StageContext) -> None:
     """Answer."""
 
@@ -68,6 +63,11 @@ class Way(enum.StrEnum):
     LEFT = "left"
 
 
+@dataclass(frozen=True)
+class Shape:
+    sides: int
+
+
 GOOD: dict[str, tuple[Any, ...]] = {
     "dependencies": ("a", ["a", "b"], {"a"}, stage("a", answer), (stage("a", answer), "b"), ()),
     "optional": ("a", ["a", "b"], ()),
@@ -80,7 +80,7 @@ GOOD: dict[str, tuple[Any, ...]] = {
     "timeout": (1, 0.5, 1e-9, 1e308, None),
     "deadline": (1, 0.5, None),
     "critical": (True, False),
-    "output": (Sample,),
+    "output": (Shape, dict[str, int], None),
     "version": ("2", "", None),
 }
 
@@ -256,7 +256,7 @@ OTHERS: dict[str, Any] = {
     "timeout": 1,
     "deadline": 1,
     "critical": False,
-    "output": Sample,
+    "output": Shape,
     "version": "2",
 }
 

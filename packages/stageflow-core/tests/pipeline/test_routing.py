@@ -252,7 +252,7 @@ def test_only_what_leads_to_a_route_or_a_join_is_looked_at_more_closely() -> Non
     assert {"way", "a", "b"} == {joined.names[index] for index in joined.branching}
 
 
-def test_a_stage_that_asks_for_nothing_is_just_called() -> None:
+def test_a_stage_that_asks_for_nothing_is_not_managed() -> None:
     """Its options cost it nothing."""
     specs = [
         stage("plain", answer),

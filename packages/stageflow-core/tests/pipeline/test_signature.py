@@ -22,7 +22,7 @@ from stageflow import (
 )
 from stageflow.errors import InvalidStageError, UnknownDependencyError
 from stageflow.execution.plan import Reads
-from stageflow.pipeline.signature import ParameterRead, UnreadableSignature, read_signature
+from stageflow.pipeline.signature import ParameterRead, UnreadableSignature, read_function, read_signature
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -105,6 +105,11 @@ async def the_input(input: Profile, *, ctx: StageContext) -> None:
     """Read the run's input."""
 
 
+def asked_by(function: Callable[..., Any]) -> tuple[ParameterRead, ...]:
+    """Return what the parameters ask for, but for the annotations themselves."""
+    return tuple(read._replace(annotation=inspect.Parameter.empty) for read in read_signature(function))
+
+
 VALUE, DATA, OUTPUT, CONTEXT, INPUT = Reads.VALUE, Reads.DATA, Reads.OUTPUT, Reads.CONTEXT, Reads.INPUT
 
 
@@ -167,7 +172,7 @@ VALUE, DATA, OUTPUT, CONTEXT, INPUT = Reads.VALUE, Reads.DATA, Reads.OUTPUT, Rea
 )
 def test_each_parameter_asks_for_something(function: Callable[..., Any], expected: tuple[ParameterRead, ...]) -> None:
     """By its annotation the mode, by its name or From the stage, by its default whether it may be absent."""
-    assert expected == read_signature(function)
+    assert expected == asked_by(function)
 
 
 def test_a_parameter_keeps_its_annotation() -> None:
@@ -186,7 +191,7 @@ def test_a_method_has_no_self() -> None:
         async def reply(self, profile: Profile) -> None:
             """Reply."""
 
-    assert (ParameterRead("profile", VALUE, "profile"),) == read_signature(Service().reply)
+    assert (ParameterRead("profile", VALUE, "profile"),) == asked_by(Service().reply)
 
 
 def test_a_decorated_function_asks_for_what_is_behind() -> None:
@@ -209,7 +214,7 @@ def test_a_local_class_that_the_function_uses_is_found() -> None:
     async def reads(local: Local) -> Local:
         return Local(local.size)
 
-    assert (ParameterRead("local", VALUE, "local"),) == read_signature(reads)
+    assert (ParameterRead("local", VALUE, "local"),) == asked_by(reads)
 
 
 def test_a_name_that_is_bound_later_is_no_obstacle() -> None:
@@ -219,7 +224,7 @@ def test_a_name_that_is_bound_later_is_no_obstacle() -> None:
         return later(profile)
 
     expected = (ParameterRead("profile", VALUE, "profile"),)
-    assert expected == read_signature(reads)
+    assert expected == asked_by(reads)
 
     def later(profile: Profile) -> Profile:
         return profile
@@ -482,6 +487,29 @@ async def test_a_local_class_that_only_the_annotations_mention_is_found() -> Non
     assert {"text": "why?"} == results.data("answer")
 
 
+async def test_the_local_classes_that_a_local_class_mentions_are_found() -> None:
+    """Its fields are checked, and it does not know its neighbours either."""
+
+    @dataclass(frozen=True)
+    class Word:
+        text: str
+
+    @dataclass(frozen=True)
+    class Text:
+        words: tuple[Word, ...]
+
+    @dataclass(frozen=True)
+    class Answer(Text):
+        to: Text | None = None
+
+    @stage
+    async def answer() -> Answer:
+        return Answer((Word("because"),))
+
+    results = await Pipeline("local", [answer]).run()
+    assert "because" == results.value(answer).words[0].text
+
+
 async def test_the_names_around_a_stage_do_not_make_it_another_stage() -> None:
     """Two specs of one function are equal wherever they were made."""
 
@@ -501,3 +529,13 @@ async def test_the_input_has_its_default_where_the_run_has_none(given: Any, expe
 
     results = await Pipeline("counts", [counts]).run(**given)
     assert expected == results.data(counts)["count"]
+
+
+async def unsaid(profile: Profile):
+    """Return who knows what."""
+
+
+@pytest.mark.parametrize(("function", "returns"), [(nothing, type(None)), (read_input, dict[str, Any]), (unsaid, Any)])
+def test_what_a_function_returns_is_read_with_its_parameters(function: Callable[..., Any], returns: Any) -> None:
+    """At once, since to resolve annotations is what costs."""
+    assert (read_signature(function), returns) == read_function(function)

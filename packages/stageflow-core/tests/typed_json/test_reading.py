@@ -121,6 +121,8 @@ def test_nothing_is_shared_with_the_data() -> None:
         ({"a": 1}, {"of": "dict", "values": {"each": 5}}, "$", "is an int (5); expected kinds."),
         ("yesterday", "datetime.date", "$", "is a str ('yesterday'); expected datetime.date."),
         ("1 day", "datetime.timedelta", "$", "is a str ('1 day'); expected datetime.timedelta."),
+        ("PT1.5S", "datetime.timedelta", "$", "is a str ('PT1.5S'); expected datetime.timedelta."),
+        ("/wA=!", "bytes", "$", "is a str ('/wA=!'); expected bytes."),
         ("a", "bytes", "$", "is a str ('a'); expected bytes."),
         ("x", "decimal.Decimal", "$", "is a str ('x'); expected decimal.Decimal."),
         (2, "Color", "$", "is an int (2); expected Color."),
@@ -134,12 +136,12 @@ def test_nothing_is_shared_with_the_data() -> None:
         ({"value": 1, "made": 1}, LISTED, "$.value", "is an int (1); expected list."),
         ({"size": 1}, "Picky", "$", "is a mapping; expected Picky."),
         ({"size": -1}, "Struct", "$", "is a mapping; expected Struct."),
-        ({"size": "many"}, "Model", "$", "is what that refuses; expected Model."),
+        ({"size": "many"}, "Model", "$", "is what Model refuses; expected Model."),
         (
             {"size": 1},
             {"of": "Model", "lossy": True},
             "$",
-            "is what it wrote of itself, which is not all; expected Model.",
+            "is less than the Model that was written; expected Model.",
         ),
     ],
 )

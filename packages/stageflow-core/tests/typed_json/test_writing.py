@@ -50,6 +50,7 @@ class Box:
 
 DAY = dt.date(2026, 1, 2)
 HERE = __name__
+FROZEN = {"of": "frozenset", "items": {"of": "tuple", "items": "datetime.date"}}
 
 
 @pytest.mark.parametrize(
@@ -79,6 +80,8 @@ def test_the_types_that_json_does_not_tell_stand_beside_the_data(value: Any, dat
         ([1, (), DAY], [1, [], "2026-01-02"], {"of": "list", "items": [None, "tuple", "datetime.date"]}),
         ({"b", "a"}, ["a", "b"], "set"),
         (frozenset([DAY]), ["2026-01-02"], {"of": "frozenset", "items": "datetime.date"}),
+        ((DAY, DAY), ["2026-01-02", "2026-01-02"], {"of": "tuple", "items": "datetime.date"}),
+        (frozenset([(DAY,)]), [["2026-01-02"]], FROZEN),
         (Spot(5), [5], f"{HERE}.Spot"),
         ({1: 2}, {"1": 2}, {"of": "dict", "keys": "int"}),
         ({1: 2, "a": 3}, {"1": 2, "a": 3}, {"of": "dict", "keys": {"each": {"1": "int"}}}),

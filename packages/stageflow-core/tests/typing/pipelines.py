@@ -7,7 +7,7 @@ A line that must be an error is marked with the rule that finds it; a mark that 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, assert_type
+from typing import Annotated, Any, TypedDict, assert_type
 
 from stageflow import (
     ContextSnapshot,
@@ -35,6 +35,10 @@ from stageflow import (
 @dataclass(frozen=True)
 class Profile:
     name: str
+
+
+class Answer(TypedDict):
+    text: str
 
 
 class Runner:
@@ -86,6 +90,16 @@ async def guarded(profile: Annotated[Profile, From("profile")]) -> StageOutput[P
 @stage(name="guarded-too")
 async def guarded_too(profile: Profile) -> StageOutput[Profile]:
     return StageOutput.ok(profile)
+
+
+@stage
+async def answered() -> StageOutput[Answer]:
+    return StageOutput.ok({"text": "a"})
+
+
+@stage
+async def misspelt() -> StageOutput[Answer]:
+    return StageOutput.ok({"txt": "a"})  # pyright: ignore[reportReturnType]
 
 
 @stage
@@ -256,6 +270,7 @@ def outputs() -> None:
     assert_type(StageOutput.ok(Profile("Ada"), version="2").value, Profile)
     assert_type(StageOutput.ok(), StageOutput[Mapping[str, Any]])
     assert_type(StageOutput.ok({"a": 1}), StageOutput[Mapping[str, Any]])
+    assert_type(StageOutput.ok(Answer(text="a")), StageOutput[Answer])
     assert_type(StageOutput.ok(a=1, b=2), StageOutput[Mapping[str, Any]])
     StageOutput.skip()  # pyright: ignore[reportCallIssue]
     StageOutput.skip(ValueError())  # pyright: ignore[reportArgumentType]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import enum
+from abc import ABC
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
+import pydantic
 import pytest
 from stageflow.contracts import ContractMismatch
 from stageflow.typed_json.writing import write
@@ -57,6 +59,46 @@ class Stranger:
     size: int = 0
 
 
+class Size(enum.Enum):
+    BIG = 1
+
+
+@dataclass
+class Cone:
+    size: Size = Size.BIG
+
+
+@dataclass
+class Pine(Leaf):
+    cone: Cone = field(default_factory=Cone)
+
+
+class Plant(ABC):  # noqa: B024 - it stands for one with methods
+    pass
+
+
+class Grass(Plant):
+    pass
+
+
+@dataclass
+class Reed(Grass):
+    cone: Cone = field(default_factory=Cone)
+
+
+@dataclass
+class Garden:
+    plant: Plant
+    size: Literal[Size.BIG] = Size.BIG
+
+
+T = TypeVar("T")
+
+
+class Page(pydantic.BaseModel, Generic[T]):
+    item: T
+
+
 def contract(annotation: Any) -> TypeContract:
     """Return the contract of what has one."""
     found = contract_for(annotation)
@@ -82,7 +124,9 @@ def test_a_value_that_contains_itself_is_refused() -> None:
     """A check ends."""
     value = Tree()
     value.more.append(value)
-    with pytest.raises(ContractMismatch, match="nested too deep, or contains itself; expected Tree") as caught:
+    with pytest.raises(
+        ContractMismatch, match="is a Tree that is nested too deep, or contains itself; expected Tree"
+    ) as caught:
         contract(Tree).check(value)
     assert "$" == caught.value.path
 
@@ -102,6 +146,41 @@ def test_a_subclass_that_cannot_be_resolved_is_refused_with_the_way_out() -> Non
         contract(Unknown)
 
 
+@dataclass
+class Login:
+    user: str = ""
+    password: int = 0
+    keys: dict[str, pydantic.SecretStr] = field(default_factory=dict)
+    limit: int = 0
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (Login(password="swordfish"), "$.password is a str; expected int."),  # type: ignore[arg-type]
+        (Login(keys={"groq": "swordfish"}), "$.keys.groq is a str; expected SecretStr."),  # type: ignore[dict-item]
+        (Login(user=5), "$.user is an int (5); expected str."),  # type: ignore[arg-type]
+        (Login(limit="many"), "$.limit is a str ('many'); expected int."),  # type: ignore[arg-type]
+    ],
+)
+def test_what_may_be_secret_is_not_shown(value: Login, text: str) -> None:
+    """By its name or by its type: a message goes to logs and into events."""
+    with pytest.raises(ContractMismatch) as caught:
+        contract(Login).check(value)
+    assert text == str(caught.value)
+
+
+def test_what_may_be_secret_is_not_shown_of_json_either() -> None:
+    """Where the text is no member of its enum, say."""
+    with pytest.raises(ContractMismatch) as caught:
+        contract(Login | Leaf).revive(
+            {"user": "", "password": "swordfish", "keys": {}, "limit": 0},
+            {"of": f"{__name__}.Login", "fields": {"password": f"{__name__}.Color"}},
+        )
+    assert "$.password is a str; expected" in str(caught.value)
+    assert "swordfish" not in f"{caught.value} {caught.value.hint}"
+
+
 def revived(annotation: Any, value: Any) -> Any:
     """Return the value after it was JSON."""
     return contract(annotation).revive(*write(value, "$"))
@@ -116,6 +195,23 @@ def test_the_types_that_a_contract_mentions_are_made_again(value: Tree) -> None:
     back = revived(Tree, value)
     assert value == back
     assert type(value.leaf) is type(back.leaf)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value"),
+    [
+        (Leaf, Pine()),
+        (Tree, Tree(Pine())),
+        (Garden, Garden(Reed())),
+        (Page[int], Page(item=1)),
+        (Page[Stranger], Page[Stranger](item=Stranger(2))),
+    ],
+)
+def test_what_passes_the_check_is_made_again(annotation: Any, value: Any) -> None:
+    """With what only a subclass mentions, below a base that has no fields, and an enum of which a Literal names one."""
+    back = revived(annotation, value)
+    assert value == back
+    assert type(value) is type(back)
 
 
 def test_a_type_that_a_contract_does_not_mention_is_not_made() -> None:

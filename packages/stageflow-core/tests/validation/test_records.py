@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
@@ -41,6 +42,16 @@ class Model(pydantic.BaseModel):
     def strip(cls, value: str) -> str:
         """Take a text, and nothing that has been read already: to validate a value again would fail."""
         return value.strip()
+
+
+@dataclasses.dataclass
+class Plain:
+    size: int = 0
+
+
+class Holding(pydantic.BaseModel):
+    size: int = 0
+    plain: list[Plain] = []
 
 
 class Failing(pydantic.BaseModel):
@@ -125,10 +136,13 @@ def test_what_pydantic_has_validated_is_right(annotation: Any, value: Any) -> No
         (Page[int], Page(items=["a"]), "$.items[0] is a str ('a'); expected int."),
         (Page[int], Page[int].model_construct(items=["a"]), "$.items[0] is a str ('a'); expected int."),
         (Failing, Failing.model_construct(size="a"), "$.size is a str ('a'); expected int."),
+        (Holding, Holding.model_construct(size=None), "$.size is None; expected int."),
+        (Holding, Holding(plain=[Plain("a")]), "$.plain[0].size is a str ('a'); expected int."),
+        (Holding, Holding(plain=[Plain(None)]), "$.plain[0].size is None; expected int."),
     ],
 )
 def test_what_was_put_into_a_model_behind_its_back_is_wrong(annotation: Any, value: Any, text: str) -> None:
-    """By model_construct, or by an assignment."""
+    """By model_construct, or by an assignment; and it takes instances of dataclasses as they are."""
     assert text == refusal(annotation, value)
 
 

@@ -304,6 +304,15 @@ def test_an_output_comes_back_with_its_value(annotation: Any, value: Any) -> Non
     assert (output if isinstance(output, StageOutput) else StageOutput.ok(output)) == back
 
 
+@pytest.mark.parametrize(
+    ("annotation", "value"), [(Reply, Reply("a")), (Nested, {"reply": Reply("a")}), (Any, {"reply": Reply("a")})]
+)
+def test_an_output_that_was_never_json_is_left_alone(annotation: Any, value: Any) -> None:
+    """A run may be resumed in the process that it was suspended in."""
+    output = StageOutput.ok(value)
+    assert output is revive_output(output, output_contract(annotation))
+
+
 def test_a_value_that_comes_back_is_as_mutable_as_it_was() -> None:
     """What JSON was read into is frozen, and the lists of a dataclass are not."""
     back = revive_output(read(Draft(["a"])), output_contract(Draft)).value
@@ -320,8 +329,12 @@ def test_a_failure_keeps_what_it_was_given() -> None:
 @pytest.mark.parametrize(
     ("annotation", "value", "text"),
     [
-        (Any, Reply("a"), f"$ is the JSON of a {__name__}.Reply; expected plain JSON."),
-        (Any, {"reply": Reply("a")}, "$ is the JSON of a dict; expected plain JSON."),
+        (Any, Reply("a"), f"$ is a {__name__}.Reply; expected plain JSON, since the stage declares no type."),
+        (
+            dict[str, Reply],
+            {"reply": Reply("a")},
+            "$ is a mapping with contract values in it; expected plain JSON, since the stage declares no type.",
+        ),
         (Model, Reply("a"), f"$ is a {__name__}.Reply; expected a type that the contract mentions."),
         (Reply, {"text": "a"}, "$ is a mapping; expected Reply."),
         (Reply, None, "$ is a mapping; expected Reply."),
@@ -335,8 +348,15 @@ def test_an_output_that_cannot_come_back_is_refused(annotation: Any, value: Any,
     assert text == str(caught.value)
 
 
-def test_the_way_out_for_a_stage_that_declares_nothing() -> None:
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        (Reply("a"), "Annotate the stage with the type that it returns, or give that as output=."),
+        ({"a": Reply("a")}, "Say what it holds: return a TypedDict or a dataclass, or give that as output=."),
+    ],
+)
+def test_the_way_out_for_a_stage_that_declares_nothing(value: Any, hint: str) -> None:
     """To declare it."""
     with pytest.raises(ContractMismatch) as caught:
-        revive_output(read(Reply("a")), None)
-    assert "Annotate the stage with the type that it returns, or give it as output=." == caught.value.hint
+        revive_output(read(value), None)
+    assert hint == caught.value.hint

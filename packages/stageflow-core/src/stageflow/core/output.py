@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, NoReturn, TypeVar, cast, overload
+from typing import Any, ClassVar, Generic, NoReturn, Protocol, TypeVar, cast, overload
 
 from stageflow.contracts import contract_fields
 from stageflow.core.kinds import StageStatus
@@ -29,6 +29,15 @@ from stageflow.wording import text_of, type_name, with_article
 
 T = TypeVar("T", covariant=True)
 V = TypeVar("V")
+
+
+class _TypedDict(Protocol):
+    """What a type checker knows a TypedDict by, which would else be any mapping."""
+
+    __required_keys__: ClassVar[frozenset[str]]
+
+
+K = TypeVar("K", bound=_TypedDict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +150,9 @@ class StageOutput(Generic[T]):
     def value(self) -> T:
         return cast("T", self.data)
 
+    @overload
+    @staticmethod
+    def ok(data: K, /, *, version: str | None = None) -> StageOutput[K]: ...
     @overload
     @staticmethod
     def ok(

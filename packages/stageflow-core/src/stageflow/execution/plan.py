@@ -86,7 +86,7 @@ class PlanNode:
     """One stage of a plan.
 
     Attributes:
-        invoke: Starts the stage in a task: `await node.invoke(scope, outputs, node)` is what it returned.
+        invoke: Starts the stage: `await node.invoke(scope, outputs, node)` is what it returned.
         form: What the runner is.
         target: What is called: `execute` of an instance, a class, or a function.
         arguments: For a function, where its arguments come from.
@@ -96,7 +96,7 @@ class PlanNode:
         gates: The routers that it is behind, each with the route that leads to it.
         critical: Whether the run fails when it does.
         successors: The stages that depend on this one, in plan order.
-        management: What is done with it beside calling it once.
+        contract: What its value must be, or None.
         started_event, completed_event: The types of the two events that nearly every run of it emits.
     """
 
@@ -113,13 +113,13 @@ class PlanNode:
     gates: Mapping[int, str]
     critical: bool
     successors: tuple[int, ...]
-    management: Management
+    contract: TypeContract | None
     started_event: str
     completed_event: str
 
 
 Invoke = Callable[[RunScope, Sequence[Stored], PlanNode], Awaitable[Any]]
-"""Starts a stage, and returns what its worker awaits."""
+"""Starts a stage, and returns what the worker awaits."""
 
 
 @dataclass(slots=True, eq=False, repr=False)

@@ -82,7 +82,7 @@ def resume(plan: ExecutionPlan, results: Any, decisions: Any) -> Resumption:
 def _revived(plan: ExecutionPlan, index: int, record: StageResult) -> StageResult:
     """Return a record whose output has its contract value again, if it comes from JSON."""
     try:
-        output = revive_output(record.output, plan.nodes[index].management.contract)
+        output = revive_output(record.output, plan.nodes[index].contract)
     except ContractMismatch as error:
         raise ResumeError(
             f"What stage '{record.name}' returned cannot be made again of its JSON: {error}",

@@ -282,7 +282,7 @@ def _node(draft: _Draft, index: Mapping[str, int], successors: tuple[int, ...], 
         gates={index[router]: route for router, route in spec.route.items()} if spec.route else _NO_GATES,
         critical=spec.critical,
         successors=successors,
-        management=management,
+        contract=draft.contract,
         started_event=f"stage.{spec.name}.started",
         completed_event=f"stage.{spec.name}.completed",
     )

@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import NoneType
 from typing import Any, NewType, TypeVar, cast, get_origin
 
 from stageflow.contracts import ContractMismatch
 from stageflow.errors import ContractMismatchError, InputContractError
 from stageflow.execution.plan import Reads
-from stageflow.pipeline.compatibility import can_be
+from stageflow.pipeline.compatibility import can_be, options
 from stageflow.pipeline.runner import Runner
 from stageflow.pipeline.signature import ParameterRead, UnreadableSignature, read_return
 from stageflow.validation.contract import TypeContract, contract_for
 from stageflow.validation.hints import UnresolvedContract, is_alias, type_text
 from stageflow.validation.returning import is_contract, is_mapping, output_contract, returned_types
-from stageflow.wording import shown, sketched
+from stageflow.wording import class_name, shown, sketched
 
 T = TypeVar("T")
 
 
-def declared_output(runner: Runner, output: Any = None, names: Mapping[str, Any] | None = None) -> Any:
+def declared_output(
+    runner: Runner, output: Any = None, names: Mapping[str, Any] | None = None, *, returns: Any = None
+) -> Any:
     """Return what a stage declares that it returns: its `output=`, else its return annotation, else Any.
 
     Args:
         runner: What does the work.
         output: The option, or None.
         names: What the annotation may mention beside the names of its module; it may be a string.
+        returns: The annotation, where it has been read already: see `read_function`.
 
     Raises:
         UnreadableSignature: The annotation cannot be resolved, or the option is no type that can be checked.
     """
+    if output is None and returns is not None:
+        return returns
     if output is None:
         return read_return(runner if inspect.isroutine(runner) else cast("Any", runner).execute, names)
     if not any(map(is_contract, _resolved(lambda: returned_types(output)))):
@@ -94,6 +99,8 @@ def parameter_fault(stage: str, read: ParameterRead, given: Any) -> ContractMism
         read: The parameter. One that reads the data of a stage can always get them.
         given: What the stage that it reads declares (see `declared_output`), or for `input` what the pipeline does.
     """
+    if given is Any or given is read.annotation:
+        return None
     try:
         return _parameter_fault(stage, read, given)
     except UnresolvedContract:
@@ -119,13 +126,45 @@ def _fault(stage: str, read: ParameterRead, types: list[Any], wanted: list[Any])
     # A parameter that takes None, and only that, is there for the order.
     if all(map(_is_none, wanted)) or any(can_be(one, other) for one in values for other in wanted):
         return None
+    expected, found = type_text(read.annotation), _either(map(type_text, types))
+    if _share_a_name(types, wanted, type_text):
+        expected, found = _either(_full_names(wanted)), _either(_full_names(types))
+    if _share_a_name(types, wanted, class_name):
+        found += ", another class of that name"
     return ContractMismatchError(
-        stage,
-        read.parameter,
-        read.stage or None,
-        expected=type_text(read.annotation),
-        found=" or ".join(dict.fromkeys(map(type_text, types))),
+        stage, read.parameter, read.stage or None, expected=expected, found=found, hint=_way_out(read, types, expected)
     )
+
+
+def _way_out(read: ParameterRead, types: list[Any], expected: str) -> str | None:
+    """Return what to do where to annotate the parameter with what it gets is no way."""
+    if not read.stage:
+        return None
+    if all(map(_is_none, types)):
+        return f"Let '{read.stage}' return {expected}, and say so; one that only raises returns NoReturn."
+    if all(map(is_mapping, types)):
+        return f"Annotate '{read.parameter}' with Mapping[str, Any]; or let '{read.stage}' return {expected}."
+    return None
+
+
+def _either(texts: Iterable[str]) -> str:
+    return " or ".join(dict.fromkeys(texts))
+
+
+def _share_a_name(types: list[Any], wanted: list[Any], name: Callable[[Any], str]) -> bool:
+    mine, theirs = ({name(kind) for kind in _classes(annotations)} for annotations in (types, wanted))
+    return not mine.isdisjoint(theirs)
+
+
+def _classes(annotations: Iterable[Any]) -> Iterator[Any]:
+    for annotation in annotations:
+        yield from (get_origin(kind) or kind for kind in options(annotation) if kind is not NoneType)
+
+
+def _full_names(annotations: Iterable[Any]) -> Iterator[str]:
+    yield from map(class_name, _classes(annotations))
+    if any(kind is NoneType for annotation in annotations for kind in options(annotation)):
+        yield "None"
 
 
 def _is_returnable(annotation: Any) -> bool:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from types import FunctionType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from stageflow.context.pipeline_context import PipelineContext
 from stageflow.context.snapshot import ContextSnapshot
@@ -16,8 +15,7 @@ from stageflow.execution.plan import Reads
 from stageflow.pipeline.spec import From
 
 
-@dataclass(slots=True)
-class ParameterRead:
+class ParameterRead(NamedTuple):
     """What one parameter asks for. `stage` is empty for the context and the run's input."""
 
     parameter: str
@@ -26,7 +24,7 @@ class ParameterRead:
     optional: bool = False
     default: Any = None
     keyword_only: bool = False
-    annotation: Any = field(default=inspect.Parameter.empty, compare=False)
+    annotation: Any = inspect.Parameter.empty
 
 
 class UnreadableSignature(Exception):
@@ -47,11 +45,17 @@ def read_signature(function: Callable[..., Any], names: Mapping[str, Any] | None
     Raises:
         UnreadableSignature: A parameter is `*args` or `**kwargs`, or an annotation cannot be resolved.
     """
+    return read_function(function, names)[0]
+
+
+def read_function(
+    function: Callable[..., Any], names: Mapping[str, Any] | None = None
+) -> tuple[tuple[ParameterRead, ...], Any]:
+    """Return what `read_signature` does, and the annotation of what the function returns; Any if it has none."""
     hints = _hints(function, names)
-    return tuple(
-        _read(parameter, hints.get(parameter.name, inspect.Parameter.empty))
-        for parameter in inspect.signature(function).parameters.values()
-    )
+    parameters = inspect.signature(function).parameters.values()
+    reads = tuple(_read(parameter, hints.get(parameter.name, inspect.Parameter.empty)) for parameter in parameters)
+    return reads, hints.get("return", Any)
 
 
 def read_return(function: Callable[..., Any], names: Mapping[str, Any] | None = None) -> Any:

@@ -232,11 +232,21 @@ def stage(
 
 
 def _mentioned(function: Any, around: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the names around a nested function that its annotations mention, where these are strings."""
+    """Return the names around a nested function that its annotations mention, where these are strings.
+
+    So do those of the fields of local classes among them, which are not told what stands around them either.
+    """
     if "<locals>" not in function.__qualname__:
         return None
-    texts = " ".join(hint for hint in function.__annotations__.values() if isinstance(hint, str))
-    return {name: around[name] for name in _IDENTIFIER.findall(texts) if name in around}
+    found: dict[str, Any] = {}
+    waiting = [function]
+    while waiting:
+        annotations: Mapping[str, Any] = getattr(waiting.pop(), "__annotations__", {})
+        texts = " ".join(hint for hint in annotations.values() if isinstance(hint, str))
+        new = [name for name in _IDENTIFIER.findall(texts) if name in around and name not in found]
+        found.update((name, around[name]) for name in new)
+        waiting += (base for name in new if isinstance(around[name], type) for base in around[name].__mro__)
+    return found
 
 
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")

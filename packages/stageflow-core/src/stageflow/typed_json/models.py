@@ -21,7 +21,11 @@ def dumped(value: Any, path: str) -> tuple[dict[str, Any], bool]:
     try:
         data = value.model_dump(mode="json", round_trip=True, by_alias=False, warnings=False)
     except Exception as error:
-        raise SerializationError(path, f"{type_name(value)} cannot be written: {text_of(error)}") from error
+        raise SerializationError(
+            path,
+            f"{type_name(value)} cannot be written: {text_of(error).rstrip('.')}.",
+            hint="Its model_dump(mode='json') raised that. For bytes, set ser_json_bytes and val_json_bytes: 'base64'.",
+        ) from error
     if _is_root(value):
         data = {"root": data}
     if not isinstance(data, dict):
@@ -44,7 +48,8 @@ def load_model(kind: Any, data: Mapping[str, Any]) -> Any:
     try:
         return kind.model_validate(data["root"] if _is_root(kind) else data, strict=False, **by_name)
     except Exception as error:
-        raise ContractMismatch(kind.__qualname__, found="what that refuses", hint=_said(error)) from error
+        name = kind.__qualname__
+        raise ContractMismatch(name, found=f"what {name} refuses", hint=_said(error)) from error
 
 
 def _said(error: Exception) -> str:

@@ -26,7 +26,8 @@ def read(data: Any, kinds: Any, lookup: Lookup) -> Any:
         return check_json(data, "$")
     name, parts = kind_name(kinds), cast("Mapping[str, Any]", {} if isinstance(kinds, str) else kinds)
     if parts.get("lossy"):
-        raise ContractMismatch(name, found="what it wrote of itself, which is not all")
+        hint = "Its model_dump leaves something out: a secret, an excluded or private field, what a subclass adds."
+        raise ContractMismatch(name, found=f"less than the {name} that was written", hint=hint)
     if name in _SEQUENCES:
         return _made(name, _SEQUENCES[name], _items(name, data, parts, lookup))
     if name == "dict":
@@ -39,7 +40,8 @@ def read(data: Any, kinds: Any, lookup: Lookup) -> Any:
     if kind is None and parts.get("equal"):
         return data
     if kind is None:
-        raise ContractMismatch("a type that the contract mentions", found=with_article(name))
+        hint = "Annotate with the type itself what holds it, and import the module of a subclass."
+        raise ContractMismatch("a type that the contract mentions", found=with_article(name), hint=hint)
     return _instance(kind, name, data, parts, lookup)
 
 

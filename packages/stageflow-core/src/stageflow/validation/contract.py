@@ -6,12 +6,13 @@ import enum
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from stageflow.contracts import ContractMismatch, contract_of
+from stageflow.contracts import ContractMismatch, contract_of, unsubscripted
+from stageflow.events.secret_names import kind_of_name
 from stageflow.typed_json.reading import read
-from stageflow.validation.annotations import Compiler
+from stageflow.validation.annotations import Compiler, shape_of_class
 from stageflow.validation.hints import UnresolvedContract, type_text
 from stageflow.validation.shapes import ANYTHING, Shape
-from stageflow.wording import class_name
+from stageflow.wording import class_name, sketched
 
 
 class TypeContract:
@@ -38,8 +39,12 @@ class TypeContract:
         """
         try:
             self._shape.check(value)
+        except ContractMismatch as error:
+            error.hidden = _may_be_secret(error)
+            raise
         except RecursionError as error:
-            raise ContractMismatch(self.name, found="nested too deep, or contains itself") from error
+            found = f"{sketched(value)} that is nested too deep, or contains itself"
+            raise ContractMismatch(self.name, found=found) from error
         except UnresolvedContract as error:  # of a subclass, which nobody had mentioned
             raise ContractMismatch(self.name, value=value, hint=f"{error} {error.hint}") from error
 
@@ -53,6 +58,10 @@ class TypeContract:
         """
         try:
             value = read(data, kinds, self._class_called)
+        except ContractMismatch as error:
+            error.hidden = _may_be_secret(error)
+            error.hint = None if error.hidden else error.hint  # it may be what the type said of its text
+            raise
         except RecursionError as error:
             raise ContractMismatch(self.name, found="nested too deep") from error
         self.check(value)
@@ -76,11 +85,29 @@ class TypeContract:
         return next(alike, None)
 
 
+def _may_be_secret(error: ContractMismatch) -> bool:
+    # What an error says goes to logs, and into events, which cannot know what its text was about.
+    return kind_of_name(error.path) != "open" or "Secret" in error.expected
+
+
 def _classes_in(shape: Shape) -> Iterable[type[Any]]:
     """Return the classes that a value of this shape may hold, so far as they are made of JSON by their names.
 
     Those that the annotation mentions come last: of two with one name, they are meant.
     """
+    mentioned = _kinds_in(shape)
+    below: dict[type[Any], None] = {}
+    waiting = [*mentioned]
+    while waiting:
+        one = waiting.pop()
+        for kind in (*type.__subclasses__(one), *_kinds_of_fields(one)):
+            if kind not in below:
+                below[kind] = None
+                waiting.append(kind)
+    return filter(_can_be_made, [*below, *mentioned])
+
+
+def _kinds_in(shape: Shape) -> Iterable[type[Any]]:
     seen: dict[Shape, None] = {}
     waiting = [shape]
     while waiting:
@@ -88,14 +115,19 @@ def _classes_in(shape: Shape) -> Iterable[type[Any]]:
         if one not in seen:
             seen[one] = None
             waiting.extend(one.parts())
-    mentioned = [one.kind for one in seen if one.kind is not None and _can_be_made(one.kind)]
-    below: dict[type[Any], None] = {}
-    bases = [kind for kind in mentioned if contract_of(kind) is not None]
-    while bases:
-        found = [kind for kind in bases.pop().__subclasses__() if kind not in below]
-        below.update(dict.fromkeys(found))
-        bases.extend(found)
-    return [*below, *mentioned]
+    kinds = [one.kind for one in seen if one.kind is not None]
+    # A bare Page passes for a Page[int].
+    return dict.fromkeys([*map(unsubscripted, kinds), *kinds])
+
+
+def _kinds_of_fields(kind: type[Any]) -> Iterable[type[Any]]:
+    """Return what the fields of a subclass mention that its base does not."""
+    if contract_of(kind) is None:
+        return ()
+    try:
+        return _kinds_in(shape_of_class(kind))
+    except UnresolvedContract:  # a check of its values says so
+        return ()
 
 
 def _can_be_made(kind: type[Any]) -> bool:

@@ -155,28 +155,25 @@ def _form(annotation: Any) -> str:
 
 
 def revive_output(output: StageOutput[Any], contract: TypeContract | None) -> StageOutput[Any]:
-    """Return the output that was written, of one that `output_from_dict` read: with its contract value again.
+    """Return the output of a stage with its contract value again, where it has been JSON.
 
     Args:
-        output: As it was read; one that did not end OK is returned as it is.
+        output: As `output_from_dict` read it, or as it was recorded in this process; one that did not end OK, and one
+            that holds its value, is returned as it is.
         contract: What the stage declares.
 
     Raises:
         ContractMismatch: It cannot be made again: no type is declared that says how, or another one than was written.
     """
     kinds = written_kinds(output)
-    if output.status is not StageStatus.OK:
-        return output
+    if output.status is not StageStatus.OK or not isinstance(output.value, Mapping):
+        return output  # one that has its contract value still has not been read
     if contract is None:
         if kinds is None:
             return output
-        raise ContractMismatch(
-            "plain JSON",
-            found=f"the JSON of {with_article(kind_name(kinds))}",
-            hint="Annotate the stage with the type that it returns, or give it as output=.",
-        )
+        raise _untyped(kind_name(kinds))
     if kinds is None:  # of this process, or plain data through JSON as well
-        contract.check(output.value)
+        contract.check(cast("Any", output.value))
         return output
     value = contract.revive(output.data, kinds)
     fields = output_fields(output)
@@ -185,3 +182,14 @@ def revive_output(output: StageOutput[Any], contract: TypeContract | None) -> St
     else:
         fields["data"], fields["value"] = None, freeze(value, "data")
     return make_output(**fields)
+
+
+def _untyped(name: str) -> ContractMismatch:
+    """Return what to raise for a value whose type was written, and is declared nowhere."""
+    if name == "dict":
+        found, hint = "a mapping with contract values in it", "Say what it holds: return a TypedDict or a dataclass"
+    else:
+        found, hint = with_article(name), "Annotate the stage with the type that it returns"
+    return ContractMismatch(
+        "plain JSON, since the stage declares no type", found=found, hint=f"{hint}, or give that as output=."
+    )

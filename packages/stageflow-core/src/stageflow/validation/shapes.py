@@ -6,6 +6,7 @@ makes nothing as long as all is well, and what holds a part looks at its exact t
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Iterable, Mapping
 from types import NoneType
 from typing import Any, cast
@@ -88,6 +89,10 @@ class OneOf(Shape):
     def check(self, value: Any) -> None:
         if not any(type(one) is type(value) and one == value for one in self._values):
             raise ContractMismatch(self.name, value=value)
+
+    def parts(self) -> Iterable[Shape]:
+        kinds = dict.fromkeys(map(type, self._values))
+        return [Instance(kind.__qualname__, (kind,), kind=kind) for kind in kinds if issubclass(kind, enum.Enum)]
 
 
 class Either(Shape):
