@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from stageflow.value import Value
+
 Role = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[str, ...] = get_args(Role)
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Message(Value):
     """One message of a conversation. `name` is the speaker's or the tool's, where a provider asks for one."""
 
     role: Role
@@ -27,8 +29,8 @@ class Message:
             raise TypeError(f"A message's name is a string or None, not {self.name!r}.")
 
 
-@dataclass(frozen=True, slots=True)
-class Conversation:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Conversation(Value):
     """Messages, oldest first. It is frozen: adding a message gives a new one."""
 
     messages: tuple[Message, ...] = ()

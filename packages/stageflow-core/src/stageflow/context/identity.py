@@ -6,6 +6,8 @@ import os
 import time
 from dataclasses import dataclass, field
 
+from stageflow.value import Value
+
 
 def uuid7() -> str:
     """Return a new UUID of version 7: 48 bits of milliseconds since the epoch, then random bits.
@@ -23,8 +25,8 @@ def uuid7() -> str:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class RunIdentity:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class RunIdentity(Value):
     """The ids that every event of a run carries.
 
     `pipeline_run_id` is new for each run unless given: a UUIDv7, so that ids sort by the time they were made. The

@@ -7,10 +7,11 @@ from typing import Any
 
 from stageflow.context.snapshot import ContextSnapshot
 from stageflow.protocols import EventSink
+from stageflow.value import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PipelineContext:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class PipelineContext(Value):
     """What a run is given: its snapshot, and the live objects that data cannot hold.
 
     Attributes:

@@ -25,6 +25,7 @@ from stageflow.frozen import (
     is_shareable,
 )
 from stageflow.serialization import as_object, check_json
+from stageflow.value import Value
 from stageflow.wording import text_of, type_name, with_article
 
 T = TypeVar("T", covariant=True)
@@ -40,8 +41,8 @@ class _TypedDict(Protocol):
 K = TypeVar("K", bound=_TypedDict)
 
 
-@dataclass(frozen=True, slots=True)
-class StageArtifact:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class StageArtifact(Value):
     """Something a stage made that a client wants to see as it is: published as the event `stage.{name}.artifact`.
 
     The payload may hold bytes, which stay in the results. The event has their size and their hash in their place.
@@ -58,8 +59,8 @@ class StageArtifact:
         object.__setattr__(self, "payload", _event_data(self.payload))
 
 
-@dataclass(frozen=True, slots=True)
-class StageEvent:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class StageEvent(Value):
     """An event of the stage's own, published under its own type when the stage ends.
 
     Bytes in the data are treated as in a `StageArtifact`.
@@ -80,8 +81,8 @@ def _event_data(data: Mapping[str, Any]) -> FrozenDict[str, Any]:
     return freeze_mapping(publishable(as_object(data, "$")))
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorInfo:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ErrorInfo(Value):
     """Why a stage failed, in a form that survives JSON.
 
     `type` is the qualified name of the exception's class, if there was one; `exception` is the exception itself, which

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stageflow.frozen import EMPTY
+from stageflow.value import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PipelineEvent:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class PipelineEvent(Value):
     """One event of a run: a wide event, with every id beside it.
 
     Attributes:

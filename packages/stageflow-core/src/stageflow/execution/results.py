@@ -25,6 +25,7 @@ from stageflow.serialization import (
     expect_version,
 )
 from stageflow.typed_json.writing import write
+from stageflow.value import Value
 
 SCHEMA_VERSION = 1
 
@@ -49,8 +50,8 @@ class Suspension(NamedTuple):
     input_kinds: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class StageResult:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class StageResult(Value):
     """The run's record of one stage.
 
     Attributes:

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stageflow.errors import InterceptorError, InvalidOptionError, StageTimeoutError
+from stageflow.value import Value
 from stageflow.wording import shown
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class RetryPolicy(Value):
     """How often a stage is tried, and how long it waits before each further attempt.
 
     The wait before attempt n + 1 is a random part of `min(max_delay, base_delay * 2 ** (n - 1))`, so that many clients

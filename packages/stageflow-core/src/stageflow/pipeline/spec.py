@@ -31,14 +31,15 @@ from stageflow.pipeline.options import (
     check_version,
 )
 from stageflow.pipeline.runner import Runner, check_runner
+from stageflow.value import Value
 from stageflow.wording import shown
 
 T = TypeVar("T", covariant=True)
 V = TypeVar("V")
 
 
-@dataclass(frozen=True)
-class From:
+@dataclass(frozen=True, eq=False, repr=False)
+class From(Value):
     """Names the stage that a parameter reads, where the parameter cannot bear that name.
 
     It stands in the annotation: `Annotated[T, From("x-y")]`.
