@@ -12,7 +12,6 @@ and the stages from which such edges start in `ExecutionPlan.branching`; conditi
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal, NamedTuple
 
@@ -81,7 +80,6 @@ class Management(NamedTuple):
         return self._replace(retry=None, timeout=None, deadline=None, chain=None) != Management(grace_s=self.grace_s)
 
 
-@dataclass(slots=True, eq=False, repr=False)
 class PlanNode:
     """One stage of a plan.
 
@@ -100,29 +98,48 @@ class PlanNode:
         started_event, completed_event: The types of the two events that nearly every run of it emits.
     """
 
-    index: int
-    name: str
-    kind: StageKind
-    invoke: Invoke
-    form: Form
-    target: Callable[..., Any]
-    arguments: tuple[Argument, ...]
-    declared: Mapping[str, int]
-    optional: frozenset[int]
-    joined: frozenset[int]
-    gates: Mapping[int, str]
-    critical: bool
-    successors: tuple[int, ...]
-    contract: TypeContract | None
-    started_event: str
-    completed_event: str
+    def __init__(
+        self,
+        *,
+        index: int,
+        name: str,
+        kind: StageKind,
+        invoke: Invoke,
+        form: Form,
+        target: Callable[..., Any],
+        arguments: tuple[Argument, ...],
+        declared: Mapping[str, int],
+        optional: frozenset[int],
+        joined: frozenset[int],
+        gates: Mapping[int, str],
+        critical: bool,
+        successors: tuple[int, ...],
+        contract: TypeContract | None,
+        started_event: str,
+        completed_event: str,
+    ) -> None:
+        self.index = index
+        self.name = name
+        self.kind = kind
+        self.invoke = invoke
+        self.form = form
+        self.target = target
+        self.arguments = arguments
+        self.declared = declared
+        self.optional = optional
+        self.joined = joined
+        self.gates = gates
+        self.critical = critical
+        self.successors = successors
+        self.contract = contract
+        self.started_event = started_event
+        self.completed_event = completed_event
 
 
 Invoke = Callable[[RunScope, Sequence[Stored], PlanNode], Awaitable[Any]]
 """Starts a stage, and returns what the worker awaits."""
 
 
-@dataclass(slots=True, eq=False, repr=False)
 class ExecutionPlan:
     """A whole pipeline, compiled.
 
@@ -139,17 +156,35 @@ class ExecutionPlan:
         fingerprint: Gives hashes of all that a resumed run relies on: names, edges, options and versions.
     """
 
-    name: str
-    nodes: tuple[PlanNode, ...]
-    names: tuple[str, ...]
-    index: Mapping[str, int]
-    in_degrees: tuple[int, ...]
-    roots: tuple[int, ...]
-    conditions: Mapping[int, Callable[[StageInputs, ContextSnapshot], bool]]
-    branching: frozenset[int]
-    timeout: float | None
-    on_failure: OnFailure
-    cancel_grace: float
-    intercepted: bool
-    input: TypeContract | None
-    fingerprint: Callable[[], Mapping[str, str]]
+    def __init__(
+        self,
+        *,
+        name: str,
+        nodes: tuple[PlanNode, ...],
+        names: tuple[str, ...],
+        index: Mapping[str, int],
+        in_degrees: tuple[int, ...],
+        roots: tuple[int, ...],
+        conditions: Mapping[int, Callable[[StageInputs, ContextSnapshot], bool]],
+        branching: frozenset[int],
+        timeout: float | None,
+        on_failure: OnFailure,
+        cancel_grace: float,
+        intercepted: bool,
+        input: TypeContract | None,
+        fingerprint: Callable[[], Mapping[str, str]],
+    ) -> None:
+        self.name = name
+        self.nodes = nodes
+        self.names = names
+        self.index = index
+        self.in_degrees = in_degrees
+        self.roots = roots
+        self.conditions = conditions
+        self.branching = branching
+        self.timeout = timeout
+        self.on_failure = on_failure
+        self.cancel_grace = cancel_grace
+        self.intercepted = intercepted
+        self.input = input
+        self.fingerprint = fingerprint
