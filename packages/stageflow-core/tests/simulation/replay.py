@@ -390,6 +390,12 @@ class Replay:
         last = max((self.run.trace[place].time for place in heard), default=-1.0)
         return [reason for reason, when in self.unseen_causes(last) if when <= last + self.slack]
 
+    @property
+    def cut_nothing_off(self):
+        """Return whether the run's time was up and every stage ended by itself all the same: then the run completes."""
+        stopped = any(course.outcome.stopped for course in self.courses)
+        return self.stop is not None and TIMES_UP in self.stop.reasons and not stopped
+
     def let_wait(self):
         """Let everything wait that depends, however far, on a stage that asks for a decision."""
         asking = [i for i, course in enumerate(self.courses) if course.outcome and course.outcome.status == SUSPEND]

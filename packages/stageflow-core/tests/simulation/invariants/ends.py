@@ -111,7 +111,7 @@ def the_caller_gets_what_happened(run, replay):
         yield from _check_failure(error, replay, run)
     elif isinstance(error, PipelineTimeoutError):
         yield from _check_timeout(error, replay, run)
-    elif stop is None:
+    elif stop is None or (replay.cut_nothing_off and not isinstance(error, PipelineCancelled)):
         yield from _check_rest(error, replay)
     elif not isinstance(error, PipelineCancelled) or stop.reasons == [TIMES_UP]:
         yield f"{stop.reasons[0]}, and the caller got {error!r}"
@@ -166,11 +166,12 @@ def the_status_says_what_happened(run, replay):
     """A failure wins over all; then a stop; then a question; else the run is completed."""
     if run.results is None:
         return
+    possible = set()
     if replay.stop is not None:
         possible = {"failed" if reason == TIMES_UP else "cancelled" for reason in replay.stop.reasons}
-    else:
+    if replay.stop is None or replay.cut_nothing_off:
         asks = any(course.outcome.status == SUSPEND for course in replay.courses)
-        possible = {"suspended" if asks else "completed"}
+        possible.add("suspended" if asks else "completed")
     possible |= {"failed" if reason == TIMES_UP else "cancelled" for reason in replay.perhaps_stopped}
     if replay.failures:
         possible = {"failed"}
