@@ -1,6 +1,8 @@
 """Interceptors around the attempts of a stage: what the executor makes of what leaves the chain."""
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 from stageflow import (
@@ -302,6 +304,29 @@ async def test_an_attempt_that_was_left_behind_is_not_tried_again_for_an_interce
     results = await outcome(ignoring, Watching(action=RETRYING), timeout=2, retry=POLICY)
     assert (begun, results.stragglers) == ([0.0], ("s",))
     assert isinstance(results["s"].error.exception, StageTimeoutError)
+
+
+class Client:
+    """A live object, as ports hold them."""
+
+
+async def failing():
+    raise LookupError("no")
+
+
+@pytest.mark.parametrize("options", MANAGED, ids=str)
+@pytest.mark.parametrize("action", [ErrorAction.RETRY, ErrorAction.FAIL])
+@simulated
+async def test_the_results_of_a_failure_do_not_keep_the_run(options, action):
+    """No frame of ours stays in what led to it, that of the chain neither."""
+    client = Client()
+    freed = weakref.ref(client)
+    pipeline = Pipeline("p", [stage("s", failing, **options)], interceptors=[Watching(action=action)])
+    results = await pipeline.start(ports=client).outcome()
+    del client, pipeline
+    await asyncio.sleep(0)
+    gc.collect()
+    assert (results.failed(), freed()) == (("s",), None)
 
 
 @simulated

@@ -352,6 +352,16 @@ async def test_of_several_some_may_be_decided(stages, recorder):
 
 
 @simulated
+async def test_those_that_are_decided_for_at_once_start_in_plan_order(stages):
+    """Whatever the order of the decisions."""
+    pipeline = Pipeline("p", [stages.asking(name) for name in ("c", "a", "d", "b")])
+    first = await suspended(pipeline)
+    stages.executed.clear()
+    await pipeline.run(resume=first, decisions={"a": 1, "b": 2, "c": 3, "d": 4})
+    assert stages.executed == ["c", "a", "d", "b"]
+
+
+@simulated
 async def test_a_resumed_run_may_fail(stages):
     """Then it is that run which failed; the results before it can be resumed anew."""
     pipeline = Pipeline("p", [stages.asking(), stages.doing("x", LookupError("no"), dependencies="ask")])
@@ -730,6 +740,19 @@ async def test_only_a_suspended_run_is_resumed(stages):
     done = through_json(results)
     with pytest.raises(ResumeError, match="ended completed"):
         decide(pipeline, done, {"s": 1})
+
+
+@pytest.mark.parametrize(("status", "kept"), [("suspended", False), ("failed", True), ("completed", True)])
+@simulated
+async def test_results_that_say_both_are_not_resumed(status, kept, stages):
+    """A run is suspended if it says so, and has what is needed to go on."""
+    pipeline = Pipeline("p", [stages.asking()])
+    written = (await suspended(pipeline)).to_dict()
+    written["status"] = status
+    if not kept:
+        written["suspension"] = None
+    with pytest.raises(ResumeError, match="there is nothing to resume"):
+        decide(pipeline, PipelineResults.from_dict(written), {"ask": 1})
 
 
 @simulated
