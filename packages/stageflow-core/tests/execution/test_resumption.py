@@ -827,7 +827,7 @@ async def test_ports_and_a_sink_may_be_given(recorder):
     seen = []
 
     async def asking(ctx: StageContext):
-        seen.append(ctx.ports)
+        seen.append((ctx.ports, ctx.snapshot.input_text))
         return {} if ctx.decision else StageOutput.suspend("may I?")
 
     pipeline = Pipeline("p", [stage("ask", asking)])
@@ -836,7 +836,7 @@ async def test_ports_and_a_sink_may_be_given(recorder):
     context = PipelineContext(ports="context", event_sink=recorder)
     results = await pipeline.run(context, resume=first, decisions={"ask": 1})
     await pipeline.run(resume=first, decisions={"ask": 1})
-    assert seen == ["first", "keyword", "context", None]
+    assert seen == [("first", "hi"), ("keyword", "hi"), ("context", "hi"), (None, "hi")]
     assert results.resumed_from == first.pipeline_run_id
     assert recorder.types.count("pipeline.completed") == 2
 
