@@ -329,6 +329,30 @@ async def test_the_results_of_a_failure_do_not_keep_the_run(options, action):
     assert (results.failed(), freed()) == (("s",), None)
 
 
+@pytest.mark.parametrize("options", MANAGED, ids=str)
+@simulated
+async def test_nor_do_those_of_a_broken_interceptor(options):
+    """What the stage had raised is told as the context of what the hook raised."""
+
+    class Breaking(BaseInterceptor):
+        async def on_error(self, ctx, error):
+            del ctx, error  # its own frame is not ours to take off
+            raise ConnectionError("no log")
+
+    client = Client()
+    freed = weakref.ref(client)
+    results = (
+        await Pipeline("p", [stage("s", failing, **options)], interceptors=[Breaking()]).start(ports=client).outcome()
+    )
+    del client
+    await asyncio.sleep(0)
+    gc.collect()
+    error = results["s"].error.exception
+    assert isinstance(error, InterceptorError)
+    assert (str(error.__cause__), str(error.__cause__.__context__)) == ("no log", "no")
+    assert freed() is None
+
+
 @simulated
 async def test_a_cancel_reaches_neither_hook():
     """The run is what ends, not the stage."""

@@ -221,6 +221,24 @@ async def test_a_run_that_ends_in_another_way_cannot_be_resumed(ending, stages):
         await Pipeline("p", [stages.asking(), *others]).run(resume=results, decisions={"ask": True})
 
 
+@simulated
+async def test_a_run_that_has_come_to_rest_cannot_be_cancelled():
+    """Although nobody has been told yet."""
+
+    async def asking():
+        return StageOutput.suspend("may I?")
+
+    async def last():
+        await asyncio.sleep(1)
+        asyncio.get_running_loop().call_soon(started.cancel, "too late")
+
+    async def behind(ask): ...
+
+    started = Pipeline("p", [stage("ask", asking), stage("last", last), stage("behind", behind)]).start()
+    with pytest.raises(PipelineSuspended):
+        await started
+
+
 # --- resumed -----------------------------------------------------------------------------------------------------
 
 
