@@ -170,6 +170,14 @@ async def test_nor_is_a_returned_failure_lost(options):
 
 
 @simulated
+async def test_what_a_returned_failure_publishes_is_published_though_it_is_retried(recorder):
+    """With the number of its attempt."""
+    failure = StageOutput.fail("no").publishing(StageArtifact("draft"))
+    await outcome(Script(failure, {}), Watching(action=RETRYING), retry=POLICY, sink=recorder)
+    assert recorder.of("stage.s.artifact")["attempt"] == 1
+
+
+@simulated
 async def test_another_attempt_waits_as_long_as_the_error_asks():
     """As with any other that is tried again."""
 
@@ -231,6 +239,16 @@ async def test_what_stands_in_for_a_router_must_choose_a_route(how):
     assert isinstance(results["s"].error.exception, UndeclaredRouteError)
     right = Watching(given=StageOutput.ok(route="left"))
     assert (await outcome(Script({}), right, **routes))["s"].status is OK
+
+
+@simulated
+async def test_that_a_router_chooses_no_route_is_seen_by_its_interceptors():
+    """What the stage returned is checked before they hear of it, so that they may answer."""
+    routes = {"kind": StageKind.ROUTE, "routes": ("left",), "terminal_routes": ("left",)}
+    watching = Watching(action=ErrorAction.FALLBACK, fallback=StageOutput.ok(route="left"))
+    results = await outcome(Script({"route": "nowhere"}), watching, **routes)
+    assert watching.seen == [("before", 1), ("on_error", 1, UndeclaredRouteError)]
+    assert results.data("s") == {"route": "left"}
 
 
 class Broken(BaseInterceptor):
