@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import copy
 import inspect
 import pickle
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -485,6 +487,15 @@ def test_an_error_of_a_run_survives_although_its_results_hold_the_unpicklable_ca
     copy = pickle.loads(pickle.dumps(caught.value))
     assert caught.value.results == copy.results
     assert UnpicklableCause is type(copy.results["a"].error.exception)
+
+
+def test_an_error_that_is_copied_where_nobody_pickles_keeps_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be pickled need not be replaced, and pickle is not imported for it."""
+    error = StageflowError("It broke.")
+    error.__cause__ = LockedError()
+    monkeypatch.delitem(sys.modules, "pickle")
+    assert error.__cause__ is copy.copy(error).__cause__
+    assert "pickle" not in sys.modules
 
 
 def test_an_error_without_a_cause_has_none_after_pickling() -> None:

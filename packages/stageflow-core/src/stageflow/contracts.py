@@ -7,15 +7,14 @@ neither. What is known of a type is found out once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from stageflow.wording import sketched, type_name, with_article
 
 
-@dataclass(frozen=True, slots=True)
-class Contract:
+class Contract(NamedTuple):
     """What is known of a contract type.
 
     Attributes:
@@ -102,6 +101,7 @@ class ContractMismatch(Exception):
         found: What is there.
         hint: What to do about it, if there is more to say.
         certain: Whether the value that holds it has been asked, and agrees.
+        hidden: Whether `found` tells nothing but a type, since the value may be secret.
     """
 
     def __init__(
@@ -111,6 +111,7 @@ class ContractMismatch(Exception):
         self.expected = expected
         self.hint = hint
         self.certain = False
+        self.hidden = False
         self.path = "$"
         self._value = value
         self._found = found
@@ -120,7 +121,7 @@ class ContractMismatch(Exception):
         # Put into words when asked: a union tries its members, and most of what they raise is never read.
         if self._found is not None:
             return self._found
-        found = sketched(self._value)
+        found = sketched(self._value, hidden=self.hidden)
         alike = found == with_article(self.expected)
         return f"{with_article(type_name(self._value))}, another class of that name" if alike else found
 

@@ -50,7 +50,7 @@ output that cannot be pickled become None, and a note says why.
 
 from __future__ import annotations
 
-import pickle
+import sys
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, ClassVar, Protocol
@@ -131,11 +131,19 @@ def picklable(cause: BaseException | None) -> BaseException | None:
     """Return the exception itself if it survives pickling, else an UnpicklableCause that tells of it."""
     if cause is None or isinstance(cause, StageflowError):
         return cause
+    return cause if _failure_to_pickle(cause) is None else UnpicklableCause(f"{type_name(cause)}: {text_of(cause)}")
+
+
+def _failure_to_pickle(value: object) -> Exception | None:
+    """Return what is raised when a value is pickled and read back, or None; also if it is only being copied."""
+    pickle: Any = sys.modules.get("pickle")  # whoever pickles has imported it, and nobody else is to pay for that
+    if pickle is None:
+        return None
     try:
-        pickle.loads(pickle.dumps(cause))  # noqa: S301 - our own bytes; an exception with a custom __init__ fails only on the way back
-    except Exception:  # noqa: BLE001 - any class may raise anything here, and the error itself must still travel
-        return UnpicklableCause(f"{type_name(cause)}: {text_of(cause)}")
-    return cause
+        pickle.loads(pickle.dumps(value))  # an exception with a custom __init__ fails on the way back
+    except Exception as error:  # noqa: BLE001 - any class may raise anything, and the error itself must still travel
+        return error
+    return None
 
 
 _probing: ContextVar[bool] = ContextVar("stageflow_probing_pickle", default=False)
@@ -148,13 +156,13 @@ def _picklable_state(state: Mapping[str, Any]) -> dict[str, Any]:
         return dict(state)
     token = _probing.set(True)  # the results may hold errors that have results: one look goes all the way down
     try:
-        pickle.loads(pickle.dumps(state[held]))  # noqa: S301 - as above
-    except Exception as error:  # noqa: BLE001 - as above
-        note = f"Its {held} could not be pickled ({type_name(error)}: {text_of(error)})."
-        return {**state, held: None, "__notes__": [*state.get("__notes__", ()), note]}
+        error = _failure_to_pickle(state[held])
     finally:
         _probing.reset(token)
-    return dict(state)
+    if error is None:
+        return dict(state)
+    note = f"Its {held} could not be pickled ({type_name(error)}: {text_of(error)})."
+    return {**state, held: None, "__notes__": [*state.get("__notes__", ()), note]}
 
 
 # --- the graph ---------------------------------------------------------------------------------------------------
@@ -508,6 +516,13 @@ class StageContractError(StageError, TypeError):
         self.path = path
         self.expected = expected
         self.found = found
+
+    @property
+    def without_values(self) -> str:
+        """The message with the types of what was found, and not how it begins: for events."""
+        found = self.found.partition(" (")[0]
+        place = "" if self.path == "$" else f", at {self.path},"
+        return f"Stage '{self.stage}' returned{place} {found}; expected {self.expected}."
 
 
 def _amiss(value: str, path: str, expected: str, found: str) -> str:

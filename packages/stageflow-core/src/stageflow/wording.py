@@ -52,8 +52,11 @@ def shown(value: object) -> str:
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
 
-def sketched(value: object) -> str:
-    """Return what a message says of a value that is not what it should be: its type, and a scalar's beginning."""
+def sketched(value: object, *, hidden: bool = False) -> str:
+    """Return what a message says of a value that is not what it should be: its type, and a scalar's beginning.
+
+    Of one that is `hidden`, its type alone.
+    """
     if value is None:
         return "None"
     if isinstance(value, type):
@@ -63,6 +66,8 @@ def sketched(value: object) -> str:
     if isinstance(value, list):
         return "a list"  # whoever returned it has not frozen it
     kind = with_article(type(value).__qualname__.rpartition("<locals>.")[2])
+    if hidden:
+        return kind
     if type(value) is str:
         return f"{kind} ({_beginning(value)!r})"
     return f"{kind} ({value})" if type(value) in (bool, float) or _is_small(value) else kind

@@ -12,6 +12,7 @@ import pydantic
 import pytest
 from stageflow import (
     BaseInterceptor,
+    ErrorAction,
     InterceptorResult,
     Pipeline,
     PipelineResults,
@@ -246,3 +247,52 @@ def test_an_input_whose_type_nobody_declares_cannot_be_made_again() -> None:
     with pytest.raises(ResumeError, match="input") as refused:
         shop.run_sync(resume=kept, decisions={"ask": True})
     assert "input=" in str(refused.value.hint)
+
+
+def test_an_event_tells_of_a_broken_contract_without_the_value() -> None:
+    """It may be a password that came where a number should be."""
+    events: list[dict[str, Any]] = []
+
+    class Sink:
+        async def emit(self, *, type: str, data: dict[str, Any] | None) -> None:
+            self.try_emit(type=type, data=data)
+
+        def try_emit(self, *, type: str, data: dict[str, Any] | None) -> None:
+            events.append(data or {})
+
+    @stage
+    async def order() -> Order:
+        return Order([Item("swordfish")])  # pyright: ignore[reportArgumentType]
+
+    with pytest.raises(StageExecutionError, match="swordfish"):
+        Pipeline("shop", [order]).run_sync(event_sink=Sink())
+    (failed,) = (event for event in events if event["event_type"] == "stage.order.failed")
+    expected = "Stage 'order' returned, at $.items[0].price, a str; expected float."
+    assert expected == failed["data"]["error"]["message"]
+    assert "swordfish" not in str(events)
+
+
+class Watching(BaseInterceptor):
+    priority = -1
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    async def after(self, ctx: Any, output: StageOutput[Any]) -> None:
+        self.seen.append("after")
+
+    async def on_error(self, ctx: Any, error: BaseException) -> ErrorAction:
+        self.seen.append(type(error).__name__)
+        return ErrorAction.FAIL
+
+
+def test_interceptors_further_out_see_that_a_replacement_breaks_the_contract() -> None:
+    """Metrics would count a success that the run does not know."""
+
+    @stage
+    async def order() -> Order:
+        raise AssertionError("it does not run")
+
+    watching = Watching()
+    failure_of(Pipeline("shop", [order], interceptors=[watching, Answering(StageOutput.ok({"items": []}))]))
+    assert ["StageContractError"] == watching.seen

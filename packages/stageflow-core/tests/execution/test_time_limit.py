@@ -701,3 +701,37 @@ async def test_what_is_limited_is_told_why_it_is_cancelled():
     with pytest.raises(TimeUpError) as caught:
         await within(2.5, telling, grace_s=5, name="limited")
     assert (seen, caught.value.left_behind, now()) == (["it took longer than 2.5 s"], None, 2.5)
+
+
+@simulated
+async def test_a_stage_that_cancels_its_task_and_returns_all_the_same_has_returned():
+    """As one without a limit has: a task that is cancelled in its last step does not tell its result."""
+
+    async def hasty():
+        asyncio.current_task().cancel()
+        return {"a": 1}
+
+    results = await Pipeline("p", [stage("hasty", hasty, timeout=1)]).run()
+    assert {"a": 1} == results.data("hasty")
+
+
+@simulated
+async def test_the_code_of_a_limited_stage_does_not_begin_once_the_run_is_stopping():
+    """Its task starts a turn after the worker has asked for it."""
+    begun = []
+
+    async def effect():
+        begun.append("effect")
+
+    async def stopper(ctx: StageContext):
+        await asyncio.sleep(1)
+        run.cancel("enough")
+
+    async def wait():
+        await asyncio.sleep(1)
+
+    run = Pipeline(
+        "p", [stage("wait", wait), stage("stopper", stopper), stage("effect", effect, timeout=1, dependencies="wait")]
+    ).start()
+    outcome = await run.outcome()
+    assert ("cancelled", [], StageStatus.CANCEL) == (outcome.status, begun, outcome["effect"].status)

@@ -136,11 +136,11 @@ def test_the_order_of_the_stages_does_not_count() -> None:
     assert forward.build()._plan.fingerprint() == backward.build()._plan.fingerprint()
 
 
-def test_it_has_a_short_hash_for_each_stage() -> None:
+def test_it_has_a_short_checksum_for_each_stage() -> None:
     """And one for the pipeline: it stands in stored results."""
     found = of()
     assert {"", "a", "b", "way", "s"} == set(found)
-    assert {16} == {len(value) for value in found.values()}
+    assert {8} == {len(value) for value in found.values()}
 
 
 PROGRAM = """

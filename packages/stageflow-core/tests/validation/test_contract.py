@@ -146,6 +146,41 @@ def test_a_subclass_that_cannot_be_resolved_is_refused_with_the_way_out() -> Non
         contract(Unknown)
 
 
+@dataclass
+class Login:
+    user: str = ""
+    password: int = 0
+    keys: dict[str, pydantic.SecretStr] = field(default_factory=dict)
+    limit: int = 0
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (Login(password="swordfish"), "$.password is a str; expected int."),  # type: ignore[arg-type]
+        (Login(keys={"groq": "swordfish"}), "$.keys.groq is a str; expected SecretStr."),  # type: ignore[dict-item]
+        (Login(user=5), "$.user is an int (5); expected str."),  # type: ignore[arg-type]
+        (Login(limit="many"), "$.limit is a str ('many'); expected int."),  # type: ignore[arg-type]
+    ],
+)
+def test_what_may_be_secret_is_not_shown(value: Login, text: str) -> None:
+    """By its name or by its type: a message goes to logs and into events."""
+    with pytest.raises(ContractMismatch) as caught:
+        contract(Login).check(value)
+    assert text == str(caught.value)
+
+
+def test_what_may_be_secret_is_not_shown_of_json_either() -> None:
+    """Where the text is no member of its enum, say."""
+    with pytest.raises(ContractMismatch) as caught:
+        contract(Login | Leaf).revive(
+            {"user": "", "password": "swordfish", "keys": {}, "limit": 0},
+            {"of": f"{__name__}.Login", "fields": {"password": f"{__name__}.Color"}},
+        )
+    assert "$.password is a str; expected" in str(caught.value)
+    assert "swordfish" not in f"{caught.value} {caught.value.hint}"
+
+
 def revived(annotation: Any, value: Any) -> Any:
     """Return the value after it was JSON."""
     return contract(annotation).revive(*write(value, "$"))

@@ -9,6 +9,7 @@ from typing import Any
 from stageflow.core.inputs import Stored
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import ErrorInfo, StageOutput
+from stageflow.errors import StageContractError
 from stageflow.events.emitter import Emitter
 from stageflow.events.secret_text import redacted_text
 from stageflow.execution.plan import PlanNode
@@ -97,5 +98,7 @@ def end_in_words(stored: Stored) -> str:
 
 
 def error_data(info: ErrorInfo) -> dict[str, Any]:
-    """Return an error as the data of an event."""
-    return {"message": info.message, "type": info.type, "code": info.code}
+    """Return an error as the data of an event; of what broke a contract it tells the type alone."""
+    error = info.exception
+    message = error.without_values if isinstance(error, StageContractError) else info.message
+    return {"message": message, "type": info.type, "code": info.code}

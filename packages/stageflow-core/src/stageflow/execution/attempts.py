@@ -42,7 +42,7 @@ class _Demand(NamedTuple):
 class ManagedStage:
     """One stage of one run, with its attempts."""
 
-    __slots__ = ("_attempt", "_bound", "_executed", "_loop", "_management", "_node", "_outputs", "_scope", "_until")
+    __slots__ = ("_attempt", "_bound", "_loop", "_management", "_node", "_outputs", "_scope", "_until")
 
     def __init__(self, scope: RunScope, outputs: Sequence[Stored], node: PlanNode, management: Management) -> None:
         self._scope = scope
@@ -51,7 +51,6 @@ class ManagedStage:
         self._management = management
         self._attempt = 1
         self._bound: Callable[..., Any] | None = None
-        self._executed: Stored = None
         self._loop = asyncio.get_running_loop()
         self._until = None if management.deadline is None else self._loop.time() + management.deadline
 
@@ -110,9 +109,15 @@ class ManagedStage:
         Raises:
             StageTimeoutError: It did.
         """
-        node, grace_s = self._node, self._management.grace_s
+        node, scope, grace_s = self._node, self._scope, self._management.grace_s
+
+        async def unless_stopping() -> Any:
+            if scope.stopping is not None:  # since the worker started this, which runs a turn later
+                raise asyncio.CancelledError(scope.stopping)
+            return await call()
+
         try:
-            return await within(seconds, call, grace_s=grace_s, name=f"stageflow stage {node.name}")
+            return await within(seconds, unless_stopping, grace_s=grace_s, name=f"stageflow stage {node.name}")
         except (KeyboardInterrupt, SystemExit) as error:
             # It has gone through the event loop from the task in there. Once more would cut short what asyncio.run
             # does then: to cancel and await what is left.
@@ -145,10 +150,10 @@ class ManagedStage:
         context = context_of(scope, self._outputs, node)
         if management.chain is None:
             return await self._execute(context)
-        self._executed = None
-        stored = await management.chain.call(InterceptorContext.of(context, node.kind, scope.hooks), self._execute)
-        # What an interceptor gave in the stage's place must be what the stage says it returns, too.
-        return stored if stored is self._executed or stored is None else accepted(node.name, management, stored)
+        ctx = InterceptorContext.of(context, node.kind, scope.hooks)
+        if management.checks:
+            ctx.accept = partial(accepted, node.name, management)
+        return await management.chain.call(ctx, self._execute)
 
     async def _execute(self, context: StageContext) -> Stored:
         """Execute the stage once, and return what it ended as if that is what it says it returns."""
@@ -157,8 +162,7 @@ class ManagedStage:
         call = partial(call_bound, self._scope, self._outputs, self._node, self._bound, context)
         timeout = self._management.timeout
         result = await call() if timeout is None else await self.limited("timeout", timeout, call)
-        self._executed = accepted(self._node.name, self._management, returned(self._node.name, result))
-        return self._executed
+        return accepted(self._node.name, self._management, returned(self._node.name, result))
 
     def _may_go_on(self, policy: RetryPolicy) -> bool:
         # A stage of which an attempt still runs would run twice.

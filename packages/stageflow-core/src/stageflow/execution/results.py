@@ -107,7 +107,7 @@ class StageTimes:
         return 0, None, 0.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class RunLog:
     """The columns that a run writes while it goes, one entry a stage; records are made of them when asked for.
 

@@ -256,7 +256,9 @@ class Run:
             return PipelineSuspended(pipeline=self.plan.name, stages=asking, results=results)
         if ending.cause is Cause.TIMEOUT:
             assert self.plan.timeout is not None
-            running = [name for name in names if state.started[self.plan.index[name]] and _was_cut_off(results, name)]
+            cut_off = (stored is not None and stored is state.cancel_output for stored in state.outputs)
+            pairs = zip(names, state.started, cut_off, strict=True)
+            running = [name for name, started, was_cut_off in pairs if started and was_cut_off]
             return PipelineTimeoutError(
                 pipeline=self.plan.name, seconds=self.plan.timeout, running=running, results=results
             )
@@ -282,7 +284,3 @@ class Run:
 def _has_ended(stored: Stored) -> bool:
     """Return whether a stage has ended for those that depend on it: a suspended one has not."""
     return stored is not None and not (isinstance(stored, StageOutput) and stored.status is StageStatus.SUSPEND)
-
-
-def _was_cut_off(results: PipelineResults, stage: str) -> bool:
-    return results[stage].status is StageStatus.CANCEL

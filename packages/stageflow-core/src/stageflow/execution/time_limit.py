@@ -10,7 +10,7 @@ that goes on beyond its grace is left behind, and whoever asked is told.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from typing import Any, TypeVar
 
@@ -29,7 +29,7 @@ class TimeUpError(Exception):
         self.left_behind = left_behind
 
 
-async def within(seconds: float, call: Callable[[], Awaitable[T]], *, grace_s: float, name: str) -> T:
+async def within(seconds: float, call: Callable[[], Coroutine[Any, Any, T]], *, grace_s: float, name: str) -> T:
     """Return what the call returns, or raise what it raises.
 
     Args:
@@ -41,7 +41,8 @@ async def within(seconds: float, call: Callable[[], Awaitable[T]], *, grace_s: f
     Raises:
         TimeUpError: It took longer.
     """
-    task = asyncio.Task(_awaited(call), loop=asyncio.get_running_loop(), name=name, context=copy_context())
+    kept: list[T] = []
+    task = asyncio.Task(_keep(call, kept), loop=asyncio.get_running_loop(), name=name, context=copy_context())
     expired = False
     try:
         await asyncio.wait({task}, timeout=seconds)
@@ -60,11 +61,14 @@ async def within(seconds: float, call: Callable[[], Awaitable[T]], *, grace_s: f
         raise TimeUpError(left_behind=task)
     if expired:
         raise TimeUpError(left_behind=None) from None if task.cancelled() else task.exception()
-    return task.result()  # also what it returned, or raised, in spite of being cancelled
+    # Also what it returned in spite of being cancelled, which a task does not tell that was cancelled in its last step.
+    return kept[0] if kept else task.result()
 
 
-async def _awaited(call: Callable[[], Awaitable[T]]) -> T:
-    return await call()
+async def _keep(call: Callable[[], Coroutine[Any, Any, T]], kept: list[T]) -> T:
+    result = await call()
+    kept.append(result)
+    return result
 
 
 async def _end_of(task: asyncio.Task[T]) -> None:

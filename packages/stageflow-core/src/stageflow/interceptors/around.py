@@ -178,7 +178,23 @@ def _judged(
         return inside, entered
     if isinstance(error, FailStage):
         return Outcome(ctx.stage_name, error=error.reason()), entered
-    return Outcome(ctx.stage_name, stored_of(result)), entered
+    assert result is not None
+    return in_its_place(ctx, result), entered
+
+
+def in_its_place(ctx: InterceptorContext, output: StageOutput[Any]) -> Outcome:
+    """Return the outcome that an interceptor gives in the stage's place: a failure if it is not what the stage returns.
+
+    Here rather than when the attempt is over, so that the interceptors further out see the true outcome.
+    """
+    stored = stored_of(output)
+    accept = getattr(ctx, "accept", None)
+    if accept is None:
+        return Outcome(ctx.stage_name, stored)
+    try:
+        return Outcome(ctx.stage_name, accept(stored))
+    except Exception as error:  # noqa: BLE001 - a mapping of the user's class may raise anything when it is looked at
+        return Outcome(ctx.stage_name, error=error)
 
 
 def _fault(ctx: InterceptorContext, layer: Layer, result: Any, error: BaseException | None) -> InterceptorError | None:

@@ -77,12 +77,13 @@ class InterceptorContext:
         kind: What the stage is for.
     """
 
-    __slots__ = ("_observations", "kind", "scope", "stage")
+    __slots__ = ("_observations", "accept", "kind", "scope", "stage")
 
     # Without __init__: it would double what making one costs, which each attempt does.
     stage: StageContext
     kind: StageKind
     scope: HookScope
+    accept: Any  # there only if the stage says what it returns: checks what is given in its place
     _observations: dict[str, Any]
 
     @classmethod

@@ -25,7 +25,7 @@ from stageflow.core.output import PlainOutput, StageOutput, put_data, reader_vie
 from stageflow.core.returning import returned
 from stageflow.errors import InterceptorError
 from stageflow.frozen import SHAREABLE_TYPES, FrozenDict
-from stageflow.interceptors.around import Inner, run_around
+from stageflow.interceptors.around import Inner, in_its_place, run_around
 from stageflow.interceptors.base import ErrorAction, InterceptorContext, InterceptorResult
 from stageflow.interceptors.hooks import (
     PASSING,
@@ -38,7 +38,7 @@ from stageflow.interceptors.hooks import (
     timed,
     wrong_return,
 )
-from stageflow.interceptors.outcome import Outcome, output_of, stored_of
+from stageflow.interceptors.outcome import Outcome, output_of
 
 Execute = Callable[[StageContext], Awaitable[Any]]
 """Runs a stage once."""
@@ -139,7 +139,7 @@ class Chain:
         if stored is not None:
             outcome = Outcome(ctx.stage_name, error=returned_by_after(ctx, layer, result))
         elif isinstance(result, InterceptorResult):
-            outcome = Outcome(ctx.stage_name, stored_of(result.output))
+            outcome = in_its_place(ctx, result.output)
         else:
             expected = "Return None to let the stage run, or an InterceptorResult with the outcome in its place."
             outcome = Outcome(ctx.stage_name, error=wrong_return(ctx, layer, "before", result, expected))
@@ -209,7 +209,7 @@ async def fall_back(ctx: InterceptorContext, layer: Layer, outcome: Outcome) -> 
     if flaw is None and not isinstance(output, StageOutput):
         flaw = wrong_return(ctx, layer, "fallback", output, "Return a StageOutput, as StageOutput.ok(...) makes.")
     if flaw is None:
-        outcome.replace(ctx.stage_name, cast("StageOutput[Any]", output))
+        outcome.replace(in_its_place(ctx, cast("StageOutput[Any]", output)))
     else:
         outcome.break_by(flaw)
 

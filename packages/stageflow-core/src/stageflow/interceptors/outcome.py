@@ -85,9 +85,8 @@ class Outcome:
         finally:
             del error
 
-    def replace(self, stage: str, output: StageOutput[Any]) -> None:
-        """Let this output be the outcome."""
-        other = Outcome(stage, stored_of(output))
+    def replace(self, other: Outcome) -> None:
+        """Let that be the outcome."""
         self.stored, self.error, self.retry = other.stored, other.error, False
 
     def break_by(self, flaw: BaseException) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+from binascii import crc32
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +12,7 @@ from stageflow.validation.hints import type_text
 
 
 def fingerprint(specs: Sequence[StageSpec[Any]], nodes: Sequence[PlanNode], options: Any) -> dict[str, str]:
-    """Return a hash for each stage, of its kind, edges, options and version, and under "" one for the pipeline's own.
+    """Return a checksum for each stage, of its kind, edges, options and version; under "", one of the pipeline.
 
     They are equal in every process for the same pipeline. Code is no part of it: whoever changes what a stage does
     tells by its `version=`.
@@ -22,7 +22,8 @@ def fingerprint(specs: Sequence[StageSpec[Any]], nodes: Sequence[PlanNode], opti
 
 
 def _hash(told: tuple[Any, ...]) -> str:
-    return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+    # It tells apart what differs by accident, not by intent. hashlib would cost a twentieth of importing this package.
+    return f"{crc32(repr(told).encode()):08x}"
 
 
 def _stage(spec: StageSpec[Any], node: PlanNode) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stageflow.contracts import ContractMismatch, contract_of, unsubscripted
+from stageflow.events.secret_names import kind_of_name
 from stageflow.typed_json.reading import read
 from stageflow.validation.annotations import Compiler, shape_of_class
 from stageflow.validation.hints import UnresolvedContract, type_text
@@ -38,6 +39,9 @@ class TypeContract:
         """
         try:
             self._shape.check(value)
+        except ContractMismatch as error:
+            error.hidden = _may_be_secret(error)
+            raise
         except RecursionError as error:
             found = f"{sketched(value)} that is nested too deep, or contains itself"
             raise ContractMismatch(self.name, found=found) from error
@@ -54,6 +58,10 @@ class TypeContract:
         """
         try:
             value = read(data, kinds, self._class_called)
+        except ContractMismatch as error:
+            error.hidden = _may_be_secret(error)
+            error.hint = None if error.hidden else error.hint  # it may be what the type said of its text
+            raise
         except RecursionError as error:
             raise ContractMismatch(self.name, found="nested too deep") from error
         self.check(value)
@@ -75,6 +83,11 @@ class TypeContract:
             or (kind.__module__ == "__main__" and name.endswith(f".{kind.__qualname__}"))
         )
         return next(alike, None)
+
+
+def _may_be_secret(error: ContractMismatch) -> bool:
+    # What an error says goes to logs, and into events, which cannot know what its text was about.
+    return kind_of_name(error.path) != "open" or "Secret" in error.expected
 
 
 def _classes_in(shape: Shape) -> Iterable[type[Any]]:

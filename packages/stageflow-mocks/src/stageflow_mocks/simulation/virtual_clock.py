@@ -86,6 +86,10 @@ class VirtualClockLoop(NoOutsideWorld):
         """Return the simulated time in nanoseconds, from an origin of its own: what a run takes its durations from."""
         return _ORIGIN_NS + round(self._clock.now * 1e9)
 
+    def hold(self, seconds: float) -> None:
+        """Let time pass in which nothing else can run, as a computation does that holds up the event loop."""
+        self._clock.now += seconds
+
     def begin_turn(self, *, stalled: bool) -> None:
         """Let the time come for the next timers if nothing else is ready, and put what is ready in its order."""
         if stalled and not self._late:
