@@ -241,7 +241,8 @@ class Run:
             data["reason"] = state.ending.reason
         return data
 
-    def _error(self, results: PipelineResults) -> StageflowError | None:
+    def _error(self, results: PipelineResults) -> StageflowError:
+        """Return what a run raises that did not complete."""
         state, names = self.state, self.plan.names
         if state.failures:
             failures = tuple(self._failure(index, results) for index in sorted(state.failures))
@@ -249,8 +250,6 @@ class Run:
             return failures[0]
         ending = state.ending
         if ending is None:
-            if not state.suspended:
-                return None
             asking = [names[index] for index in sorted(state.suspended)]
             return PipelineSuspended(pipeline=self.plan.name, stages=asking, results=results)
         if ending.cause is Cause.TIMEOUT:

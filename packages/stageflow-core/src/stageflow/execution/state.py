@@ -282,13 +282,12 @@ class RunState:
         """
         if self.broken is not None:
             raise self.broken
-        cut_off, stragglers = self.cancelling, ()
+        stragglers: tuple[str, ...] = ()
         # `ended` first: to look for a zero is as cheap as it gets, and only stages that never ran have one.
         if not ((all(self.ended) and self.ending is None) or self.is_settled()):
             self._let_wait()
-            cut_off = cut_off or not self.is_settled()
             stragglers = self._cancel_the_rest()
-        if self.ending is not None and self.ending.cause is Cause.TIMEOUT and not cut_off:
+        if self.ending is not None and self.ending.cause is Cause.TIMEOUT and not self.cancelling:
             self._forgive_the_time()
         self.closed = True
         return stragglers
