@@ -1,6 +1,8 @@
 """Interceptors around the attempts of a stage: what the executor makes of what leaves the chain."""
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 from stageflow import (
@@ -168,6 +170,14 @@ async def test_nor_is_a_returned_failure_lost(options):
 
 
 @simulated
+async def test_what_a_returned_failure_publishes_is_published_though_it_is_retried(recorder):
+    """With the number of its attempt."""
+    failure = StageOutput.fail("no").publishing(StageArtifact("draft"))
+    await outcome(Script(failure, {}), Watching(action=RETRYING), retry=POLICY, sink=recorder)
+    assert recorder.of("stage.s.artifact")["attempt"] == 1
+
+
+@simulated
 async def test_another_attempt_waits_as_long_as_the_error_asks():
     """As with any other that is tried again."""
 
@@ -229,6 +239,16 @@ async def test_what_stands_in_for_a_router_must_choose_a_route(how):
     assert isinstance(results["s"].error.exception, UndeclaredRouteError)
     right = Watching(given=StageOutput.ok(route="left"))
     assert (await outcome(Script({}), right, **routes))["s"].status is OK
+
+
+@simulated
+async def test_that_a_router_chooses_no_route_is_seen_by_its_interceptors():
+    """What the stage returned is checked before they hear of it, so that they may answer."""
+    routes = {"kind": StageKind.ROUTE, "routes": ("left",), "terminal_routes": ("left",)}
+    watching = Watching(action=ErrorAction.FALLBACK, fallback=StageOutput.ok(route="left"))
+    results = await outcome(Script({"route": "nowhere"}), watching, **routes)
+    assert watching.seen == [("before", 1), ("on_error", 1, UndeclaredRouteError)]
+    assert results.data("s") == {"route": "left"}
 
 
 class Broken(BaseInterceptor):
@@ -302,6 +322,53 @@ async def test_an_attempt_that_was_left_behind_is_not_tried_again_for_an_interce
     results = await outcome(ignoring, Watching(action=RETRYING), timeout=2, retry=POLICY)
     assert (begun, results.stragglers) == ([0.0], ("s",))
     assert isinstance(results["s"].error.exception, StageTimeoutError)
+
+
+class Client:
+    """A live object, as ports hold them."""
+
+
+async def failing():
+    raise LookupError("no")
+
+
+@pytest.mark.parametrize("options", MANAGED, ids=str)
+@pytest.mark.parametrize("action", [ErrorAction.RETRY, ErrorAction.FAIL])
+@simulated
+async def test_the_results_of_a_failure_do_not_keep_the_run(options, action):
+    """No frame of ours stays in what led to it, that of the chain neither."""
+    client = Client()
+    freed = weakref.ref(client)
+    pipeline = Pipeline("p", [stage("s", failing, **options)], interceptors=[Watching(action=action)])
+    results = await pipeline.start(ports=client).outcome()
+    del client, pipeline
+    await asyncio.sleep(0)
+    gc.collect()
+    assert (results.failed(), freed()) == (("s",), None)
+
+
+@pytest.mark.parametrize("options", MANAGED, ids=str)
+@simulated
+async def test_nor_do_those_of_a_broken_interceptor(options):
+    """What the stage had raised is told as the context of what the hook raised."""
+
+    class Breaking(BaseInterceptor):
+        async def on_error(self, ctx, error):
+            del ctx, error  # its own frame is not ours to take off
+            raise ConnectionError("no log")
+
+    client = Client()
+    freed = weakref.ref(client)
+    results = (
+        await Pipeline("p", [stage("s", failing, **options)], interceptors=[Breaking()]).start(ports=client).outcome()
+    )
+    del client
+    await asyncio.sleep(0)
+    gc.collect()
+    error = results["s"].error.exception
+    assert isinstance(error, InterceptorError)
+    assert (str(error.__cause__), str(error.__cause__.__context__)) == ("no log", "no")
+    assert freed() is None
 
 
 @simulated

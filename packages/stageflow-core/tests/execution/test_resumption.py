@@ -221,6 +221,24 @@ async def test_a_run_that_ends_in_another_way_cannot_be_resumed(ending, stages):
         await Pipeline("p", [stages.asking(), *others]).run(resume=results, decisions={"ask": True})
 
 
+@simulated
+async def test_a_run_that_has_come_to_rest_cannot_be_cancelled():
+    """Although nobody has been told yet."""
+
+    async def asking():
+        return StageOutput.suspend("may I?")
+
+    async def last():
+        await asyncio.sleep(1)
+        asyncio.get_running_loop().call_soon(started.cancel, "too late")
+
+    async def behind(ask): ...
+
+    started = Pipeline("p", [stage("ask", asking), stage("last", last), stage("behind", behind)]).start()
+    with pytest.raises(PipelineSuspended):
+        await started
+
+
 # --- resumed -----------------------------------------------------------------------------------------------------
 
 
@@ -349,6 +367,16 @@ async def test_of_several_some_may_be_decided(stages, recorder):
     third = await pipeline.run(resume=second, decisions={"b": 2})
     assert set(statuses(third).values()) == {OK}
     assert stages.executed == ["a", "b", "a", "behind_a", "b", "behind_b", "behind_both"]
+
+
+@simulated
+async def test_those_that_are_decided_for_at_once_start_in_plan_order(stages):
+    """Whatever the order of the decisions."""
+    pipeline = Pipeline("p", [stages.asking(name) for name in ("c", "a", "d", "b")])
+    first = await suspended(pipeline)
+    stages.executed.clear()
+    await pipeline.run(resume=first, decisions={"a": 1, "b": 2, "c": 3, "d": 4})
+    assert stages.executed == ["c", "a", "d", "b"]
 
 
 @simulated
@@ -611,8 +639,8 @@ async def test_a_decision_cannot_be_changed_for_anyone_else():
         await asyncio.sleep(1)
         with pytest.raises(TypeError):
             ctx.decision["items"].append("b")
+        seen.append((ctx.decision["items"], list(ctx.decision["verdict"].items)))
         ctx.decision["verdict"].items.append("b")
-        seen.append(ctx.decision["items"])
         return StageOutput.retry("again")
 
     pipeline = Pipeline("p", [stage("ask", asking, retry=RetryPolicy(max_attempts=2, base_delay=0))])
@@ -620,7 +648,7 @@ async def test_a_decision_cannot_be_changed_for_anyone_else():
     started = pipeline.start(resume=first, decisions={"ask": given})
     given["items"].append("c")
     await started.outcome()
-    assert seen == [["a"], ["a"]]
+    assert seen == [(["a"], ["a"])] * 2
     assert given["verdict"] == Verdict(["a"])
 
 
@@ -732,6 +760,19 @@ async def test_only_a_suspended_run_is_resumed(stages):
         decide(pipeline, done, {"s": 1})
 
 
+@pytest.mark.parametrize(("status", "kept"), [("suspended", False), ("failed", True), ("completed", True)])
+@simulated
+async def test_results_that_say_both_are_not_resumed(status, kept, stages):
+    """A run is suspended if it says so, and has what is needed to go on."""
+    pipeline = Pipeline("p", [stages.asking()])
+    written = (await suspended(pipeline)).to_dict()
+    written["status"] = status
+    if not kept:
+        written["suspension"] = None
+    with pytest.raises(ResumeError, match="there is nothing to resume"):
+        decide(pipeline, PipelineResults.from_dict(written), {"ask": 1})
+
+
 @simulated
 async def test_what_is_resumed_are_results(stages):
     """Not what they are written as, and not the error that has them."""
@@ -804,7 +845,7 @@ async def test_ports_and_a_sink_may_be_given(recorder):
     seen = []
 
     async def asking(ctx: StageContext):
-        seen.append(ctx.ports)
+        seen.append((ctx.ports, ctx.snapshot.input_text))
         return {} if ctx.decision else StageOutput.suspend("may I?")
 
     pipeline = Pipeline("p", [stage("ask", asking)])
@@ -813,7 +854,7 @@ async def test_ports_and_a_sink_may_be_given(recorder):
     context = PipelineContext(ports="context", event_sink=recorder)
     results = await pipeline.run(context, resume=first, decisions={"ask": 1})
     await pipeline.run(resume=first, decisions={"ask": 1})
-    assert seen == ["first", "keyword", "context", None]
+    assert seen == [("first", "hi"), ("keyword", "hi"), ("context", "hi"), (None, "hi")]
     assert results.resumed_from == first.pipeline_run_id
     assert recorder.types.count("pipeline.completed") == 2
 
@@ -927,7 +968,7 @@ async def test_a_typed_input_is_carried_over_as_it_is(stages):
     specs = [stages.asking(), stage("reader", reading_input, dependencies="ask")]
     pipeline = Pipeline("p", specs, input=Profile)
     first = await suspended(pipeline, input=Profile("Ada"))
-    for given in (first, through_json(first)):
+    for given in (first, through_json(first), through_json(through_json(first))):
         results = await pipeline.run(resume=given, decisions={"ask": 1})
         assert results.data("reader") == {"is": "Profile Ada"}
     untyped = Pipeline("p", [stages.asking()])

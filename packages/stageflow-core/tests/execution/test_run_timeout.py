@@ -259,6 +259,34 @@ async def test_a_run_whose_last_stage_ends_with_it_ends_in_one_way():
 
 
 @simulated(seeds=range(60))
+async def test_a_run_that_is_not_through_with_it_is_timed_out():
+    """Although the last stage that ran has ended OK: another one would have been next."""
+    stages = [stage("s", sleeping(3, then={})), stage("behind", sleeping(0), dependencies="s")]
+    results = await Pipeline("p", stages, timeout=3).start().outcome()
+    if results["behind"].status is OK:
+        assert (results.status, results.error) == ("completed", None)
+    else:
+        assert results["behind"].status is CANCEL
+        assert isinstance(results.error, PipelineTimeoutError)
+
+
+@simulated
+async def test_a_stage_that_stops_by_itself_was_cut_off():
+    """It asked, and was told that the run is ending, before anybody had cancelled it."""
+
+    async def asking(ctx: StageContext):
+        loop = asyncio.get_running_loop()
+        change = loop.create_future()
+        loop.call_at(3, change.set_result, None)
+        await change
+        ctx.raise_if_cancelled()
+
+    results = await Pipeline("p", [stage("s", asking)], timeout=3).start().outcome()
+    assert results["s"].status in (OK, CANCEL)
+    assert (results.status == "completed") is (results["s"].status is OK)
+
+
+@simulated(seeds=range(60))
 async def test_a_stage_that_fails_with_it_gives_one_error():
     """The failure if it came first; else the time that was up, with the failure in its record or none."""
     pipeline = Pipeline("p", [stage("s", sleeping(3, then=LookupError("no"))), stage("t", sleeping(9))], timeout=3)

@@ -437,6 +437,36 @@ async def test_no_wait_outlasts_the_deadline(wait, recorder):
     assert [kind for kind in recorder.types if kind.startswith("stage.")] == ["stage.s.started", "stage.s.failed"]
 
 
+class Talkative(ConnectionError):
+    """Has a `message` that is not one."""
+
+    @property
+    def message(self):
+        raise RuntimeError("ask somebody else")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (Talkative("gone"), f"(the last one: {__name__}.Talkative: gone)."),
+        (StageTimeoutError("s", limit="timeout", seconds=2), "(the last one: Stage 's' ran out of time: an attempt "),
+    ],
+    ids=repr,
+)
+@simulated
+async def test_what_the_last_attempt_failed_of_is_told_in_its_words(error, told):
+    """Those of an error of ours without its hint."""
+
+    async def execute():
+        raise error
+
+    retry = policy(ConnectionError, TimeoutError, wait=9)
+    found = error_of(await outcome(stage("s", execute, deadline=5, retry=retry)))
+    assert (type(found), found.__cause__) == (StageTimeoutError, error)
+    assert told in found.message
+    assert "Raise timeout=" not in found.message
+
+
 @simulated
 async def test_a_wait_within_the_deadline_is_waited_out():
     """The next attempt has what is left."""

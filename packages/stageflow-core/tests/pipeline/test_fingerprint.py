@@ -104,7 +104,7 @@ def test_the_options_of_the_pipeline_have_a_hash_of_their_own(options: dict[str,
         ({"when": when}, {"when": lambda inputs, snapshot: False}),
         ({"runner": answer}, {"runner": other}),
         ({"kind": None}, {"kind": StageKind.TRANSFORM}),
-        ({"retry": POLICY}, {"retry": RetryPolicy(retry_on={KeyError, ValueError}, random=lambda: 0.5)}),
+        ({"retry": POLICY}, {"retry": RetryPolicy(retry_on=(KeyError, ValueError), random=lambda: 0.5)}),
         (
             {"kind": StageKind.ROUTE, "routes": ("x", "y"), "terminal_routes": ("x", "y")},
             {"kind": StageKind.ROUTE, "routes": {"y", "x"}, "terminal_routes": ["y", "x"]},

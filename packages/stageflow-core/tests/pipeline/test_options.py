@@ -242,6 +242,8 @@ def test_routes_are_known_by_the_names_of_their_routers() -> None:
     spec = stage("s", answer, route=given)
     given["other"] = "right"
     assert {"way": "left"} == spec.route
+    with pytest.raises(TypeError):
+        spec.route["other"] = "right"  # pyright: ignore[reportOptionalSubscript, reportIndexIssue]
 
 
 OTHERS: dict[str, Any] = {

@@ -127,8 +127,9 @@ def test_a_router_that_is_not_there_is_an_unknown_dependency() -> None:
 
 def test_a_router_behind_its_own_route_depends_on_itself() -> None:
     """That alone is told of it."""
-    error = fault_of(router("way", "left", terminal="left", route={"way": "left"}))
-    assert isinstance(error, SelfDependencyError)
+    for route in ("left", "nowhere"):
+        error = fault_of(router("way", "left", terminal="left", route={"way": route}))
+        assert isinstance(error, SelfDependencyError)
 
 
 def test_a_router_that_is_optional_as_well() -> None:

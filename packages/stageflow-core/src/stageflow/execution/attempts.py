@@ -19,7 +19,7 @@ from stageflow.core.inputs import Stored
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import ErrorInfo, StageOutput, make_output, output_fields, versioned
 from stageflow.core.returning import returned
-from stageflow.errors import MissingRetryPolicyError, StageTimeoutError, UndeclaredRouteError
+from stageflow.errors import MissingRetryPolicyError, StageflowError, StageTimeoutError, UndeclaredRouteError
 from stageflow.execution.announcing import announce_retry, announce_straggler, publish, report_late_end
 from stageflow.execution.calling import bind, call_bound, context_of
 from stageflow.execution.plan import Management, PlanNode
@@ -188,7 +188,8 @@ class ManagedStage:
     def _out_of_time(self, failure: ErrorInfo) -> StageTimeoutError:
         deadline = self._management.deadline
         assert deadline is not None
-        what = getattr(failure.exception, "message", None) or str(failure)  # of ours without its hint
+        cause = failure.exception
+        what = cause.message if isinstance(cause, StageflowError) else failure  # of ours without its hint
         error = StageTimeoutError(
             self._node.name,
             limit="deadline",
@@ -196,7 +197,7 @@ class ManagedStage:
             problem=f"its next attempt would begin after its deadline of {deadline:g} s (the last one: {what})",
             hint=self._way_out("deadline"),
         )
-        error.__cause__ = failure.exception
+        error.__cause__ = cause
         return error
 
 

@@ -119,8 +119,7 @@ class Run:
         self._end(Cause.TIMEOUT, f"the run took longer than its timeout of {seconds:g} s")
 
     def _end(self, cause: Cause, reason: str) -> None:
-        # A run that has come to rest, or of which every stage has ended, has nothing left to end.
-        if (self.state.workers or self.state.ready) and not self.state.is_settled():
+        if not self.state.is_at_rest():  # else there is nothing left to end
             self.state.stop(cause, reason)
 
     def _creation_data(self) -> Mapping[str, Any]:
@@ -242,7 +241,8 @@ class Run:
             data["reason"] = state.ending.reason
         return data
 
-    def _error(self, results: PipelineResults) -> StageflowError | None:
+    def _error(self, results: PipelineResults) -> StageflowError:
+        """Return what a run raises that did not complete."""
         state, names = self.state, self.plan.names
         if state.failures:
             failures = tuple(self._failure(index, results) for index in sorted(state.failures))
@@ -250,8 +250,6 @@ class Run:
             return failures[0]
         ending = state.ending
         if ending is None:
-            if not state.suspended:
-                return None
             asking = [names[index] for index in sorted(state.suspended)]
             return PipelineSuspended(pipeline=self.plan.name, stages=asking, results=results)
         if ending.cause is Cause.TIMEOUT:
