@@ -13,12 +13,12 @@ TESTS := $(wildcard packages/*/tests) tests $(wildcard examples benchmarks)
 PAGES := $(filter-out CHANGELOG.md,$(wildcard *.md packages/*/README.md)) docs
 PACKAGES := $(notdir $(wildcard packages/*))
 
-.PHONY: help demo test check format bench bench-peers coverage build clean
+.PHONY: help demo test simulate simulate-mutants check format bench bench-peers coverage build clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
 	@while IFS= read -r line; do case "$$line" in \
-	    [a-z]*:*'## '*) printf '  make %-12s %s\n' "$${line%%:*}" "$${line##*## }";; \
+	    [a-z]*:*'## '*) printf '  make %-16s %s\n' "$${line%%:*}" "$${line##*## }";; \
 	esac; done < Makefile
 
 demo: $(READY) ## Chat with a model on the terminal (Groq with GROQ_API_KEY set, a local server without)
@@ -26,6 +26,12 @@ demo: $(READY) ## Chat with a model on the terminal (Groq with GROQ_API_KEY set,
 
 test: $(READY) ## Run the tests
 	@$(BIN)/python -m pytest $(TESTS) $(ARGS)
+
+simulate: $(READY) ## Run 100,000 random pipelines in random orders of their tasks (minutes); ARGS="--seed 7" shows one
+	@PYTHONPATH=packages/stageflow-core/tests $(BIN)/python -m simulation $(ARGS)
+
+simulate-mutants: $(READY) ## See whether the simulation finds bugs that are planted in the executor (minutes)
+	@PYTHONPATH=packages/stageflow-core/tests $(BIN)/python -m simulation.mutants $(ARGS)
 
 check: $(READY)-check ## Lint, check types, imports, dependencies and changelog, and run the snippets in the docs
 	@$(BIN)/ruff check --quiet

@@ -4,7 +4,7 @@
     scenario   is that scenario, as plain data that can be printed, compared and made smaller
     stages     do what the scenario says, and tell the trace
     world      runs a scenario in simulated time, in an order of tasks that the seed chooses, and records what it sees
-    replay     goes through the trace as a spectator who knows the design but not the executor, and says what must follow
+    replay     goes through the trace as a spectator who knows the design, not the executor, and says what must follow
     invariants compare that with what the run said and did, one rule each
     judging    puts these together: one seed in, what it violates out
     shrinking  makes a failing scenario smaller

@@ -1,7 +1,6 @@
 """Whoever starts a run and waits for it, in each of the ways there are, and notes what comes of it."""
 
 import asyncio
-
 import json
 
 from stageflow import PipelineCancelled, PipelineResults, PipelineSuspended, PipelineTimeoutError, StageExecutionError

@@ -151,7 +151,9 @@ def _without_own_cancellation(act: Act) -> Act:
 
 
 def _with_retries(random: Random, mood: Mood, script: Script) -> Script:
-    failing = [replace(_act(random, mood), ending=random.choice(TRANSIENT)) for _ in range(random.choice((0, 1, 1, 2, 4)))]
+    failing = [
+        replace(_act(random, mood), ending=random.choice(TRANSIENT)) for _ in range(random.choice((0, 1, 1, 2, 4)))
+    ]
     policy = Policy(
         max_attempts=random.choice((1, 2, 3, 4)),
         base_delay=random.choice((0.0, 0.25, 0.5, 1.0)),

@@ -25,9 +25,7 @@ def violations_of(observation: Observation) -> list[str]:
 def _violations_of_run(run: Run) -> list[str]:
     replay = Replay(run)
     which = f" (run {run.number})" if run.number else ""
-    return [
-        f"{invariant.__name__}: {told}{which}" for invariant in INVARIANTS for told in invariant(run, replay)
-    ]
+    return [f"{invariant.__name__}: {told}{which}" for invariant in INVARIANTS for told in invariant(run, replay)]
 
 
 def judge(scenario: Scenario) -> list[str]:

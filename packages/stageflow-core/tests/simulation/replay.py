@@ -15,7 +15,7 @@ race within a turn of the loop the trace tells which was first, so that hardly a
 from dataclasses import dataclass, field
 
 from simulation.attempts import STOPPED, Again, Stay, results_of
-from simulation.caller import DECISION, OWNERS_REASON
+from simulation.caller import OWNERS_REASON
 from simulation.rules import CANCEL, FAIL, OK, SUSPEND, Outcome, may_start
 from simulation.scenario import name_of
 
@@ -183,8 +183,14 @@ class Replay:
                 self.stop.reasons.append(OWNERS_REASON)
             return
         obeyed = any(course.has_work for course in self.courses)
-        if by_sink and not self.is_told_of_all() and not any(course.has_work and not course.pending for course in self.courses):
-            obeyed = results is not None and results.status == "cancelled"  # just when the last stage ends: it may be late
+        if (
+            by_sink
+            and not self.is_told_of_all()
+            and not any(course.has_work and not course.pending for course in self.courses)
+        ):
+            obeyed = (
+                results is not None and results.status == "cancelled"
+            )  # just when the last stage ends: it may be late
         if not obeyed:
             return
         unseen = self.unseen_causes(entry.time)
@@ -338,7 +344,9 @@ class Replay:
         course.outcome, course.settled, course.pending, course.due = outcome, place, None, None
         if outcome.status == FAIL and script.critical:
             self.note_failure(index, course, entry.time)
-        ends = outcome.status == CANCEL or (outcome.status == FAIL and script.critical and not self.run.scenario.goes_on)
+        ends = outcome.status == CANCEL or (
+            outcome.status == FAIL and script.critical and not self.run.scenario.goes_on
+        )
         if ends and not outcome.stopped and self.stop is None:
             unseen = [reason for reason, _ in self.unseen_causes(entry.time)] if script.is_limited else []
             self.stop = Stop(place, entry.time, [f"stage '{name_of(index)}' ", *unseen], by=index)
@@ -389,6 +397,12 @@ class Replay:
         heard = [c.settled for c, s in zip(self.courses, self.scripts, strict=True) if s.is_limited and c.settled]
         last = max((self.run.trace[place].time for place in heard), default=-1.0)
         return [reason for reason, when in self.unseen_causes(last) if when <= last + self.slack]
+
+    @property
+    def cut_nothing_off(self):
+        """Return whether the run's time was up and every stage ended by itself all the same: then the run completes."""
+        stopped = any(course.outcome.stopped for course in self.courses)
+        return self.stop is not None and TIMES_UP in self.stop.reasons and not stopped
 
     def let_wait(self):
         """Let everything wait that depends, however far, on a stage that asks for a decision."""

@@ -34,13 +34,15 @@ Ending = Literal[
 """How an execution of a stage ends that is left alone. "later" asks for a wait before the next attempt."""
 
 Reaction = Literal["leave", "clean up", "return", "return late", "raise", "skip", "straggle"]
-"""What a stage does when it is cancelled: nothing of its own, take its time for a `finally`, return all the same, at once
-or later, raise something else, return a skip, or go on far beyond the grace."""
+"""What a stage does when it is cancelled: nothing of its own, take its time for a `finally`, return all the same, at
+once or later, raise something else, return a skip, or go on far beyond the grace."""
 
 Answer = Literal["yes", "no", "raises", "nonsense"]
 """What a condition says."""
 
-SinkKind = Literal["none", "records", "raises", "refuses", "emit raises", "emit is slow", "emit hangs", "emit is stubborn"]
+SinkKind = Literal[
+    "none", "records", "raises", "refuses", "emit raises", "emit is slow", "emit hangs", "emit is stubborn"
+]
 """What becomes of events: nobody listens, all are taken, or some or the last one come to grief."""
 
 Entry = Literal["run", "run within a limit", "start and await", "start and watch"]
@@ -50,7 +52,7 @@ Entry = Literal["run", "run within a limit", "start and await", "start and watch
 OutsideKind = Literal["cancel the caller", "cancel the run"]
 
 Occasion = Literal["step", "time", "event"]
-"""When somebody outside interferes: between two steps of the event loop, at a time, or while the sink takes an event."""
+"""When somebody outside interferes: between two steps of the loop, at a time, or while the sink takes an event."""
 
 ROUTES = ("a", "b")
 

@@ -119,8 +119,7 @@ class Run:
         self._end(Cause.TIMEOUT, f"the run took longer than its timeout of {seconds:g} s")
 
     def _end(self, cause: Cause, reason: str) -> None:
-        # A run that has come to rest, or of which every stage has ended, has nothing left to end.
-        if (self.state.workers or self.state.ready) and not self.state.is_settled():
+        if not self.state.is_at_rest():  # else there is nothing left to end
             self.state.stop(cause, reason)
 
     def _creation_data(self) -> Mapping[str, Any]:

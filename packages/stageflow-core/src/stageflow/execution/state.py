@@ -136,6 +136,11 @@ class RunState:
         """Return whether every stage has an outcome."""
         return all(stored is not None for stored in self.outputs)
 
+    def is_at_rest(self) -> bool:
+        """Return whether every stage has ended, but for those that wait for a suspended one."""
+        left = {index for index, stored in enumerate(self.outputs) if stored is None}
+        return not left or (bool(self.suspended) and left == self._waiting_for_decisions().keys())
+
     def stop(self, cause: Cause, reason: str, stage: int | None = None) -> None:
         """Let no further stage start, and have the coordinator cancel those that run. The first reason stays."""
         if self.ending is None:
@@ -295,15 +300,21 @@ class RunState:
 
     def _let_wait(self) -> None:
         """Record SUSPEND, without an event, for all that waits for a suspended stage."""
-        nodes, names, outputs = self.plan.nodes, self.plan.names, self.outputs
+        for index, origin in self._waiting_for_decisions().items():
+            self.origins[index] = name = self.plan.names[origin]
+            self.outputs[index] = make_output(StageStatus.SUSPEND, reason=f"waits for '{name}'")
+
+    def _waiting_for_decisions(self) -> dict[int, int]:
+        """Return the stages that wait for a suspended one, however far, each with the first for which it does."""
+        nodes, outputs, found = self.plan.nodes, self.outputs, dict[int, int]()
         for origin in sorted(self.suspended):
             reached = [origin]
             while reached:
                 for successor in nodes[reached.pop()].successors:
-                    if outputs[successor] is None and not self.started[successor]:
-                        self.origins[successor] = names[origin]
-                        outputs[successor] = make_output(StageStatus.SUSPEND, reason=f"waits for '{names[origin]}'")
+                    if outputs[successor] is None and not self.started[successor] and successor not in found:
+                        found[successor] = origin
                         reached.append(successor)
+        return found
 
     def _cancel_the_rest(self) -> tuple[str, ...]:
         """Record CANCEL for every stage without an outcome; return those of them that still run."""

@@ -35,7 +35,9 @@ def _end(run):
 def no_task_outlives_the_run(run, replay):
     """R12: but the stragglers' own."""
     hurried = run.scenario.cancel_grace == 0 and replay.stop is not None
-    if run.scenario.runs > 1 or hurried:  # each run sees the other's; without a grace nobody waits for a task's last steps
+    if (
+        run.scenario.runs > 1 or hurried
+    ):  # each run sees the other's; without a grace nobody waits for a task's last steps
         return
     stragglers = sum(course.straggles for course in replay.courses)
     tasks = [name for name in run.left_over if name.startswith("stageflow worker")]
@@ -111,7 +113,7 @@ def the_caller_gets_what_happened(run, replay):
         yield from _check_failure(error, replay, run)
     elif isinstance(error, PipelineTimeoutError):
         yield from _check_timeout(error, replay, run)
-    elif stop is None:
+    elif stop is None or (replay.cut_nothing_off and not isinstance(error, PipelineCancelled)):
         yield from _check_rest(error, replay)
     elif not isinstance(error, PipelineCancelled) or stop.reasons == [TIMES_UP]:
         yield f"{stop.reasons[0]}, and the caller got {error!r}"
@@ -141,7 +143,9 @@ def _check_failure(error, replay, run):
 
 
 def _check_rest(error, replay):
-    asking = [i for i, course in enumerate(replay.courses) if course.outcome.status == SUSPEND and not course.outcome.origins]
+    asking = [
+        i for i, course in enumerate(replay.courses) if course.outcome.status == SUSPEND and not course.outcome.origins
+    ]
     if not asking and error is not None:
         yield f"nothing went wrong, and the caller got {error!r}"
     if asking and (not isinstance(error, PipelineSuspended) or list(error.stages) != _names(asking)):
@@ -166,11 +170,12 @@ def the_status_says_what_happened(run, replay):
     """A failure wins over all; then a stop; then a question; else the run is completed."""
     if run.results is None:
         return
+    possible = set()
     if replay.stop is not None:
         possible = {"failed" if reason == TIMES_UP else "cancelled" for reason in replay.stop.reasons}
-    else:
+    if replay.stop is None or replay.cut_nothing_off:
         asks = any(course.outcome.status == SUSPEND for course in replay.courses)
-        possible = {"suspended" if asks else "completed"}
+        possible.add("suspended" if asks else "completed")
     possible |= {"failed" if reason == TIMES_UP else "cancelled" for reason in replay.perhaps_stopped}
     if replay.failures:
         possible = {"failed"}

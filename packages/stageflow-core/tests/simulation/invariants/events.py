@@ -36,7 +36,9 @@ def a_run_begins_and_ends_its_events(run, replay):
     if types[:2] != ["pipeline.created", "pipeline.started"]:
         yield f"it began with {types[:2]}"
     own = [name for name in types if name.startswith("pipeline.")]
-    takes_last = run.scenario.sink not in ("emit raises", "emit hangs") and replay.asked is None and not _is_cut_off(run)
+    takes_last = (
+        run.scenario.sink not in ("emit raises", "emit hangs") and replay.asked is None and not _is_cut_off(run)
+    )
     status = run.results.status if run.results is not None else None
     if takes_last and (len(own) != 3 or types[-1] != own[-1] or (status and own[-1] != f"pipeline.{status}")):
         yield f"it ended with {own[2:]}, and its status is {status}"
@@ -55,7 +57,9 @@ def each_start_has_one_end(run, replay):
     if not _listens(run):
         return
     started = [index for _, index, _ in _stage_events(run, ("started",))]
-    ran = [i for i, course in enumerate(replay.courses) if course.stays or (course.announced and course.outcome.stopped)]
+    ran = [
+        i for i, course in enumerate(replay.courses) if course.stays or (course.announced and course.outcome.stopped)
+    ]
     if sorted(started) != ran:
         yield f"events say that {sorted(started)} ran, and it was {ran}"
     ended = [index for _, index, _ in _stage_events(run, ENDINGS)]
