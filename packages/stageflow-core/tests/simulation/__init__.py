@@ -7,8 +7,7 @@
     replay     goes through the trace as a spectator who knows the design, not the executor, and says what must follow
     invariants compare that with what the run said and did, one rule each
     judging    puts these together: one seed in, what it violates out
-    shrinking  makes a failing scenario smaller
-    reference  has pipelines by hand, which are cancelled at every step that they take
+    references are pipelines by hand, which are cancelled at every step that they take
     mutants    are bugs to plant in the executor, each of which has to be found
 
 `make simulate` tries many seeds, `make simulate ARGS="--seed 1234"` shows one, `make simulate-mutants` plants the bugs.
