@@ -1,11 +1,13 @@
-"""Rows of the executor: each workload against hand-written asyncio, and a run with a sink against one without."""
+"""Rows of the executor: each workload against hand-written asyncio, and what a sink, interceptors and options add."""
 
 import statistics
+from typing import Any
 
 from benchmarks import framework, graphs
 from benchmarks.effort import Effort
+from benchmarks.graphs import Graph
 from benchmarks.handwritten import LIMIT
-from benchmarks.measuring import Load, Samples, cheapest, interleave, ratio
+from benchmarks.measuring import Contender, Load, Samples, cheapest, interleave, ratio
 from benchmarks.report import Row, duration
 from benchmarks.workloads import INLINE, Workload, workloads
 
@@ -41,21 +43,77 @@ async def workload_rows(effort: Effort, key: str) -> list[Row]:
     return [await workload_row(each, effort.rounds) for each in workloads(effort.scale) if each.key == key]
 
 
+async def added_cost(
+    graph: Graph, load: Load, contender: Contender, plain: Contender, *, rounds: int, **fields: Any
+) -> Row:
+    """Compare a contender with one that does without something."""
+    samples = await interleave([plain, contender], graph, load, rounds)
+    return Row(
+        figure=ratio(samples, contender.name, plain.name),
+        ours=one_run(samples, contender.name, load),
+        other=one_run(samples, plain.name, load),
+        **fields,
+    )
+
+
+async def interceptor_rows(effort: Effort) -> list[Row]:
+    """Compare a no-op interceptor with none: where a stage is cheapest, in a wider graph, and in a small pipeline."""
+    rows: list[Row] = []
+    for key in ("chain1000", "random300", "pipe10"):
+        workload = next(each for each in workloads(effort.scale) if each.key == key)
+        graph = workload.graph
+        intercepted = framework.contender_of(graph, framework.build(graph, interceptors=[framework.NoOp()]), "no-op")
+        rows.append(
+            await added_cost(
+                graph,
+                workload.load,
+                intercepted,
+                framework.contender(graph),
+                rounds=effort.rounds,
+                key=f"interceptor-{key}",
+                title=f"a no-op interceptor, {workload.title}",
+                against="none",
+                must=1.5,
+                aim=1.25,
+            )
+        )
+    return rows
+
+
+async def option_rows(effort: Effort) -> list[Row]:
+    """Compare what a stage may ask for, where nothing comes of it, with a stage that does not."""
+    graph = graphs.chain(effort.stages(1000))
+    pairs = framework.option_contenders(graph).items()
+    return [
+        await added_cost(
+            graph,
+            Load(2),
+            contender,
+            plain,
+            rounds=effort.rounds_of(0.5),
+            key=f"option-{number}",
+            title=f"{title}, {graph.name}",
+            against="without it",
+        )
+        for number, (title, (contender, plain)) in enumerate(pairs)
+    ]
+
+
 async def sink_rows(effort: Effort) -> list[Row]:
     """Compare a recording sink with no sink where a stage is cheapest, so that events weigh most."""
     graph = graphs.chain(effort.stages(1000))
     load = Load(2)
     plain, recorded = framework.contender(graph), framework.recorded_contender(graph)
-    samples = await interleave([plain, recorded], graph, load, effort.rounds)
-    return [
-        Row(
-            key="sink",
-            title="a sink that records, chain of 1000",
-            against="no sink",
-            figure=ratio(samples, recorded.name, plain.name),
-            must=3.5,
-            aim=2.5,
-            ours=one_run(samples, recorded.name, load),
-            other=one_run(samples, plain.name, load),
-        )
-    ]
+    row = await added_cost(
+        graph,
+        load,
+        recorded,
+        plain,
+        rounds=effort.rounds,
+        key="sink",
+        title="a sink that records, chain of 1000",
+        against="no sink",
+        must=3.5,
+        aim=2.5,
+    )
+    return [row]

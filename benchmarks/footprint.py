@@ -56,6 +56,38 @@ async def memory_rows(effort: Effort) -> list[Row]:
     return rows
 
 
+async def flat_rows(effort: Effort) -> list[Row]:
+    """Trace many runs of everything at once, and compare the peak of the first tenth with that of all that follow."""
+    first, runs = effort.stages(1000), effort.stages(10_000)
+    graph = graphs.agent_pipeline()
+    contender = framework.eventful_contender(graph)
+    graph.check(contender.read(await contender.run(0)), 0)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for number in range(first):
+            await contender.run(number)
+        _, early = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        for number in range(first, runs):
+            await contender.run(number)
+        _, late = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    return [
+        Row(
+            key="flat",
+            title=f"peak memory of {runs} runs, pipeline of 10 with a sink, an interceptor and retries",
+            against=f"of {first}",
+            figure=Estimate.of([late / early]),
+            must=1.05,
+            aim=1.01,
+            ours=f"{late / 1000:.0f} kB",
+            other=f"{early / 1000:.0f} kB",
+        )
+    ]
+
+
 def import_cost(module: str) -> int:
     """Time one import statement in a fresh interpreter, from which the interpreter's own start is left out.
 

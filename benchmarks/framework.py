@@ -4,7 +4,22 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stageflow import Pipeline, PipelineResults, StageContext, StageGraph, StageKind, StageSpec, stage
+from stageflow import (
+    BaseInterceptor,
+    ContextSnapshot,
+    InterceptorContext,
+    InterceptorResult,
+    Pipeline,
+    PipelineResults,
+    RetryPolicy,
+    StageContext,
+    StageGraph,
+    StageInputs,
+    StageKind,
+    StageOutput,
+    StageSpec,
+    stage,
+)
 
 from benchmarks import handwritten
 from benchmarks.graphs import PRIME, Graph
@@ -38,6 +53,47 @@ class AddAfterSleep(Add):
         return await super().execute(ctx)
 
 
+class AddAndRoute(Add):
+    """The same, with a route in what it returns."""
+
+    async def execute(self, ctx: StageContext) -> Mapping[str, Any]:
+        """Add up, and choose the only way there is."""
+        return {**await super().execute(ctx), "route": "on"}
+
+
+class AddUnsteadily(Add):
+    """The same, but for every third run, whose first attempt fails."""
+
+    async def execute(self, ctx: StageContext) -> Mapping[str, Any]:
+        """Fail as a service does that is busy."""
+        if ctx.attempt == 1 and ctx.snapshot.input % 3 == 0:
+            raise ConnectionError("busy")
+        return await super().execute(ctx)
+
+
+def always(_inputs: StageInputs, _snapshot: ContextSnapshot) -> bool:
+    """Let the stage run."""
+    return True
+
+
+class NoOp(BaseInterceptor):
+    """Looks at every stage before and after, and does nothing."""
+
+    async def before(self, ctx: InterceptorContext) -> InterceptorResult | None:
+        """Let the stage run."""
+
+    async def after(self, ctx: InterceptorContext, output: StageOutput[Any]) -> None:
+        """Let its outcome stand."""
+
+
+class PassingOn(BaseInterceptor):
+    """Stands around every stage, and does nothing."""
+
+    async def around(self, ctx: InterceptorContext, call: Any) -> StageOutput[Any]:
+        """Run the stage."""
+        return await call()
+
+
 class RecordingSink:
     """A sink that keeps every event, as cheaply as a sink can."""
 
@@ -53,22 +109,23 @@ class RecordingSink:
         self.events.append((type, data))
 
 
-def runners(graph: Graph, *, sleeps: bool = False) -> list[tuple[Add, tuple[str, ...]]]:
+def runners(graph: Graph, make: type[Add] = Add) -> list[tuple[Add, tuple[str, ...]]]:
     """Make a runner for each stage, beside the names of its dependencies."""
-    make = AddAfterSleep if sleeps else Add
     names = graph.stage_names
     dependencies = [tuple(names[index] for index in reads) for reads in graph.dependencies]
     return [(make(name, reads), reads) for name, reads in zip(names, dependencies, strict=True)]
 
 
-def specs(graph: Graph, *, sleeps: bool = False) -> list[StageSpec[Any]]:
-    """Declare each stage of a graph."""
-    return [stage(runner.name, runner, dependencies=reads) for runner, reads in runners(graph, sleeps=sleeps)]
+def specs(graph: Graph, make: type[Add] = Add, **options: Any) -> list[StageSpec[Any]]:
+    """Declare each stage of a graph, with the same options."""
+    return [stage(runner.name, runner, dependencies=reads, **options) for runner, reads in runners(graph, make)]
 
 
-def build(graph: Graph, *, sleeps: bool = False) -> StageGraph:
+def build(
+    graph: Graph, make: type[Add] = Add, *, interceptors: Sequence[BaseInterceptor] = (), **options: Any
+) -> StageGraph:
     """Build a graph once; contenders run it many times."""
-    return Pipeline(graph.name, specs(graph, sleeps=sleeps)).build()
+    return Pipeline(graph.name, specs(graph, make, **options), interceptors=interceptors).build()
 
 
 def values(graph: Graph, results: PipelineResults) -> list[object]:
@@ -78,10 +135,42 @@ def values(graph: Graph, results: PipelineResults) -> list[object]:
 
 def contender(graph: Graph, *, sleeps: bool = False) -> Contender:
     """Run a graph with no sink and no interceptors."""
-    built = build(graph, sleeps=sleeps)
+    return contender_of(graph, build(graph, AddAfterSleep if sleeps else Add))
+
+
+def contender_of(graph: Graph, built: StageGraph, name: str = "stageflow") -> Contender:
+    """Run what was built of a graph, with no sink."""
     return Contender(
-        "stageflow",
+        name,
         run=lambda run_input: built.run(input=run_input),
+        read=lambda results: values(graph, results),
+    )
+
+
+def option_contenders(graph: Graph) -> dict[str, tuple[Contender, Contender]]:
+    """Pair what a stage may ask for, where nothing comes of it, with the same graph without it."""
+    routes = {"kind": StageKind.ROUTE, "routes": "on", "terminal_routes": "on"}
+    plain, routing = build(graph), build(graph, AddAndRoute)
+    asked = {
+        "a retry policy that is never used": (build(graph, retry=RetryPolicy()), plain),
+        "a `when` that always says yes": (build(graph, when=always), plain),
+        "routes that are checked": (build(graph, AddAndRoute, **routes), routing),
+        "a version": (build(graph, version="1"), plain),
+        "a no-op `around`": (build(graph, interceptors=[PassingOn()]), plain),
+    }
+    return {
+        title: (contender_of(graph, one, title), contender_of(graph, other, f"without {title}"))
+        for title, (one, other) in asked.items()
+    }
+
+
+def eventful_contender(graph: Graph) -> Contender:
+    """Run a graph with a sink, an interceptor, and attempts that fail."""
+    policy = RetryPolicy(max_attempts=2, base_delay=0, retry_on=ConnectionError)
+    built = build(graph, AddUnsteadily, interceptors=[NoOp()], retry=policy)
+    return Contender(
+        "stageflow, with everything",
+        run=lambda run_input: built.run(input=run_input, event_sink=RecordingSink()),
         read=lambda results: values(graph, results),
     )
 
