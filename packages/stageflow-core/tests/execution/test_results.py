@@ -347,7 +347,14 @@ def test_newer_results_are_refused() -> None:
 
 
 OUTPUT = output_to_dict(StageOutput.ok())
-RECORD = {"output": OUTPUT, "attempts": 1, "started_at": 1.0, "duration_ms": 2.0, "origin": None}
+RECORD = {
+    "output": OUTPUT,
+    "attempts": 1,
+    "started_at": 1.0,
+    "duration_ms": 2.0,
+    "origin": None,
+    "statistics": {},
+}
 GOOD = {
     "schema_version": SCHEMA_VERSION,
     "pipeline": "p",

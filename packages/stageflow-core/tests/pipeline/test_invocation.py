@@ -106,7 +106,7 @@ def test_a_context_is_taken_as_it_is() -> None:
             lambda: make(qqq=1),
             (
                 "run() takes no keyword 'qqq'. They are: conversation, created_at, decisions, enrichments, "
-                "event_sink, execution_mode, extensions, input, input_audio_duration_ms, input_text, metadata, "
+                "event_sink, execution_mode, extensions, input, input_audio_duration_ms, input_text, limits, metadata, "
                 "ports, resume, run_id, "
                 "topology, transport."
             ),
@@ -117,7 +117,7 @@ def test_a_context_is_taken_as_it_is() -> None:
             lambda: make(ContextSnapshot(), input_text="hi"),
             (
                 "run() beside a ContextSnapshot takes no keyword "
-                "'input_text'. They are: event_sink, ports. Use snapshot.replace(...) for its fields."
+                "'input_text'. They are: event_sink, limits, ports. Use snapshot.replace(...) for its fields."
             ),
         ),
         (
@@ -144,7 +144,7 @@ def test_the_keywords_of_run_are_those_of_snapshot_and_context() -> None:
     """The type that checkers see lists exactly what is taken, with the same types."""
     hints = get_type_hints(RunFields)
     snapshot = {name: hint for name, hint in get_type_hints(ContextSnapshot.__init__).items() if name in set(FIELDS)}
-    assert {*FIELDS, "event_sink", "ports", "resume", "decisions"} == set(hints)
+    assert {*FIELDS, "event_sink", "ports", "limits", "resume", "decisions"} == set(hints)
     assert set(FIELDS) == set(inspect.signature(ContextSnapshot).parameters)
     hint_free = {"run_id", "created_at"}  # None stands for "make one", which nobody says with a keyword
     assert {n: h for n, h in snapshot.items() if n not in hint_free} == {

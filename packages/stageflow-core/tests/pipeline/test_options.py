@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from stageflow import DuplicateStageError, Pipeline, RetryPolicy, StageContext, StageKind, StageSpec, stage
+from stageflow.core.stream import StreamOptions
 from stageflow.errors import InvalidOptionError
 from stageflow.pipeline.options import StageOptions
 
@@ -82,6 +83,12 @@ GOOD: dict[str, tuple[Any, ...]] = {
     "critical": (True, False),
     "output": (Shape, dict[str, int], None),
     "version": ("2", "", None),
+    "streams": ("a", ["a", "b"], stage("a", answer), ()),
+    "stream": (StreamOptions(), StreamOptions(capacity=1, on_full="error"), None),
+    "map_over": (("a", "items"), (stage("a", answer), "items"), "a", stage("a", answer), None),
+    "map_concurrency": (10,),
+    "limit": ("groq", None),
+    "priority": (0,),
 }
 
 
@@ -260,13 +267,30 @@ OTHERS: dict[str, Any] = {
     "critical": False,
     "output": Shape,
     "version": "2",
+    "streams": "a",
+    "stream": StreamOptions(capacity=3),
+    "map_over": ("a", "items"),
+    "map_concurrency": 3,
+    "limit": "groq",
+    "priority": 5,
 }
+
+GO_WITH: dict[str, dict[str, Any]] = {"map_concurrency": {"map_over": ("a", "items")}, "priority": {"limit": "groq"}}
+
+
+@pytest.mark.parametrize(("option", "needed"), [("map_concurrency", "map_over"), ("priority", "limit")])
+def test_an_option_that_would_do_nothing_is_refused(option: str, needed: str) -> None:
+    """It means nothing without the other one."""
+    for way in WAYS:
+        assert f"{option} of stage 's' goes with {needed}=, which is missing." == str(refused(way, **{option: 5}))
 
 
 @pytest.mark.parametrize("option", GOOD)
 def test_stages_that_differ_in_an_option_are_different(option: str) -> None:
     """To compose them says in which."""
-    one, other, again = stage("s", answer), *(stage("s", answer, **{option: OTHERS[option]}) for _ in range(2))
+    beside = GO_WITH.get(option, {})
+    one = stage("s", answer, **beside)
+    other, again = (stage("s", answer, **beside, **{option: OTHERS[option]}) for _ in range(2))
     assert (one != other, other == again) == (True, True)
     assert (option,) == one.differing(other)
     with pytest.raises(DuplicateStageError, match=f"already has a stage 's' with another {option}"):
@@ -277,6 +301,6 @@ def test_stages_that_differ_in_an_option_are_different(option: str) -> None:
 @pytest.mark.parametrize("option", GOOD)
 def test_a_stage_keeps_its_options_under_another_name(option: str) -> None:
     """`named` changes nothing else."""
-    spec = stage("s", answer, **{option: OTHERS[option]})
+    spec = stage("s", answer, **GO_WITH.get(option, {}), **{option: OTHERS[option]})
     assert getattr(spec, option) == getattr(spec.named("t"), option)
     assert () == spec.differing(spec.named("t"))

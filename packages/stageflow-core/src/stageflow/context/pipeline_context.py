@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from stageflow.context.limits import Limits
+from stageflow.context.parent import ParentStage
 from stageflow.context.snapshot import ContextSnapshot
 from stageflow.protocols import EventSink
 from stageflow.value import Value
@@ -18,11 +20,17 @@ class PipelineContext(Value):
         snapshot: What the run is asked.
         event_sink: Where its events go; beats the current sink of `set_event_sink`.
         ports: What its stages may use from outside (clients, stores), handed to them as `ctx.ports` as it is.
+        limits: The permits that stages with `limit=` take, shared between runs.
+        deadline: When the run must be over, as a reading of `time()` of the running event loop, in seconds.
+        parent: Of a child run, the stage that it was started by.
     """
 
     snapshot: ContextSnapshot = field(default_factory=ContextSnapshot)
     event_sink: EventSink | None = None
     ports: Any = None
+    limits: Limits | None = None
+    deadline: float | None = None
+    parent: ParentStage | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.snapshot, ContextSnapshot):  # pyright: ignore[reportUnnecessaryIsInstance]

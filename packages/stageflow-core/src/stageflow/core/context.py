@@ -27,6 +27,8 @@ class RunScope:
         decisions: By stage, what was decided for it; empty unless the run was resumed.
         hooks: What the interceptors of the run share; only they know what it is.
         first_run_id: Of a resumed run, the id of the run that all began with.
+        statistics: By the index of a stage, what it counted of its streams, its items and its permits.
+        index, item, permit: Of a `StageScope`; None here.
     """
 
     __slots__ = (
@@ -37,9 +39,14 @@ class RunScope:
         "first_run_id",
         "hooks",
         "left_behind",
+        "statistics",
         "stopping",
         "timer",
     )
+
+    index: int | None = None
+    item: Any = None
+    permit: Any = None
 
     def __init__(self, context: PipelineContext, emitter: Emitter | None, timer: PipelineTimer) -> None:
         self.context = context
@@ -51,10 +58,46 @@ class RunScope:
         self.decisions: Mapping[str, Any] = EMPTY
         self.first_run_id: str | None = None
         self.hooks: Any = None
+        self.statistics: dict[int, dict[str, Any]] = {}
 
     def idempotency_key(self, stage: str) -> str:
         """Return the key of a stage, which stays the same for its attempts, and when the run is resumed."""
         return f"{self.first_run_id or self.context.snapshot.run_id.pipeline_run_id}:{stage}"
+
+
+class StageScope(RunScope):
+    """The scope of a run as one stage sees it that has something to itself: a permit, or one of the items it runs for.
+
+    Attributes:
+        run: The scope that all stages share.
+        index, item: The place and the value of the item; None unless the stage is mapped.
+        permit: The permit that the attempt holds, or None; see `stageflow.execution.limits`.
+    """
+
+    __slots__ = ("index", "item", "permit", "run")
+
+    def __init__(self, run: RunScope, index: int | None = None, item: Any = None) -> None:
+        self.run = run
+        self.index = index
+        self.item = item
+        self.permit = None
+        self.context = run.context
+        self.emitter = run.emitter
+        self.timer = run.timer
+        self.decisions = run.decisions
+        self.first_run_id = run.first_run_id
+        self.hooks = run.hooks
+        self.statistics = run.statistics
+        self.left_behind = run.left_behind
+        self.attempts = run.attempts if index is None else {}
+
+    @property
+    def stopping(self) -> str | None:  # pyright: ignore[reportIncompatibleVariableOverride] - the run alone sets it
+        return self.run.stopping
+
+    def idempotency_key(self, stage: str) -> str:
+        key = self.run.idempotency_key(stage)
+        return key if self.index is None else f"{key}[{self.index}]"
 
 
 class StageContext:

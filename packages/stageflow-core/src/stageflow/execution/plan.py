@@ -63,6 +63,7 @@ class Management(NamedTuple):
         contract: What its value must be, or None.
         chain: The interceptors of each attempt, or None.
         grace_s: Seconds that an attempt may take to stop when its time is up, before it is left behind.
+        limit, priority: As in `StageOptions`.
     """
 
     grace_s: float
@@ -73,11 +74,13 @@ class Management(NamedTuple):
     version: str | None = None
     chain: Chain | None = None
     contract: TypeContract | None = None
+    limit: str | None = None
+    priority: int = 0
 
     @property
     def checks(self) -> bool:
-        """Whether what the stage ends as is looked at or changed: so for every field but these."""
-        return self._replace(retry=None, timeout=None, deadline=None, chain=None) != Management(grace_s=self.grace_s)
+        """Whether what the stage ends as is looked at or changed."""
+        return self.contract is not None or bool(self.routes) or self.version is not None
 
 
 class PlanNode:
@@ -150,6 +153,7 @@ class ExecutionPlan:
         branching: Stages whose end means more to some successor than one dependency less to wait for.
         timeout: Seconds that a run may take, or None.
         on_failure: Whether the first failure ends the run, or what does not depend on it goes on.
+        max_concurrency: How many stages may run at once, or None.
         cancel_grace: Seconds that a stage may take to stop once it is cancelled.
         input: What the input of a run must be, or None.
         intercepted: Whether there are interceptors.
@@ -169,6 +173,7 @@ class ExecutionPlan:
         branching: frozenset[int],
         timeout: float | None,
         on_failure: OnFailure,
+        max_concurrency: int | None,
         cancel_grace: float,
         intercepted: bool,
         input: TypeContract | None,
@@ -184,6 +189,7 @@ class ExecutionPlan:
         self.branching = branching
         self.timeout = timeout
         self.on_failure = on_failure
+        self.max_concurrency = max_concurrency
         self.cancel_grace = cancel_grace
         self.intercepted = intercepted
         self.input = input

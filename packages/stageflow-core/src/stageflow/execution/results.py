@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeVar, cast, get_args, overload
 
 from stageflow.context.snapshot import ContextSnapshot
@@ -14,7 +14,7 @@ from stageflow.core.output import StageOutput, plain
 from stageflow.core.output_json import output_from_dict, output_to_dict
 from stageflow.core.timer import PipelineTimer
 from stageflow.errors import SerializationError, StageflowError, StageOutcomeError, UnknownStageError
-from stageflow.frozen import FrozenDict
+from stageflow.frozen import EMPTY, FrozenDict, freeze_mapping
 from stageflow.serialization import (
     as_object,
     at_path,
@@ -61,6 +61,7 @@ class StageResult(Value):
         started_at: Start of the first attempt in seconds since the epoch, or None.
         duration_ms: From its start to its end, 0.0 if it never started.
         origin: The stage or the reason that kept it from running or stopped it, or None.
+        statistics: What it counted of its streams, its items and its permits, JSON-ready; empty if it has none.
     """
 
     name: str
@@ -69,6 +70,7 @@ class StageResult(Value):
     started_at: float | None
     duration_ms: float
     origin: str | None = None
+    statistics: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
 
     @property
     def status(self) -> StageStatus:
@@ -112,7 +114,8 @@ class StageTimes:
 class RunLog:
     """The columns that a run writes while it goes, one entry a stage; records are made of them when asked for.
 
-    `times` gives the attempts, the start and the duration of a stage, as in `StageResult`.
+    `times` gives the attempts, the start and the duration of a stage, as in `StageResult`. Of most stages there are no
+    statistics.
     """
 
     names: Sequence[str]
@@ -120,6 +123,7 @@ class RunLog:
     outputs: Sequence[Stored]
     origins: Mapping[int, str]
     times: Callable[[int], tuple[int, float | None, float]]
+    statistics: Mapping[int, Mapping[str, Any]] = field(default_factory=FrozenDict[int, Any])
 
     @classmethod
     def of(cls, records: Sequence[StageResult]) -> RunLog:
@@ -130,6 +134,7 @@ class RunLog:
             outputs=[record.output for record in records],
             origins={index: record.origin for index, record in enumerate(records) if record.origin is not None},
             times=lambda index: (records[index].attempts, records[index].started_at, records[index].duration_ms),
+            statistics={index: record.statistics for index, record in enumerate(records) if record.statistics},
         )
 
 
@@ -246,8 +251,15 @@ class PipelineResults(Mapping[str, StageOutput[Any]]):
         """Return the run's record of a stage: times, attempts, origin."""
         index, log = self._position(stage), self._log
         attempts, started_at, duration_ms = log.times(index)
+        statistics = log.statistics.get(index)
         return StageResult(
-            log.names[index], self._output(index), attempts, started_at, duration_ms, log.origins.get(index)
+            name=log.names[index],
+            output=self._output(index),
+            attempts=attempts,
+            started_at=started_at,
+            duration_ms=duration_ms,
+            origin=log.origins.get(index),
+            statistics=EMPTY if statistics is None else freeze_mapping(statistics),
         )
 
     def records(self) -> tuple[StageResult, ...]:
@@ -371,7 +383,7 @@ _FIELDS = (
     "suspension",
     "stages",
 )
-_RECORD_FIELDS = ("output", "attempts", "started_at", "duration_ms", "origin")
+_RECORD_FIELDS = ("output", "attempts", "started_at", "duration_ms", "origin", "statistics")
 
 
 def _record_to_dict(record: StageResult) -> dict[str, Any]:
@@ -381,6 +393,7 @@ def _record_to_dict(record: StageResult) -> dict[str, Any]:
         "started_at": record.started_at,
         "duration_ms": record.duration_ms,
         "origin": record.origin,
+        "statistics": dict(record.statistics),
     }
 
 
@@ -396,6 +409,7 @@ def _read_record(name: str, value: Any) -> StageResult:
         started_at=None if started is None else expect_number(started, f"{path}.started_at"),
         duration_ms=expect_number(fields.get("duration_ms"), f"{path}.duration_ms"),
         origin=_text_or_none(fields.get("origin"), f"{path}.origin"),
+        statistics=freeze_mapping(as_object(fields.get("statistics"), f"{path}.statistics")),
     )
 
 

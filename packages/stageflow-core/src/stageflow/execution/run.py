@@ -206,7 +206,7 @@ class Run:
         scope, resumption = self.scope, self.resumption
         carried: Mapping[int, StageResult] = {} if resumption is None else resumption.carried
         times = StageTimes(state.started, state.ended, scope.timer, scope.attempts, carried)
-        log = RunLog(plan.names, plan.index, state.outputs, state.origins, times)
+        log = RunLog(plan.names, plan.index, state.outputs, state.origins, times, scope.statistics)
         status, snapshot = self._status(), scope.context.snapshot
         self.results = results = PipelineResults(log, plan.name, snapshot, status, duration_ms)
         results.stragglers = stragglers

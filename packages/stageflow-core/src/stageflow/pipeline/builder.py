@@ -17,7 +17,7 @@ from stageflow.interceptors.checking import check_interceptors
 from stageflow.pipeline.compilation import PipelineOptions, compile_plan
 from stageflow.pipeline.graph import StageGraph
 from stageflow.pipeline.invocation import RunFields
-from stageflow.pipeline.options import StageOptions, check_known, check_seconds
+from stageflow.pipeline.options import StageOptions, check_count, check_known, check_seconds
 from stageflow.pipeline.runner import Runner
 from stageflow.pipeline.spec import StageSpec, make_spec
 from stageflow.wording import shown
@@ -32,6 +32,7 @@ class Pipeline:
             together.
         input: The type of the input of its runs, which is then checked; anything unless given.
         interceptors: What runs around each attempt of each stage, see `BaseInterceptor`; none unless given.
+        max_concurrency: How many stages of a run may run at once; any number unless given.
         timeout: Seconds that a run may take; any number unless given.
         on_failure: "fail_fast" ends the run at the first failure; "continue" lets go on what does not depend on it.
         cancel_grace: Seconds that a stage may take to stop once it is cancelled, before the run leaves it behind.
@@ -51,6 +52,7 @@ class Pipeline:
         *,
         input: Any = None,
         interceptors: Iterable[Any] = (),
+        max_concurrency: int | None = None,
         timeout: float | None = None,
         on_failure: OnFailure = "fail_fast",
         cancel_grace: float = 5.0,
@@ -62,6 +64,8 @@ class Pipeline:
             raise InvalidOptionError("on_failure", f"is 'fail_fast' or 'continue', not {shown(on_failure)}", of=where)
         if not isinstance(stages, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"The stages of pipeline '{name}' are given as a list, not as {shown(stages)}.")
+        if max_concurrency is not None:
+            check_count("max_concurrency", max_concurrency, of=where)
         self._name = name
         self._options = PipelineOptions(
             timeout=None if timeout is None else check_seconds("timeout", timeout, of=where),
@@ -69,6 +73,7 @@ class Pipeline:
             cancel_grace=check_seconds("cancel_grace", cancel_grace, of=where, least=0.0),
             interceptors=check_interceptors(interceptors, pipeline=name),
             input=input,
+            max_concurrency=max_concurrency,
         )
         self._graph: StageGraph | None = None
         self._specs: dict[str, StageSpec[Any]] = {}
@@ -102,7 +107,8 @@ class Pipeline:
             runner: An object with `async execute(ctx)`, a class of such objects, or an async function.
             kind: The runner's own unless given, else TRANSFORM.
             options: `dependencies, optional, when, join, route, routes, terminal_routes, retry, timeout, deadline,
-                critical, output, version`, see `StageOptions`.
+                critical, output, version, streams, stream, map_over, map_concurrency, limit, priority`, see
+                `StageOptions`.
 
         Raises:
             DuplicateStageError: The pipeline has a stage of that name.

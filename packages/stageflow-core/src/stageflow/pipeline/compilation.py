@@ -75,11 +75,12 @@ class PipelineOptions(NamedTuple):
     cancel_grace: float = 5.0
     interceptors: tuple[Any, ...] = ()
     input: Any = None
+    max_concurrency: int | None = None
 
     def told(self) -> tuple[Any, ...]:
         """Return what a fingerprint knows of them: of interceptors their names, the same in every process."""
         names = tuple(interceptor.name for interceptor in self.interceptors)
-        return (self.timeout, self.on_failure, self.cancel_grace, names)
+        return (self.timeout, self.on_failure, self.cancel_grace, names, self.max_concurrency)
 
 
 def compile_plan(pipeline: str, specs: Sequence[StageSpec[Any]], options: PipelineOptions) -> ExecutionPlan:
@@ -251,6 +252,7 @@ def _assemble(
         branching=frozenset(source for node in nodes if node.gates or node.joined for source in node.declared.values()),
         timeout=options.timeout,
         on_failure=options.on_failure,
+        max_concurrency=options.max_concurrency,
         cancel_grace=options.cancel_grace,
         intercepted=chain is not None,
         input=asked,
@@ -299,6 +301,8 @@ def _management(draft: _Draft, chain: Chain | None, grace_s: float) -> Managemen
         contract=draft.contract,
         chain=chain,
         grace_s=grace_s,
+        limit=spec.limit,
+        priority=spec.priority,
     )
 
 

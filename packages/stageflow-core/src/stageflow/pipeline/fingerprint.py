@@ -42,6 +42,12 @@ def _stage(spec: StageSpec[Any], node: PlanNode) -> tuple[Any, ...]:
         spec.critical,
         None if spec.output is None else type_text(spec.output),
         spec.version,
+        sorted(spec.streams),
+        None if spec.stream is None else (spec.stream.capacity, spec.stream.on_full),
+        spec.map_over,
+        spec.map_concurrency,
+        spec.limit,
+        spec.priority,
     )
 
 

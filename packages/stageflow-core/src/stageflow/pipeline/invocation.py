@@ -10,6 +10,7 @@ from typing import Any, TypedDict, cast
 
 from stageflow.context.conversation import Conversation
 from stageflow.context.identity import RunIdentity
+from stageflow.context.limits import Limits
 from stageflow.context.pipeline_context import PipelineContext
 from stageflow.context.snapshot import ContextSnapshot
 from stageflow.errors import RunResults
@@ -38,14 +39,15 @@ class RunFields(TypedDict, total=False):
     created_at: datetime
     event_sink: EventSink | None
     ports: Any
+    limits: Limits | None
     resume: RunResults
     decisions: Mapping[Any, Any]
 
 
 _SNAPSHOT_FIELDS = frozenset(inspect.signature(ContextSnapshot).parameters)
-_CONTEXT_FIELDS = frozenset(PipelineContext.__slots__) - {"snapshot"}
+_ALL_FIELDS = frozenset(RunFields.__annotations__)
 _RESUME_FIELDS = frozenset({"resume", "decisions"})
-_ALL_FIELDS = _SNAPSHOT_FIELDS | _CONTEXT_FIELDS | _RESUME_FIELDS
+_CONTEXT_FIELDS = _ALL_FIELDS - _SNAPSHOT_FIELDS - _RESUME_FIELDS
 
 
 def make_run(plan: ExecutionPlan, context: Any, fields: RunFields) -> Run:
@@ -70,7 +72,7 @@ def make_run(plan: ExecutionPlan, context: Any, fields: RunFields) -> Run:
     if context is not None:
         raise TypeError(
             "run(resume=...) takes no snapshot, since it has that of the run that was suspended. Beside it go "
-            "event_sink= and ports=, or a PipelineContext without a snapshot of its own."
+            "event_sink=, ports= and limits=, or a PipelineContext without a snapshot of its own."
         )
     where, hint = "run() beside resume=", "The snapshot is that of the run that was suspended."
     _check(given, _CONTEXT_FIELDS, where, hint)

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypedDict, cast
 from stageflow.context.snapshot import ContextSnapshot
 from stageflow.core.handle import StageHandle, StageRef, name_of
 from stageflow.core.inputs import StageInputs
+from stageflow.core.stream import StreamOptions
 from stageflow.errors import InvalidOptionError
 from stageflow.execution.retry import RetryPolicy, is_number
 from stageflow.frozen import FrozenDict
@@ -40,6 +41,14 @@ class StageOptions(TypedDict, total=False):
             `execute`, is annotated to return unless given.
         version: Version of what it returns, for whoever stores that; also makes a suspended run refuse to be resumed by
             another one.
+        streams: Dependencies that it reads chunk by chunk while they run, with `ctx.inputs.stream`. For a function they
+            come on top of the parameters that are annotated `Stream`.
+        stream: For an async generator, how many of its chunks may wait for a reader, and what happens to one more.
+        map_over: Where the items come from for each of which the stage runs once: `("chunks", "items")` is the sequence
+            that stage 'chunks' returns as `data["items"]`; a stage alone is one that streams them.
+        map_concurrency: For how many items at once.
+        limit: The limit of which each attempt takes a permit: a name in the `Limits` that the run is given.
+        priority: Of those that wait for a permit the larger goes first.
     """
 
     dependencies: Dependencies
@@ -55,6 +64,12 @@ class StageOptions(TypedDict, total=False):
     critical: bool
     output: Any
     version: str | None
+    streams: Dependencies
+    stream: StreamOptions | None
+    map_over: StageRef | tuple[StageRef, str] | None
+    map_concurrency: int
+    limit: str | None
+    priority: int
 
 
 def check_known(options: StageOptions, where: str) -> None:
@@ -165,3 +180,52 @@ def check_version(stage: str, given: Any) -> str:
     if not isinstance(given, str):
         raise InvalidOptionError("version", f"is a text, not {shown(given)}", stage=stage)
     return given
+
+
+def check_stream(stage: str, given: Any) -> StreamOptions:
+    """Return the options of a stream if they are that."""
+    if not isinstance(given, StreamOptions):
+        hint = "Write stream=StreamOptions(capacity=16, on_full='block')."
+        raise InvalidOptionError("stream", f"is a StreamOptions, not {shown(given)}", stage=stage, hint=hint)
+    return given
+
+
+def check_map_over(stage: str, given: Any) -> tuple[str, str | None]:
+    """Return the name of the stage that the items come from, and the key in its data; None if it streams them."""
+    if isinstance(given, (str, StageHandle)):
+        return (name_of(cast("StageRef", given)), None)
+    hint = "Write map_over=('chunks', 'items') for data['items'] of stage 'chunks', or map_over='chunks' if it streams."
+    if not isinstance(given, tuple) or len(pair := cast("tuple[Any, ...]", given)) != 2:
+        problem = f"is a stage and a key of its data, not {shown(cast('object', given))}"
+        raise InvalidOptionError("map_over", problem, stage=stage, hint=hint)
+    source, key = pair
+    if not isinstance(source, (str, StageHandle)) or not (key is None or (isinstance(key, str) and key)):
+        problem = f"is a stage and a key of its data, not {shown(pair)}"
+        raise InvalidOptionError("map_over", problem, stage=stage, hint=hint)
+    return (name_of(cast("StageRef", source)), key)
+
+
+def check_count(option: str, given: Any, *, stage: str | None = None, of: str = "") -> int:
+    """Return the value if it is a whole number, 1 or more."""
+    if not isinstance(given, int) or isinstance(given, bool) or given < 1:
+        raise InvalidOptionError(option, f"is a whole number, 1 or more, not {shown(given)}", stage=stage, of=of)
+    return given
+
+
+def check_limit(stage: str, given: Any) -> str:
+    """Return the name of a limit."""
+    if not isinstance(given, str) or not given:
+        hint = "Write limit='groq', and give the run limits=Limits({'groq': 8})."
+        raise InvalidOptionError("limit", f"is the name of a limit, not {shown(given)}", stage=stage, hint=hint)
+    return given
+
+
+def check_priority(stage: str, given: Any) -> int:
+    """Return the priority if it is a whole number."""
+    if not isinstance(given, int) or isinstance(given, bool):
+        raise InvalidOptionError("priority", f"is a whole number, not {shown(given)}", stage=stage)
+    return given
+
+
+MAP_CONCURRENCY = 10
+"""For how many items at once a stage runs unless it says so."""

@@ -13,21 +13,28 @@ from typing import Any, Protocol, TypeVar, Unpack, cast, overload
 from stageflow.core.handle import StageHandle, StageRef, name_of
 from stageflow.core.kinds import StageKind
 from stageflow.core.output import StageOutput
+from stageflow.core.stream import StreamOptions
 from stageflow.errors import InvalidOptionError
 from stageflow.execution.retry import RetryPolicy
 from stageflow.pipeline.options import (
+    MAP_CONCURRENCY,
     Condition,
     Join,
     StageOptions,
     check_condition,
+    check_count,
     check_critical,
     check_join,
     check_known,
+    check_limit,
+    check_map_over,
     check_names,
+    check_priority,
     check_retry,
     check_route,
     check_routes,
     check_seconds,
+    check_stream,
     check_version,
 )
 from stageflow.pipeline.runner import Runner, check_runner
@@ -83,6 +90,12 @@ class StageSpec(StageHandle[T]):
     critical: bool = True
     output: Any = None
     version: str | None = None
+    streams: tuple[str, ...] = ()
+    stream: StreamOptions | None = None
+    map_over: tuple[str, str | None] | None = None
+    map_concurrency: int = MAP_CONCURRENCY
+    limit: str | None = None
+    priority: int = 0
     local_names: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
@@ -98,6 +111,9 @@ class StageSpec(StageHandle[T]):
                 object.__setattr__(self, option, check(self.name, given))
             elif given is not unless_given:  # None is what some options are by themselves, and nothing to the others
                 raise InvalidOptionError(option, "cannot be None: leave it out", stage=self.name)
+        for option, unless_given, needed in _GO_WITH:
+            if getattr(self, option) != unless_given and getattr(self, needed) is None:
+                raise InvalidOptionError(option, f"goes with {needed}=, which is missing", stage=self.name)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, StageSpec):
@@ -134,8 +150,17 @@ _OPTIONS: tuple[tuple[str, Any, Callable[[str, Any], Any]], ...] = (
     ("deadline", None, lambda stage, given: check_seconds("deadline", given, stage=stage)),
     ("critical", True, check_critical),
     ("version", None, check_version),
+    ("streams", (), lambda stage, given: check_names(stage, "streams", given)),
+    ("stream", None, check_stream),
+    ("map_over", None, check_map_over),
+    ("map_concurrency", MAP_CONCURRENCY, lambda stage, given: check_count("map_concurrency", given, stage=stage)),
+    ("limit", None, check_limit),
+    ("priority", 0, check_priority),
 )
 """Each option with what it is unless given, and what checks it and brings it into its form."""
+
+_GO_WITH = (("map_concurrency", MAP_CONCURRENCY, "map_over"), ("priority", 0, "limit"))
+"""Options that mean nothing without another one: what they are unless given, and the other one."""
 
 _COMPARED = ("runner", "kind", "output", *(option for option, _, _ in _OPTIONS))
 
@@ -205,7 +230,7 @@ def stage(
         kind: The runner's own unless given, else TRANSFORM.
         name: Of the stage that is made of a function: the function's unless given.
         options: `dependencies, optional, when, join, route, routes, terminal_routes, retry, timeout, deadline,
-            critical, output, version`, see `StageOptions`.
+            critical, output, version, streams, stream, map_over, map_concurrency, limit, priority`, see `StageOptions`.
 
     Raises:
         InvalidStageError: The runner is not async, or not a stage.

@@ -1,0 +1,34 @@
+"""Where a child run comes from."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+MOST_DEEP = 16
+"""How deep runs may lie within each other, the first one counted."""
+
+
+class ParentStage(NamedTuple):
+    """The stage that started a child run.
+
+    Attributes:
+        run_id: The `pipeline_run_id` of its run.
+        pipeline, stage: The names of its pipeline and its own.
+        key: What the idempotency keys of the child begin with; the same for each attempt, and when the run is resumed.
+        parent: The stage that started its run, if that is a child, too.
+        holding: The limit of which a permit is held, until the child has ended, by a stage that streams with this one
+            or with one further up; None if there is none.
+    """
+
+    run_id: str
+    pipeline: str
+    stage: str
+    key: str
+    parent: ParentStage | None = None
+    holding: str | None = None
+
+    @property
+    def chain(self) -> tuple[str, ...]:
+        """The stages that led to the child, from the first run on, each as `pipeline.stage`."""
+        before = () if self.parent is None else self.parent.chain
+        return (*before, f"{self.pipeline}.{self.stage}")
