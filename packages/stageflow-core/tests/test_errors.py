@@ -31,8 +31,10 @@ from stageflow.errors import (
     InvalidRouteError,
     InvalidStageError,
     InvalidStageNameError,
+    InvalidStreamError,
     MissingInputError,
     MissingRetryPolicyError,
+    NoStreamError,
     NotCopyableError,
     OverlappingDependencyError,
     PipelineCancelled,
@@ -52,6 +54,9 @@ from stageflow.errors import (
     StageReturnedFailure,
     StageReturnTypeError,
     StageTimeoutError,
+    StreamBrokenError,
+    StreamFullError,
+    StreamSuspendedError,
     TooLateError,
     UndeclaredDependencyError,
     UndeclaredRouteError,
@@ -277,6 +282,42 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
         lambda: StageTimeoutError("a", limit="timeout", seconds=1.5),
         ("Stage 'a' ran out of time: an attempt took longer than its timeout of 1.5 s. Raise timeout=."),
         {"stage": "a", "limit": "timeout", "seconds": 1.5},
+    ),
+    InvalidStreamError: (
+        lambda: InvalidStreamError(
+            "a", "reads the stream of 'b', which has none", dependency="b", hint="Yield chunks."
+        ),
+        "Stage 'a' reads the stream of 'b', which has none. Yield.",
+        {"stage": "a", "dependency": "b"},
+    ),
+    NoStreamError: (
+        lambda: NoStreamError("lm", pipeline="chat", streaming=("llm", "tts")),
+        ("Stage 'lm' of pipeline 'chat' does not stream. Did you mean 'llm'? Those that stream: llm, tts."),
+        {"stage": "lm", "streaming": ("llm", "tts")},
+    ),
+    StreamBrokenError: (
+        lambda: StreamBrokenError("llm", "failed: ValueError: busy"),
+        (
+            "The stream of stage 'llm' broke: it failed: ValueError: busy. What has been read is what it yielded "
+            "before; catch this error to make do with that."
+        ),
+        {"stage": "llm", "why": "failed: ValueError: busy"},
+    ),
+    StreamFullError: (
+        lambda: StreamFullError("llm", "tts", capacity=3),
+        (
+            "Stage 'llm' yielded a chunk while 3 still wait for its reader 'tts'. Let it wait, or drop chunks: "
+            "StreamOptions(on_full='block'), 'drop_oldest' or 'drop_newest'; or raise capacity=."
+        ),
+        {"stage": "llm", "reader": "tts", "capacity": 3},
+    ),
+    StreamSuspendedError: (
+        lambda: StreamSuspendedError("llm"),
+        (
+            "Stage 'llm' is joined to others by a stream, and asked for a decision. Let a stage of its own ask before "
+            "the stream begins: its chunks would be gone when the run resumes."
+        ),
+        {"stage": "llm"},
     ),
     MissingRetryPolicyError: (
         lambda: MissingRetryPolicyError("a", "ValueError: busy"),

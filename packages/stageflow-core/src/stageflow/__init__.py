@@ -12,6 +12,7 @@ from stageflow.core.inputs import StageInputs
 from stageflow.core.kinds import StageKind, StageStatus
 from stageflow.core.output import StageArtifact, StageEvent, StageOutput
 from stageflow.core.stage import Stage
+from stageflow.core.stream import Stream, StreamOptions
 from stageflow.core.timer import PipelineTimer
 from stageflow.errors import (
     AmbiguousInputError,
@@ -64,6 +65,8 @@ __all__ = [
     "StageKind",
     "StageOutput",
     "StageStatus",
+    "Stream",
+    "StreamOptions",
     # What a run is asked and given
     "ContextSnapshot",
     "Conversation",

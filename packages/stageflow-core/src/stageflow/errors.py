@@ -11,6 +11,7 @@
     │   ├── InvalidInterceptorError    what was given as an interceptor is none
     │   ├── InvalidStageError          the runner is not a stage, or its parameters cannot be read
     │   ├── InvalidStageNameError
+    │   ├── InvalidStreamError         a stream leads from no stream, or could only come to a halt
     │   ├── OverlappingDependencyError
     │   ├── SelfDependencyError
     │   └── UnknownDependencyError
@@ -21,12 +22,16 @@
     │   ├── IdempotencyConflictError   a key was used for other parameters
     │   ├── InterceptorError           a hook of an interceptor raised, hung, or returned the wrong thing
     │   ├── MissingInputError          (also a KeyError)
+    │   ├── NoStreamError              a stream was asked of a stage that does not stream
     │   ├── StageContractError         a stage returned something else than it declares (also a TypeError)
     │   ├── PolicyDeniedError          a policy keeps the stage from running
     │   ├── StageExecutionError        what a run raises when a stage failed
     │   ├── StageReturnTypeError       (also a TypeError)
     │   ├── StageOutcomeError          a value was asked of a stage that has none
     │   ├── StageTimeoutError          a limit of a stage ran out (also a TimeoutError)
+    │   ├── StreamBrokenError          a stage that streams did not end OK
+    │   ├── StreamFullError            a reader fell too far behind
+    │   ├── StreamSuspendedError       a stage that streams, or reads a stream, asked for a decision
     │   ├── MissingRetryPolicyError    `retry()` of a stage that has no RetryPolicy
     │   ├── UndeclaredDependencyError
     │   ├── StageReturnedFailure       stands for a returned `StageOutput.fail("...")` where an exception is needed
@@ -326,6 +331,16 @@ class InvalidStageNameError(PipelineValidationError):
         )
 
 
+class InvalidStreamError(PipelineValidationError):
+    """A stage reads a stream that there is not, or that could only come to a halt. `dependency` is what it reads."""
+
+    code = "invalid-stream"
+
+    def __init__(self, stage: str, problem: str, *, dependency: str, hint: str) -> None:
+        super().__init__(f"Stage '{stage}' {problem}.", stage=stage, hint=hint)
+        self.dependency = dependency
+
+
 class OverlappingDependencyError(PipelineValidationError):
     """A stage names the same dependency as required and as optional."""
 
@@ -389,12 +404,20 @@ class UndeclaredDependencyError(StageError):
     code = "undeclared-dependency"
 
     def __init__(
-        self, stage: str, dependency: str | None, *, declared: Sequence[str] = (), key: str | None = None
+        self,
+        stage: str,
+        dependency: str | None,
+        *,
+        declared: Sequence[str] = (),
+        key: str | None = None,
+        problem: str | None = None,
+        hint: str | None = None,
     ) -> None:
+        what = problem
         if dependency is None:
             what = f"looked for the key '{key}' in its dependencies, and declares none"
             hint = 'Declare the stage that holds the key: dependencies=("...",)'
-        else:
+        elif what is None:
             what = f"read '{dependency}' without declaring it (declared: {listed(declared)})"
             beside = ", beside those that it has" if declared else ""
             # A misspelt name is to be mended; declared, it would be an unknown stage.
@@ -628,6 +651,70 @@ class StageReturnedFailure(StageError):
     def __init__(self, stage: str, detail: str, *, output: Any) -> None:
         super().__init__(f"Stage '{stage}' returned a failure: {detail}", stage=stage)
         self.output = output
+
+
+class NoStreamError(StageError):
+    """A stream was asked of a stage that does not stream; `streaming` are those that do."""
+
+    code = "no-stream"
+
+    def __init__(self, stage: str, *, pipeline: str, streaming: Sequence[str]) -> None:
+        hint = "A stage streams if it is an async generator: let it `yield` its chunks."
+        if streaming:
+            hint = f"{nearest(stage, streaming)}Those that stream: {listed(streaming)}."
+        super().__init__(f"Stage '{stage}' of pipeline '{pipeline}' does not stream.", stage=stage, hint=hint)
+        self.streaming = tuple(streaming)
+
+
+class StreamBrokenError(StageError):
+    """The stage whose chunks were being read did not end OK, so that what was read may not be the whole.
+
+    `why` says how it ended; what it raised is the cause.
+    """
+
+    code = "stream-broken"
+
+    def __init__(self, stage: str, why: str) -> None:
+        super().__init__(
+            f"The stream of stage '{stage}' broke: it {why}.",
+            stage=stage,
+            hint="What has been read is what it yielded before; catch this error to make do with that.",
+        )
+        self.why = why
+
+
+class StreamFullError(StageError):
+    """A stage that streams with `on_full="error"` yielded a chunk for which a reader had no room.
+
+    Attributes:
+        reader: The stage that reads, or `run.stream`.
+        capacity: How many chunks wait for it.
+    """
+
+    code = "stream-full"
+
+    def __init__(self, stage: str, reader: str, *, capacity: int) -> None:
+        super().__init__(
+            f"Stage '{stage}' yielded a chunk while {capacity} still wait for its reader '{reader}'.",
+            stage=stage,
+            hint="Let it wait, or drop chunks: StreamOptions(on_full='block'), 'drop_oldest' or 'drop_newest'; or "
+            "raise capacity=.",
+        )
+        self.reader = reader
+        self.capacity = capacity
+
+
+class StreamSuspendedError(StageError):
+    """A stage that streams or reads a stream asked for a decision: when that comes, the chunks are gone."""
+
+    code = "stream-suspended"
+
+    def __init__(self, stage: str) -> None:
+        super().__init__(
+            f"Stage '{stage}' is joined to others by a stream, and asked for a decision.",
+            stage=stage,
+            hint="Let a stage of its own ask before the stream begins: its chunks would be gone when the run resumes.",
+        )
 
 
 class StageOutcomeError(StageError):

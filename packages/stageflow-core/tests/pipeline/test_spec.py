@@ -6,7 +6,7 @@ import abc
 import dataclasses
 import functools
 import operator
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import pytest
@@ -208,21 +208,10 @@ def plain(ctx: StageContext) -> dict[str, int]:
     return {"answer": 42}
 
 
-async def streaming(ctx: StageContext) -> AsyncIterator[int]:
-    """Yield."""
-    yield 1
-
-
 class Plain:
     def execute(self, ctx: StageContext) -> dict[str, int]:
         """Answer at once."""
         return {"answer": 42}
-
-
-class Streaming:
-    async def execute(self, ctx: StageContext) -> AsyncIterator[int]:
-        """Yield."""
-        yield 1
 
 
 class Calling:
@@ -279,24 +268,10 @@ class Shown:
             ),
         ),
         (
-            streaming,
-            (
-                "Stage 'x' is the function streaming, which is an async generator. A stage returns one result: "
-                "collect what it yields, and return that."
-            ),
-        ),
-        (
             Plain,
             (
                 "Stage 'x' is the class Plain, whose `execute` is not async. Write `async def execute(self, ctx)`; "
                 "call what blocks with `await asyncio.to_thread(...)`."
-            ),
-        ),
-        (
-            Streaming,
-            (
-                "Stage 'x' is the class Streaming, whose `execute` is an async generator. A stage returns one result: "
-                "collect what it yields, and return that."
             ),
         ),
         (

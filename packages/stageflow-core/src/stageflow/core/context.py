@@ -28,6 +28,7 @@ class RunScope:
         hooks: What the interceptors of the run share; only they know what it is.
         first_run_id: Of a resumed run, the id of the run that all began with.
         statistics: By the index of a stage, what it counted of its streams, its items and its permits.
+        streams: The streams of the run, or None if no stage streams; see `stageflow.execution.streams`.
         index, item, permit: Of a `StageScope`; None here.
     """
 
@@ -41,6 +42,7 @@ class RunScope:
         "left_behind",
         "statistics",
         "stopping",
+        "streams",
         "timer",
     )
 
@@ -59,6 +61,7 @@ class RunScope:
         self.first_run_id: str | None = None
         self.hooks: Any = None
         self.statistics: dict[int, dict[str, Any]] = {}
+        self.streams: Any = None
 
     def idempotency_key(self, stage: str) -> str:
         """Return the key of a stage, which stays the same for its attempts, and when the run is resumed."""
@@ -88,6 +91,7 @@ class StageScope(RunScope):
         self.first_run_id = run.first_run_id
         self.hooks = run.hooks
         self.statistics = run.statistics
+        self.streams = run.streams
         self.left_behind = run.left_behind
         self.attempts = run.attempts if index is None else {}
 

@@ -10,9 +10,10 @@ from stageflow.contracts import is_typeddict
 from stageflow.core.handle import StageRef, name_of
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import StageOutput, plain, reader_view
+from stageflow.core.stream import Stream
 from stageflow.errors import AmbiguousInputError, MissingInputError, StageReturnTypeError, UndeclaredDependencyError
 from stageflow.frozen import FrozenDict
-from stageflow.wording import type_name, with_article
+from stageflow.wording import listed, type_name, with_article
 
 T = TypeVar("T")
 
@@ -112,6 +113,26 @@ class StageInputs:
             )
         return value
 
+    def stream(self, stage: StageRef) -> Stream[Any]:
+        """Return the chunks of a stage that streams, as this one reads them; the same object each time.
+
+        Raises:
+            UndeclaredDependencyError: The stage is not among its `streams=`.
+            MissingInputError: It is optional, and never started.
+        """
+        name = name_of(stage)
+        declared = tuple(self._declared)
+        problem = f"reads the stream of '{name}' without declaring it (declared: {listed(declared)})"
+        if name in self._declared:
+            problem = f"reads the stream of '{name}', and declares it as a dependency that it waits for"
+        raise UndeclaredDependencyError(
+            self._stage,
+            name,
+            declared=declared,
+            problem=problem,
+            hint=f'To read it chunk by chunk, give the stage streams=("{name}",)',
+        )
+
     def _stored(self, stage: StageRef) -> Stored:
         name = name_of(stage)
         index = self._declared.get(name)
@@ -137,6 +158,44 @@ class StageInputs:
         absent = None if output is not None else _status(stored).name
         found = () if output is None else tuple(map(str, output.data))
         return MissingInputError(self._stage, name_of(stage), key, found=found, absent=absent)
+
+
+class StreamingInputs(StageInputs):
+    """The inputs of a stage that reads streams, each of them from the first chunk on."""
+
+    __slots__ = ("_streams",)
+
+    def __init__(
+        self,
+        outputs: Sequence[Stored],
+        stage: str,
+        declared: Mapping[str, int],
+        streams: Mapping[str, Stream[Any] | None],
+    ) -> None:
+        super().__init__(outputs, stage, declared)
+        self._streams = streams
+
+    def stream(self, stage: StageRef) -> Stream[Any]:
+        name = name_of(stage)
+        if name not in self._streams:
+            return super().stream(stage)
+        stream = self._streams[name]
+        if stream is None:
+            raise MissingInputError(self._stage, name, None, found=(), absent="not started")
+        return stream
+
+    def _stored(self, stage: StageRef) -> Stored:
+        name = name_of(stage)
+        if name not in self._streams:
+            return super()._stored(stage)
+        raise UndeclaredDependencyError(
+            self._stage,
+            name,
+            declared=tuple(self._declared),
+            problem=f"read what '{name}' returned, and declares it as a stream",
+            hint=f"Read its chunks with ctx.inputs.stream('{name}'); what it returned in the end is for a stage that "
+            "depends on it.",
+        )
 
 
 def _status(stored: Stored) -> StageStatus:

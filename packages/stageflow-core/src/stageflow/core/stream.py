@@ -1,11 +1,26 @@
-"""What flows from one stage to others while both run: see `Stream`."""
+"""What flows from one stage to others while all of them run.
+
+A `Source` belongs to a stage that streams, a `Stream` to one that reads it (or to whoever called `run.stream`). The run
+makes both before its stages start, and ends them when the outcome of either stage is settled. A chunk is frozen once
+and put into the buffer of each reader; what a reader does not take out itself is dropped, and counted, when it closes.
+
+    offer -> buffer of reader 1 -> read        sent = received + dropped, for each reader, once it is closed
+          -> buffer of reader 2 -> read
+
+All of it happens on one event loop, and nothing here awaits between reading and writing.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar, get_args
+from types import TracebackType
+from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast, get_args
 
-from stageflow.errors import InvalidOptionError
+from stageflow.errors import InvalidOptionError, StreamBrokenError, StreamFullError
+from stageflow.frozen import SHAREABLE_TYPES, for_reader, freeze
 from stageflow.value import Value
 from stageflow.wording import nearest, shown
 
@@ -20,7 +35,7 @@ class StreamOptions(Value):
 
     Attributes:
         capacity: How many chunks may wait for each reader.
-        on_full: What a chunk does that finds a full buffer: "block" lets the stage wait until there is room;
+        on_full: What becomes of a chunk that finds a full buffer: "block" lets the stage wait until there is room;
             "drop_oldest" and "drop_newest" drop and count one; "error" fails the stage.
 
     Raises:
@@ -35,13 +50,320 @@ class StreamOptions(Value):
         if not isinstance(capacity, int) or isinstance(capacity, bool) or capacity < 1:
             problem = f"is a number of chunks, 1 or more, not {shown(capacity)}"
             raise InvalidOptionError("capacity", problem, of="StreamOptions")
-        if self.on_full not in get_args(OnFull):
+        given: Any = self.on_full
+        if given not in get_args(OnFull):
             known = ", ".join(f"'{policy}'" for policy in get_args(OnFull))
-            hint = nearest(self.on_full, get_args(OnFull)) if isinstance(self.on_full, str) else None  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidOptionError(
-                "on_full", f"is one of {known}, not {shown(self.on_full)}", of="StreamOptions", hint=hint
-            )
+            near = nearest(given, get_args(OnFull)) if isinstance(given, str) else None
+            raise InvalidOptionError("on_full", f"is one of {known}, not {shown(given)}", of="StreamOptions", hint=near)
+
+
+class StreamStatistics(NamedTuple):
+    """What one reader of a stream counted: `sent` is `received` and `dropped` together, once the reader has ended.
+
+    Attributes:
+        sent: Chunks that the stage yielded while it was a reader.
+        received: Those that it took.
+        dropped: Those that it did not, because its buffer was full or because it stopped.
+        high_water: The most that ever waited for it.
+        blocked_ms: How long the stage waited for it to make room, in milliseconds.
+    """
+
+    sent: int
+    received: int
+    dropped: int
+    high_water: int
+    blocked_ms: float
 
 
 class Stream(Generic[T]):
-    """The chunks of a stage, as another one reads them."""
+    """The chunks of a stage, as another one reads them: `async for chunk in stream`.
+
+    Each reader gets every chunk, from the first on. What several tasks read from one Stream is shared out among them.
+    To leave a loop early does not stop the stage that streams; to end, or `await stream.aclose()`, does, if nobody else
+    reads it.
+    """
+
+    __slots__ = (
+        "_blocked_ns",
+        "_buffer",
+        "_end",
+        "_full_since",
+        "_high_water",
+        "_received",
+        "_room",
+        "_sent",
+        "_source",
+        "_unread",
+        "_waiting",
+        "name",
+        "required",
+    )
+
+    def __init__(self, source: Source, name: str, *, required: bool) -> None:
+        self.name = name
+        self.required = required
+        self._source: Source | None = source
+        self._buffer: deque[Any] = deque()
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._room: asyncio.Future[None] | None = None
+        self._end: Callable[[], BaseException] | None = None
+        self._sent = self._received = self._unread = self._high_water = self._blocked_ns = 0
+        self._full_since: int | None = None
+
+    def __aiter__(self) -> Stream[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        buffer = self._buffer
+        while not buffer:
+            if self._end is not None:
+                raise self._end()
+            await self._chunk()
+        chunk = buffer.popleft()
+        self._received += 1
+        if self._room is not None:
+            self._make_room()
+        return cast("T", chunk if type(chunk) in SHAREABLE_TYPES else for_reader(chunk))
+
+    async def _chunk(self) -> None:
+        """Wait until there may be a chunk, or the end."""
+        source = self._source
+        assert source is not None
+        waiter = source.loop.create_future()
+        self._waiting.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self._wake()  # what woke this one is for another task that reads the same stream
+            else:
+                self._waiting.remove(waiter)
+            raise
+
+    def statistics(self) -> StreamStatistics:
+        """Return what has been counted so far."""
+        blocked_ns = self._blocked_ns
+        if self._full_since is not None and self._source is not None:
+            blocked_ns += self._source.clock() - self._full_since
+        return StreamStatistics(self._sent, self._received, self._unread, self._high_water, blocked_ns / 1e6)
+
+    async def aclose(self) -> None:
+        """Take no more: what waits is dropped, and counted. Once nobody reads it any more, the stage is ended."""
+        self.close()
+
+    def close(self) -> None:
+        """Do what `aclose` does, from code that is not async."""
+        self.end(StopAsyncIteration, drop=True)
+
+    async def __aenter__(self) -> Stream[T]:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # What follows is for the source and the run.
+
+    def end(self, why: Callable[[], BaseException], *, drop: bool = False) -> None:
+        """Let nothing more come, and raise `why()` after what waits, or in its place if that is to be dropped."""
+        source, self._source = self._source, None
+        if drop and self._buffer:
+            self._unread += len(self._buffer)
+            self._buffer.clear()
+        if source is None:
+            return
+        self._end = why
+        if self._room is not None:
+            self._make_room(source)
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiting.clear()
+        source.left(self)
+
+    def put(self, chunk: Any) -> None:
+        """Take a chunk for which there is room."""
+        buffer = self._buffer
+        buffer.append(chunk)
+        self._sent += 1
+        if len(buffer) > self._high_water:  # noqa: PLR1730 - `max` costs three times as much
+            self._high_water = len(buffer)
+        if self._waiting:
+            self._wake()
+
+    def drop(self, chunk: Any, *, oldest: bool) -> None:
+        """Take a chunk for which there is no room, and drop that or the oldest one."""
+        self._sent += 1
+        self._unread += 1
+        if oldest:
+            self._buffer.popleft()
+            self._buffer.append(chunk)
+
+    async def room(self) -> None:
+        """Wait until there is room, or nobody reads any more."""
+        source = self._source
+        assert source is not None
+        self._full_since = source.clock()
+        self._room = room = source.loop.create_future()
+        try:
+            await room
+        finally:
+            if self._room is room:  # cancelled, or the reader has closed in the same turn
+                self._make_room(source)
+
+    @property
+    def is_full(self) -> bool:
+        source = self._source
+        return source is not None and len(self._buffer) >= source.options.capacity
+
+    @property
+    def is_open(self) -> bool:
+        """Whether chunks can still come."""
+        return self._source is not None
+
+    @property
+    def has_received(self) -> bool:
+        return self._received > 0
+
+    @property
+    def pending(self) -> int:
+        """How many chunks wait to be read."""
+        return len(self._buffer)
+
+    def _make_room(self, source: Source | None = None) -> None:
+        source = source or self._source
+        room, self._room = self._room, None
+        if room is not None and not room.done():
+            room.set_result(None)
+        if source is not None and self._full_since is not None:
+            self._blocked_ns += source.clock() - self._full_since
+        self._full_since = None
+
+    def _wake(self) -> None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+
+class Source:
+    """Where the chunks of a stage go: to each of its readers.
+
+    Attributes:
+        stage: The name of the stage.
+        readers: Who reads it at present.
+        sent: How many chunks the stage has yielded.
+        unheard: How many of them nobody read, since there was no reader.
+        heard: Whether a reader has begun.
+        delivered: Whether any chunk reached a reader.
+        ended: Whether the outcome of the stage is settled.
+        abandon: Called when the last reader has left that had begun.
+    """
+
+    __slots__ = (
+        "abandon",
+        "clock",
+        "delivered",
+        "ended",
+        "heard",
+        "loop",
+        "options",
+        "readers",
+        "sent",
+        "stage",
+        "unheard",
+    )
+
+    def __init__(
+        self,
+        stage: str,
+        options: StreamOptions,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], int],
+        abandon: Callable[[], None],
+    ) -> None:
+        self.stage = stage
+        self.options = options
+        self.loop = loop
+        self.clock = clock
+        self.abandon = abandon
+        self.readers: list[Stream[Any]] = []
+        self.sent = self.unheard = 0
+        self.heard = self.delivered = self.ended = False
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether those that read it have all stopped."""
+        return self.heard and not self.readers
+
+    def offer(self, chunk: Any) -> list[Stream[Any]] | None:
+        """Give a chunk to every reader that has room; return the others if they are to be waited for.
+
+        Raises:
+            NotCopyableError: The chunk can be neither frozen nor copied.
+            StreamFullError: A reader has no room, and that is an error.
+        """
+        self.sent += 1
+        if not self.readers:
+            self.unheard += 1
+            return None
+        if type(chunk) not in SHAREABLE_TYPES:
+            chunk = freeze(chunk, "chunk")
+        self.delivered = True
+        capacity, full = self.options.capacity, None
+        for reader in self.readers:
+            if len(reader._buffer) < capacity:  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - a call would cost as much as all of this
+                reader.put(chunk)
+            elif self.options.on_full == "block":
+                full = [*(full or ()), reader]
+            elif self.options.on_full == "error":
+                raise StreamFullError(self.stage, reader.name, capacity=capacity)
+            else:
+                reader.drop(chunk, oldest=self.options.on_full == "drop_oldest")
+        return full
+
+    async def deliver(self, chunk: Any, readers: list[Stream[Any]]) -> None:
+        """Give the chunk that `offer` could not give them to these readers, waiting for each."""
+        if type(chunk) not in SHAREABLE_TYPES:
+            chunk = freeze(chunk, "chunk")
+        for reader in readers:
+            while reader.is_full:
+                await reader.room()
+            if reader.is_open:
+                reader.put(chunk)
+
+    def left(self, reader: Stream[Any]) -> None:
+        """Note that a reader has ended."""
+        self.readers.remove(reader)
+        if self.abandoned and not self.ended:
+            self.abandon()
+
+    def end(self, broken: str | None = None, cause: BaseException | None = None) -> None:
+        """Let the readers end after what waits for them; `broken` says why, if that is not all there was to come.
+
+        Those that require the whole of it are ended by the run.
+        """
+        self.ended = True
+        for reader in tuple(self.readers):
+            if broken is None:
+                reader.end(StopAsyncIteration)
+            elif not reader.required:
+                reader.end(_Break(self.stage, broken, cause))
+
+
+class _Break:
+    """Makes the error of a stream that broke: a new one for each read, since a raised one collects frames."""
+
+    __slots__ = ("_cause", "_stage", "_why")
+
+    def __init__(self, stage: str, why: str, cause: BaseException | None) -> None:
+        self._stage = stage
+        self._why = why
+        self._cause = cause
+
+    def __call__(self) -> StreamBrokenError:
+        error = StreamBrokenError(self._stage, self._why)
+        error.__cause__ = self._cause
+        return error

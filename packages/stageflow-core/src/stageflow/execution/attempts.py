@@ -24,6 +24,7 @@ from stageflow.execution.announcing import announce_retry, announce_straggler, p
 from stageflow.execution.calling import bind, call_bound, context_of
 from stageflow.execution.plan import Management, PlanNode
 from stageflow.execution.retry import RetryPolicy, asked_delay, system_random
+from stageflow.execution.streaming import drive
 from stageflow.execution.time_limit import TimeUpError, within
 from stageflow.frozen import FrozenDict
 from stageflow.interceptors.base import InterceptorContext
@@ -64,10 +65,22 @@ class ManagedStage:
         while True:
             demand = self._demand(ended)
             if demand is None or policy is None or not self._may_go_on(policy):
+                self._explain(ended, policy)
                 return self._final(ended)
             del ended  # the wait may be long, and what an error holds large
             await self._wait(policy, demand)
             ended = await self._end()
+
+    def _explain(self, ended: Stored | Exception, policy: RetryPolicy | None) -> None:
+        """Note on an error that its policy would have had the stage tried again, if it is for its streams that not."""
+        streams = self._scope.streams
+        if policy is None or streams is None or self._attempt >= policy.max_attempts:
+            return
+        error = ended
+        if isinstance(ended, StageOutput) and ended.error is not None:
+            error = ended.error.exception
+        if isinstance(error, Exception) and streams.has_delivered(self._node.index) and policy.covers(error):
+            error.add_note(f"Stage '{self._node.name}' was not tried again: chunks of a stream had been delivered.")
 
     async def _end(self) -> Stored | Exception:
         try:
@@ -159,7 +172,11 @@ class ManagedStage:
         """Execute the stage once, and return what it ended as if that is what it says it returns."""
         if self._bound is None:
             self._bound = bind(self._node)
-        call = partial(call_bound, self._scope, self._outputs, self._node, self._bound, context)
+        call: Callable[[], Awaitable[Any]] = partial(
+            call_bound, self._scope, self._outputs, self._node, self._bound, context
+        )
+        if self._node.stream is not None:
+            call = partial(drive, self._scope, self._node, call)
         timeout = self._management.timeout
         result = await call() if timeout is None else await self.limited("timeout", timeout, call)
         return accepted(self._node.name, self._management, returned(self._node.name, result))
@@ -167,7 +184,11 @@ class ManagedStage:
     def _may_go_on(self, policy: RetryPolicy) -> bool:
         # A stage of which an attempt still runs would run twice.
         running = self._node.name in self._scope.left_behind
-        return self._attempt < policy.max_attempts and self._scope.stopping is None and not running
+        if self._attempt >= policy.max_attempts or self._scope.stopping is not None or running:
+            return False
+        # What was read cannot be taken back, nor be had a second time.
+        streams = self._scope.streams
+        return streams is None or not streams.has_delivered(self._node.index)
 
     async def _wait(self, policy: RetryPolicy, demand: _Demand) -> None:
         """Wait as the policy says before the next attempt, and count it."""

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from stageflow.core.context import LaterContext, RunScope, StageContext
-from stageflow.core.inputs import StageInputs, Stored
+from stageflow.core.inputs import StageInputs, Stored, StreamingInputs
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import StageOutput, plain, reader_view
 from stageflow.execution.plan import Argument, Form, PlanNode, Reads
@@ -56,12 +56,19 @@ def call_bound(
 def context_of(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) -> StageContext:
     """Return the context of the current attempt."""
     name, attempt = node.name, scope.attempts.get(node.index, 1)
-    inputs = StageInputs(outputs, name, node.declared)
+    if node.streams:
+        streams = {source: scope.streams.stream(node.index, index) for source, index in node.streams.items()}
+        inputs = StreamingInputs(outputs, name, node.declared, streams)
+    else:
+        inputs = StageInputs(outputs, name, node.declared)
     return StageContext(scope, name, inputs) if attempt == 1 else LaterContext(scope, name, inputs, attempt)
 
 
 def _argument(scope: RunScope, outputs: Sequence[Stored], node: PlanNode, argument: Argument) -> Any:
     reads = argument.reads
+    if reads is Reads.STREAM:
+        stream = scope.streams.stream(node.index, argument.stream)
+        return argument.default if stream is None else stream
     if reads is Reads.CONTEXT:
         return context_of(scope, outputs, node)
     if reads is Reads.INPUT:

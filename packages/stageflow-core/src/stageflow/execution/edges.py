@@ -15,7 +15,17 @@ from stageflow.core.output import StageOutput
 from stageflow.execution.plan import PlanNode
 from stageflow.wording import listed
 
-_ENDED = {StageStatus.FAIL: "failed", StageStatus.SKIP: "was skipped", StageStatus.CANCEL: "cancelled the run"}
+_ENDED = {
+    StageStatus.FAIL: "failed",
+    StageStatus.SKIP: "was skipped",
+    StageStatus.CANCEL: "was cancelled",
+    StageStatus.SUSPEND: "waits for a decision",
+}
+
+
+def in_words(ended: StageOutput[Any]) -> str:
+    """Say how a stage ended that did not end OK, and why."""
+    return f"{_ENDED[ended.status]}: {ended.error or ended.reason}"
 
 
 class Held(NamedTuple):
@@ -39,7 +49,7 @@ def edge_holds(node: PlanNode, source: int, stored: Stored, names: Sequence[str]
         return _route_holds(node, source, stored, names) if node.gates else None
     if source in node.optional or (source in node.joined and source not in node.gates):
         return None
-    why = f"required stage '{names[source]}' {_ENDED[ended.status]}: {ended.error or ended.reason}"
+    why = f"required stage '{names[source]}' {in_words(ended)}"
     return Held(source, why, passed_on=ended.status is StageStatus.SKIP)
 
 

@@ -16,6 +16,7 @@ from stageflow.core.returning import returned
 from stageflow.execution.attempts import ManagedStage, accepted
 from stageflow.execution.calling import bind, call_bound, invoke_class, invoke_execute, invoke_function
 from stageflow.execution.plan import Form, Invoke, Management, PlanNode
+from stageflow.execution.streaming import joined
 from stageflow.frozen import FrozenDict
 from stageflow.interceptors.base import InterceptorContext
 from stageflow.interceptors.chain import Chain
@@ -24,6 +25,8 @@ from stageflow.interceptors.chain import Chain
 def choose_invoke(form: Form, management: Management) -> Invoke:
     """Return what starts a stage of that form and with that management."""
     chain, retry = management.chain, management.retry
+    if management.streams:
+        return joined(managed(management))
     if management.timeout is not None or management.deadline is not None:
         return managed(management)
     if form is Form.CLASS and retry is not None:  # all attempts of a run share an instance

@@ -4,12 +4,49 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Generator
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+from stageflow.core.handle import StageRef, name_of
+from stageflow.core.stream import Stream, StreamStatistics
 from stageflow.events.event import PipelineEvent
 from stageflow.execution.results import PipelineResults
 from stageflow.execution.run import Run
 from stageflow.execution.worker import QUEUED
+
+T = TypeVar("T")
+
+
+class StreamReader(Generic[T]):
+    """The chunks of a stage as somebody outside of the run reads them; made by `PipelineRun.stream`.
+
+    Whoever breaks off its `async for`, and keeps no other reference to it, is gone as a reader: the stage no longer
+    waits for it.
+
+    Raises:
+        StreamBrokenError: (by `async for`, after the last chunk) The stage did not end OK.
+    """
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: Stream[T]) -> None:
+        self._stream = stream
+
+    def __aiter__(self) -> StreamReader[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        return await self._stream.__anext__()
+
+    async def aclose(self) -> None:
+        """Take no more chunks."""
+        self._stream.close()
+
+    def statistics(self) -> StreamStatistics:
+        """Return what has been counted so far."""
+        return self._stream.statistics()
+
+    def __del__(self) -> None:
+        self._stream.close()
 
 
 class PipelineRun:
@@ -77,6 +114,19 @@ class PipelineRun:
             assert error is not None
             raise error
         return self._run.results
+
+    def stream(self, stage: StageRef) -> StreamReader[Any]:
+        """Return the chunks of a stage that streams, each as it is made: `async for chunk in run.stream("llm")`.
+
+        Like the stages that read it this is a reader of its own, which gets every chunk, and for which the stage waits
+        if its options say so. It ends when the stage has ended OK.
+
+        Raises:
+            UnknownStageError: The plan has no such stage.
+            NoStreamError: It does not stream.
+            TooLateError: It has yielded chunks already, which are gone.
+        """
+        return StreamReader(self._run.listen_to(name_of(stage)))
 
     def events(self) -> AsyncIterator[PipelineEvent]:
         """Yield every event of the run from the first to the last, however late the reader is.

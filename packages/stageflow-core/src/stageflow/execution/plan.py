@@ -19,6 +19,7 @@ from stageflow.context.snapshot import ContextSnapshot
 from stageflow.core.context import RunScope
 from stageflow.core.inputs import StageInputs, Stored
 from stageflow.core.kinds import StageKind
+from stageflow.core.stream import StreamOptions
 from stageflow.execution.retry import RetryPolicy
 from stageflow.interceptors.chain import Chain
 from stageflow.validation.contract import TypeContract
@@ -41,14 +42,23 @@ class Reads(Enum):
     INPUT = "input"
     VALUE = "value"
     DATA = "data"
+    STREAM = "stream"
     OUTPUT = "output"
 
 
 class Argument(NamedTuple):
-    """Where one argument of a function stage comes from. `keyword` is its name if it can only be given by name."""
+    """Where one argument of a function stage comes from.
+
+    Attributes:
+        source: The stage whose output it reads, or -1.
+        stream: The stage whose chunks it reads, or -1.
+        default: What it is if it is optional and absent.
+        keyword: Its name, if it can only be given by name.
+    """
 
     reads: Reads
     source: int = -1
+    stream: int = -1
     default: Any = None
     keyword: str | None = None
 
@@ -64,6 +74,7 @@ class Management(NamedTuple):
         chain: The interceptors of each attempt, or None.
         grace_s: Seconds that an attempt may take to stop when its time is up, before it is left behind.
         limit, priority: As in `StageOptions`.
+        streams: Whether it streams, or reads a stream.
     """
 
     grace_s: float
@@ -76,6 +87,7 @@ class Management(NamedTuple):
     contract: TypeContract | None = None
     limit: str | None = None
     priority: int = 0
+    streams: bool = False
 
     @property
     def checks(self) -> bool:
@@ -91,12 +103,16 @@ class PlanNode:
         form: What the runner is.
         target: What is called: `execute` of an instance, a class, or a function.
         arguments: For a function, where its arguments come from.
-        declared: The dependencies, required and optional, by name.
-        optional: Those of them that are optional.
+        declared: The dependencies whose outputs it reads, required and optional, by name.
+        streams: The dependencies whose chunks it reads while they run, by name.
+        waits_for: Every stage that keeps it from starting; for some only the order counts, see `pipeline.streaming`.
+        optional: Those of them that need only have ended or, if it reads their stream, started.
         joined: Those of which one that ended OK is enough; empty unless the stage has `join="any"`.
         gates: The routers that it is behind, each with the route that leads to it.
         critical: Whether the run fails when it does.
-        successors: The stages that depend on this one, in plan order.
+        successors: The stages that wait for the end of this one, in plan order.
+        readers: Those that read its stream, and wait for its start.
+        stream: How it streams, or None if it does not.
         contract: What its value must be, or None.
         started_event, completed_event: The types of the two events that nearly every run of it emits.
     """
@@ -112,11 +128,15 @@ class PlanNode:
         target: Callable[..., Any],
         arguments: tuple[Argument, ...],
         declared: Mapping[str, int],
+        streams: Mapping[str, int],
+        waits_for: tuple[int, ...],
         optional: frozenset[int],
         joined: frozenset[int],
         gates: Mapping[int, str],
         critical: bool,
         successors: tuple[int, ...],
+        readers: tuple[int, ...],
+        stream: StreamOptions | None,
         contract: TypeContract | None,
         started_event: str,
         completed_event: str,
@@ -129,11 +149,15 @@ class PlanNode:
         self.target = target
         self.arguments = arguments
         self.declared = declared
+        self.streams = streams
+        self.waits_for = waits_for
         self.optional = optional
         self.joined = joined
         self.gates = gates
         self.critical = critical
         self.successors = successors
+        self.readers = readers
+        self.stream = stream
         self.contract = contract
         self.started_event = started_event
         self.completed_event = completed_event
@@ -151,6 +175,7 @@ class ExecutionPlan:
         roots: The stages that wait for none.
         conditions: By stage, the `when` that is asked before its first attempt.
         branching: Stages whose end means more to some successor than one dependency less to wait for.
+        streaming: Stages that stream.
         timeout: Seconds that a run may take, or None.
         on_failure: Whether the first failure ends the run, or what does not depend on it goes on.
         max_concurrency: How many stages may run at once, or None.
@@ -171,6 +196,7 @@ class ExecutionPlan:
         roots: tuple[int, ...],
         conditions: Mapping[int, Callable[[StageInputs, ContextSnapshot], bool]],
         branching: frozenset[int],
+        streaming: tuple[int, ...],
         timeout: float | None,
         on_failure: OnFailure,
         max_concurrency: int | None,
@@ -187,6 +213,7 @@ class ExecutionPlan:
         self.roots = roots
         self.conditions = conditions
         self.branching = branching
+        self.streaming = streaming
         self.timeout = timeout
         self.on_failure = on_failure
         self.max_concurrency = max_concurrency

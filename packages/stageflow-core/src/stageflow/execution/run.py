@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from stageflow.context.pipeline_context import PipelineContext
@@ -19,14 +20,17 @@ from stageflow.core.inputs import Stored
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import StageOutput
 from stageflow.core.returning import returned
+from stageflow.core.stream import Stream
 from stageflow.core.timer import PipelineTimer
 from stageflow.errors import (
+    NoStreamError,
     PipelineCancelled,
     PipelineSuspended,
     PipelineTimeoutError,
     StageExecutionError,
     StageflowError,
     TooLateError,
+    UnknownStageError,
 )
 from stageflow.events.emitter import Emitter
 from stageflow.events.sinks import NoOpEventSink, check_sink, get_event_sink
@@ -35,7 +39,8 @@ from stageflow.execution.plan import ExecutionPlan
 from stageflow.execution.results import PipelineResults, RunLog, RunStatus, StageResult, StageTimes, Suspension
 from stageflow.execution.resumption import Resumption
 from stageflow.execution.state import Cause, RunState
-from stageflow.execution.worker import spawn
+from stageflow.execution.streams import RunStreams
+from stageflow.execution.worker import release_readers, spawn
 from stageflow.interceptors.guard import HookScope
 
 
@@ -52,9 +57,13 @@ class Run:
         timer = PipelineTimer(loop)
         emitter = Emitter(context.snapshot.run_id, sink, timer.now) if listening else None
         self.scope = RunScope(context, emitter, timer)
+        if plan.streaming:
+            self.scope.streams = RunStreams(plan, loop, timer.clock)
         if plan.intercepted:
             self.scope.hooks = HookScope(plan.name, context)
         self.state = RunState(plan, self.scope, loop)
+        if plan.streaming:
+            self.scope.streams.release = partial(release_readers, self.state)
         self.resumption = resumption
         if resumption is not None:
             self._carry_over(resumption)
@@ -101,7 +110,9 @@ class Run:
         self.scope.first_run_id = resumption.first_run_id
         state, nodes = self.state, self.plan.nodes
         for index, record in resumption.carried.items():
-            state.outputs[index] = returned(record.name, record.output)
+            state.outputs[index] = stored = returned(record.name, record.output)
+            if state.streams is not None:
+                state.streams.settled(index, stored)
             if record.origin is not None:
                 state.origins[index] = record.origin
             if record.status is StageStatus.SUSPEND:
@@ -110,7 +121,7 @@ class Run:
         for node in nodes:
             if state.outputs[node.index] is not None:
                 continue  # and its count stays above 0, so that nothing that ends from now on releases it
-            settled = [index for index in node.declared.values() if _has_ended(state.outputs[index])]
+            settled = [index for index in node.waits_for if _has_ended(state.outputs[index])]
             state.waiting[node.index] -= len(settled)
             if not state.waiting[node.index]:
                 state.ready.append(node.index)
@@ -151,6 +162,18 @@ class Run:
             emitter.keep_log()
         return emitter
 
+    def listen_to(self, stage: str) -> Stream[Any]:
+        """Return the stream of a stage for a reader outside of the run; see `PipelineRun.stream`."""
+        plan = self.plan
+        index = plan.index.get(stage)
+        if index is None:
+            raise UnknownStageError(stage, pipeline=plan.name, stages=plan.names)
+        streams = self.state.streams
+        if streams is None or plan.nodes[index].stream is None:
+            streaming = [plan.names[source] for source in plan.streaming]
+            raise NoStreamError(stage, pipeline=plan.name, streaming=streaming)
+        return streams.listen(index)
+
     def request_cancel(self, reason: str) -> None:
         """End the run in good order; PipelineCancelled will give this reason."""
         if not self._begun:
@@ -173,8 +196,11 @@ class Run:
             if self.scope.stopping is not None and deadline is None:
                 state.cancelling = True
                 deadline = state.loop.time() + self.plan.cancel_grace
+                # A second cancellation would cut short the cleanup of those that are being ended already.
+                ending = () if state.streams is None else state.streams.being_ended()
                 for worker in state.workers:
-                    worker.cancel(self.scope.stopping)
+                    if worker not in ending:
+                        worker.cancel(self.scope.stopping)
             timeout = None if deadline is None else max(deadline - state.loop.time(), 0.0)
             try:
                 ended, _ = await asyncio.wait(tuple(state.workers), timeout=timeout)
@@ -203,6 +229,8 @@ class Run:
 
     def _conclude(self, stragglers: tuple[str, ...], duration_ms: float) -> PipelineResults:
         state, plan, emitter = self.state, self.plan, self.scope.emitter
+        if state.streams is not None:
+            state.streams.finish(self.scope.statistics)
         scope, resumption = self.scope, self.resumption
         carried: Mapping[int, StageResult] = {} if resumption is None else resumption.carried
         times = StageTimes(state.started, state.ended, scope.timer, scope.attempts, carried)

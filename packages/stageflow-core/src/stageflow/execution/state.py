@@ -20,11 +20,12 @@ from stageflow.core.context import RunScope
 from stageflow.core.inputs import StageInputs, Stored
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import ErrorInfo, StageOutput, make_output
-from stageflow.errors import ConditionError, StageflowError
+from stageflow.errors import ConditionError, StageflowError, StreamSuspendedError
 from stageflow.execution.announcing import announce_end, end_in_words
 from stageflow.execution.attempts import failed_for_good, missing_policy
 from stageflow.execution.edges import Held, edge_holds, join_holds
 from stageflow.execution.plan import ExecutionPlan, PlanNode
+from stageflow.execution.streams import RunStreams
 from stageflow.interceptors.outcome import RetryRequested
 from stageflow.wording import listed
 
@@ -52,6 +53,7 @@ class RunState:
     """The mutable state of one run, indexed by stage as the plan is.
 
     Attributes:
+        streams: The streams of the run, or None if no stage streams.
         outputs: What each stage ended as, None while it has not.
         waiting: How many dependencies each stage still waits for.
         ready: Stages that may start, in the order in which they will.
@@ -93,6 +95,7 @@ class RunState:
         "relief",
         "scope",
         "started",
+        "streams",
         "suspended",
         "waiting",
         "wake",
@@ -103,6 +106,7 @@ class RunState:
         size = len(plan.nodes)
         self.plan = plan
         self.scope = scope
+        self.streams: RunStreams | None = scope.streams
         self.loop = loop
         self.outputs: list[Stored] = [None] * size
         self.waiting = list(plan.in_degrees)
@@ -176,7 +180,9 @@ class RunState:
             self.origins[index] = str(cancelled.reason)
             self.record(index, stored)
             return
-        node = self.plan.nodes[index]
+        node, streams = self.plan.nodes[index], self.streams
+        if streams is not None:
+            stored = self._of_streaming(node, stored)
         if isinstance(stored, StageOutput) and stored.status is StageStatus.RETRY:
             stored = failed_for_good(node.name, stored, may_retry=False)
         self.record(index, stored)
@@ -190,6 +196,27 @@ class RunState:
         elif status is StageStatus.CANCEL:
             assert isinstance(stored, StageOutput)
             self.stop(Cause.STAGE, f"stage '{node.name}' cancelled the run: {stored.reason}", index)
+        if streams is not None and status is not StageStatus.OK and node.readers and self.ending is None:
+            streams.cut_off(index, f"the stream of stage '{node.name}' broke")
+
+    def _of_streaming(self, node: PlanNode, stored: Stored) -> Stored:
+        """Return what a stage ended as, in view of the streams that it yields or reads."""
+        streams, output = self.streams, stored if isinstance(stored, StageOutput) else None
+        assert streams is not None
+        if node.index in streams.cut:
+            error = None if output is None or output.error is None else output.error.exception
+            failed = output is not None and output.status is StageStatus.FAIL
+            if not failed or isinstance(error, asyncio.CancelledError):  # else it broke in its own way
+                return self._skipped_for(node, streams.cut[node.index])
+        elif output is not None and output.status is StageStatus.SUSPEND and (node.streams or node.stream is not None):
+            return StageOutput.fail(StreamSuspendedError(node.name))
+        return stored
+
+    def _skipped_for(self, node: PlanNode, source: int) -> StageOutput[Any]:
+        """Return the outcome of a stage that was cut off, since the stream that it requires broke."""
+        held = edge_holds(node, source, self.outputs[source], self.plan.names)
+        assert held is not None
+        return StageOutput.skip(self._origin_of_skip(node.index, held))
 
     def _fail(self, node: PlanNode) -> None:
         if not node.critical:
@@ -206,6 +233,8 @@ class RunState:
     def record(self, index: int, stored: Stored) -> None:
         """Write one outcome down, and emit its events."""
         self.outputs[index] = stored
+        if self.streams is not None:
+            self.streams.settled(index, stored)
         emitter = self.scope.emitter
         if emitter is not None:
             self.emit_ended(index, stored)
@@ -265,14 +294,48 @@ class RunState:
                         continue
                 self._skip(successor, held)
                 reached.append(successor)
+            if nodes[source].readers:
+                self._follow_up_stream(source, reached, released)
         self.ready.extend(sorted(released))  # together, so in plan order
 
+    def _follow_up_stream(self, source: int, reached: deque[int], released: list[int]) -> None:
+        """Do likewise for those that would read the stream of a stage that has ended, and have not started."""
+        nodes, outputs, streams = self.plan.nodes, self.outputs, self.streams
+        assert streams is not None
+        for reader in nodes[source].readers:
+            if outputs[reader] is not None or self.started[reader]:
+                continue
+            held = edge_holds(nodes[reader], source, outputs[source], self.plan.names)
+            if held is not None:
+                if reader in self.ready:
+                    self.ready.remove(reader)
+                self._skip(reader, held)
+                reached.append(reader)
+            elif source not in streams.opened:
+                self.waiting[reader] -= 1
+                if not self.waiting[reader]:
+                    released.append(reader)
+
+    def released_by_start(self, index: int) -> list[int]:
+        """Count the start of a stage that streams; return which of those that read it may start now."""
+        released: list[int] = []
+        for reader in self.plan.nodes[index].readers:
+            if self.outputs[reader] is None:
+                self.waiting[reader] -= 1
+                if not self.waiting[reader]:
+                    released.append(reader)
+        return released
+
     def _skip(self, index: int, held: Held) -> None:
+        self.record(index, StageOutput.skip(self._origin_of_skip(index, held)))
+
+    def _origin_of_skip(self, index: int, held: Held) -> str:
+        """Note the origin of a skip, and return its reason."""
         why, before = held.why, self.outputs[held.stage]
         if held.passed_on and held.stage in self.origins and isinstance(before, StageOutput):
             why = str(before.reason)
         self.origins[index] = self.origins.get(held.stage, self.plan.names[held.stage])
-        self.record(index, StageOutput.skip(why))
+        return why
 
     def close(self) -> tuple[str, ...]:
         """Give every stage without an outcome its own; return those that still run.
@@ -310,7 +373,8 @@ class RunState:
         for origin in sorted(self.suspended):
             reached = [origin]
             while reached:
-                for successor in nodes[reached.pop()].successors:
+                waits = nodes[reached.pop()]
+                for successor in (*waits.successors, *waits.readers):
                     if outputs[successor] is None and not self.started[successor] and successor not in found:
                         found[successor] = origin
                         reached.append(successor)

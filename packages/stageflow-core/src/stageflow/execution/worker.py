@@ -46,6 +46,14 @@ def spawn(run: RunState, count: int = 1) -> None:
         run.workers[asyncio.Task(worker, loop=run.loop, name="stageflow worker", context=run.base.copy())] = None
 
 
+def release_readers(run: RunState, index: int) -> None:
+    """Start the stages that read the stream of one which starts now."""
+    released = run.released_by_start(index)
+    if released and run.scope.stopping is None:
+        run.ready.extendleft(reversed(released))
+        spawn(run, len(released))
+
+
 class _Queued:
     """Where a coroutine waits for the first step of the task that is to be made of it: it yields once."""
 

@@ -13,6 +13,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from stageflow.core.stream import StreamOptions
 from stageflow.errors import (
     CycleDetectedError,
     EmptyPipelineError,
@@ -27,12 +28,27 @@ from stageflow.errors import (
 from stageflow.execution.invoking import choose_invoke
 from stageflow.execution.plan import Argument, ExecutionPlan, Form, Management, OnFailure, PlanNode, Reads
 from stageflow.interceptors.chain import Chain
-from stageflow.pipeline.contract_checks import declared_contract, declared_output, input_contract, parameter_fault
+from stageflow.pipeline.contract_checks import (
+    declared_chunks,
+    declared_contract,
+    declared_output,
+    input_contract,
+    parameter_fault,
+)
 from stageflow.pipeline.cycles import find_cycles
 from stageflow.pipeline.fingerprint import fingerprint
 from stageflow.pipeline.routing import join_faults, route_faults
 from stageflow.pipeline.signature import ParameterRead, UnreadableSignature, read_signature
 from stageflow.pipeline.spec import StageSpec
+from stageflow.pipeline.streaming import (
+    Flow,
+    awaited_by_roots,
+    groups_of,
+    halting,
+    option_faults,
+    stream_faults,
+    streams,
+)
 from stageflow.validation.contract import TypeContract
 from stageflow.wording import nearest
 
@@ -45,7 +61,8 @@ STAGE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 class _Draft(NamedTuple):
     """A stage on its way into the plan.
 
-    `declared` is the type that it says it returns. `required` and `optional` are its dependencies, from either form.
+    `declared` is the type that it says it returns, `chunks` the type of what it yields. `required`, `optional` and
+    `streams` are its dependencies, from either form; each of `streams` with whether it is optional.
     """
 
     spec: StageSpec[Any]
@@ -54,10 +71,23 @@ class _Draft(NamedTuple):
     contract: TypeContract | None
     required: dict[str, None]
     optional: dict[str, None]
+    streams: dict[str, bool]
+    chunks: Any
 
     @property
     def name(self) -> str:
         return self.spec.name
+
+    @property
+    def dependencies(self) -> dict[str, Any]:
+        """Everything that it names."""
+        return {**self.required, **self.optional, **self.streams}
+
+    @property
+    def flow(self) -> Flow:
+        whole = {read.stage for read in self.parameters if read.reads not in (Reads.STREAM, Reads.CONTEXT, Reads.INPUT)}
+        both = whole & self.streams.keys()
+        return Flow(streams(self.spec.runner), self.streams, {**self.required, **self.optional}, both)
 
     def joined(self) -> tuple[str, ...]:
         """Return the dependencies of which one is enough: the required ones but for routers, or all optional ones."""
@@ -98,36 +128,47 @@ def compile_plan(pipeline: str, specs: Sequence[StageSpec[Any]], options: Pipeli
     _check_dependencies(pipeline, drafts, index, faults)
     _check_cycles(pipeline, drafts, index, faults)
     _check_routes_and_joins(drafts, faults)
+    groups = _check_streams(drafts, faults)
     asked = _input(pipeline, options, faults)
     _check_contracts(drafts, index, options, faults)
     if faults:
         raise PipelineValidationError.of(pipeline, faults)
-    return _assemble(pipeline, drafts, index, options, asked)
+    return _assemble(pipeline, drafts, index, options, asked, groups)
 
 
 def _draft(spec: StageSpec[Any], faults: list[PipelineValidationError]) -> _Draft:
     parameters: tuple[ParameterRead, ...] = ()
     declared: Any = Any
+    chunks: Any = Any
     contract: TypeContract | None = None
     try:
         if inspect.isroutine(spec.runner):
             parameters = read_signature(spec.runner, spec.local_names)
-        declared = declared_output(spec.runner, spec.output, spec.local_names)
+        if streams(spec.runner):
+            chunks = declared_chunks(spec.runner, spec.local_names)
+        declared = declared_output(
+            spec.runner, spec.output, spec.local_names, returns=Any if streams(spec.runner) else None
+        )
         contract = declared_contract(declared, spec.local_names)
     except UnreadableSignature as error:
         faults.append(
             InvalidStageError(f"Stage '{spec.name}' cannot be read: {error}", stage=spec.name, hint=error.hint)
         )
-    reads = [parameter for parameter in parameters if parameter.stage]
+    reads = [parameter for parameter in parameters if parameter.stage and parameter.reads is not Reads.STREAM]
+    read_streams = {name: name in spec.optional for name in spec.streams}
+    read_streams |= {read.stage: read.optional for read in parameters if read.reads is Reads.STREAM}
+    required = [*spec.dependencies, *(spec.route or ()), *(read.stage for read in reads if not read.optional)]
+    optional = [*spec.optional, *(read.stage for read in reads if read.optional)]
     return _Draft(
         spec,
         parameters,
         declared,
         contract,
-        required=dict.fromkeys(
-            [*spec.dependencies, *(spec.route or ()), *(read.stage for read in reads if not read.optional)]
-        ),
-        optional=dict.fromkeys([*spec.optional, *(read.stage for read in reads if read.optional)]),
+        # To name a stage there and among the streams says how it is depended on.
+        required=dict.fromkeys(name for name in required if name not in read_streams),
+        optional=dict.fromkeys(name for name in optional if name not in read_streams),
+        streams=read_streams,
+        chunks=chunks,
     )
 
 
@@ -143,7 +184,7 @@ def _check_dependencies(
     names = tuple(index)
     near: dict[str, str] = {}
     for draft in drafts:
-        for dependency in {**draft.required, **draft.optional}:
+        for dependency in draft.dependencies:
             if dependency == draft.name:
                 faults.append(SelfDependencyError(draft.name, pipeline=pipeline))
             elif dependency not in index:
@@ -171,7 +212,7 @@ def _check_cycles(
 ) -> None:
     successors: dict[str, list[str]] = {draft.name: [] for draft in drafts}
     for draft in drafts:
-        for dependency in {**draft.required, **draft.optional}:
+        for dependency in draft.dependencies:
             if dependency in index and dependency != draft.name:
                 successors[dependency].append(draft.name)
     faults.extend(CycleDetectedError([*cycle, cycle[0]], pipeline=pipeline) for cycle in find_cycles(successors))
@@ -200,7 +241,9 @@ def _check_contracts(
     """Find parameters that can never get what their annotation says."""
     for draft in drafts:
         for read in draft.parameters:
-            if read.stage in index:
+            if read.stage in index and read.reads is Reads.STREAM:
+                given = drafts[index[read.stage]].chunks
+            elif read.stage in index:
                 given = drafts[index[read.stage]].declared
             elif read.reads is Reads.INPUT and options.input is not None:
                 given = options.input
@@ -220,6 +263,21 @@ def _check_routes_and_joins(drafts: list[_Draft], faults: list[PipelineValidatio
             faults.extend(join_faults(draft.spec, joined, reads))
 
 
+def _check_streams(drafts: list[_Draft], faults: list[PipelineValidationError]) -> list[list[str]]:
+    """Check how stages are joined by streams; return those that run together, group by group."""
+    if not any(draft.streams or draft.spec.stream for draft in drafts):
+        return []
+    flows = {draft.name: draft.flow for draft in drafts}
+    faults.extend(stream_faults(flows))
+    for draft in drafts:
+        faults.extend(option_faults(draft.name, flows[draft.name], draft.spec))
+    if faults:
+        return []  # what halts can only be seen where everything else is right
+    groups = groups_of(flows)
+    faults.extend(halting(flows, groups))
+    return groups
+
+
 _NOTHING_DECLARED: Mapping[str, int] = MappingProxyType({})
 _NO_GATES: Mapping[int, str] = MappingProxyType({})
 
@@ -230,17 +288,29 @@ def _assemble(
     index: dict[str, int],
     options: PipelineOptions,
     asked: TypeContract | None,
+    groups: list[list[str]],
 ) -> ExecutionPlan:
+    awaited = awaited_by_roots({draft.name: draft.flow for draft in drafts}, groups) if groups else {}
     successors: list[list[int]] = [[] for _ in drafts]
+    readers: list[list[int]] = [[] for _ in drafts]
     for position, draft in enumerate(drafts):
-        for dependency in (*draft.required, *draft.optional):
+        for dependency in (*draft.required, *draft.optional, *awaited.get(draft.name, ())):
             successors[index[dependency]].append(position)
+        for dependency in draft.streams:
+            readers[index[dependency]].append(position)
     chain = Chain.of(options.interceptors)
     nodes = tuple(
-        _node(draft, index, tuple(after), _management(draft, chain, options.cancel_grace))
-        for draft, after in zip(drafts, successors, strict=True)
+        _node(
+            draft,
+            index,
+            management=_management(draft, chain, options.cancel_grace),
+            awaited=awaited.get(draft.name, ()),
+            successors=tuple(successors[position]),
+            readers=tuple(readers[position]),
+        )
+        for position, draft in enumerate(drafts)
     )
-    in_degrees = tuple(len(node.declared) for node in nodes)
+    in_degrees = tuple(len(node.waits_for) for node in nodes)
     return ExecutionPlan(
         name=pipeline,
         nodes=nodes,
@@ -249,7 +319,13 @@ def _assemble(
         in_degrees=in_degrees,
         roots=tuple(position for position, degree in enumerate(in_degrees) if not degree),
         conditions={position: draft.spec.when for position, draft in enumerate(drafts) if draft.spec.when is not None},
-        branching=frozenset(source for node in nodes if node.gates or node.joined for source in node.declared.values()),
+        branching=frozenset(
+            [
+                *(source for node in nodes if node.gates or node.joined for source in node.waits_for),
+                *(node.index for node in nodes if node.streams or node.stream is not None),
+            ]
+        ),
+        streaming=tuple(node.index for node in nodes if node.stream is not None),
         timeout=options.timeout,
         on_failure=options.on_failure,
         max_concurrency=options.max_concurrency,
@@ -260,7 +336,15 @@ def _assemble(
     )
 
 
-def _node(draft: _Draft, index: Mapping[str, int], successors: tuple[int, ...], management: Management) -> PlanNode:
+def _node(
+    draft: _Draft,
+    index: Mapping[str, int],
+    *,
+    management: Management,
+    awaited: tuple[str, ...],
+    successors: tuple[int, ...],
+    readers: tuple[int, ...],
+) -> PlanNode:
     spec = draft.spec
     runner: Any = spec.runner
     if inspect.isroutine(runner):
@@ -279,11 +363,18 @@ def _node(draft: _Draft, index: Mapping[str, int], successors: tuple[int, ...], 
         target=target,
         arguments=tuple(_argument(read, index) for read in draft.parameters),
         declared=declared or _NOTHING_DECLARED,
-        optional=frozenset(index[name] for name in draft.optional),
+        streams={name: index[name] for name in draft.streams} or _NOTHING_DECLARED,
+        waits_for=tuple(index[name] for name in (*declared, *awaited, *draft.streams)),
+        optional=frozenset(
+            index[name]
+            for name in (*draft.optional, *awaited, *(name for name, optional in draft.streams.items() if optional))
+        ),
         joined=frozenset(index[name] for name in draft.joined()),
         gates={index[router]: route for router, route in spec.route.items()} if spec.route else _NO_GATES,
         critical=spec.critical,
         successors=successors,
+        readers=readers,
+        stream=spec.stream or StreamOptions() if streams(spec.runner) else None,
         contract=draft.contract,
         started_event=f"stage.{spec.name}.started",
         completed_event=f"stage.{spec.name}.completed",
@@ -303,13 +394,17 @@ def _management(draft: _Draft, chain: Chain | None, grace_s: float) -> Managemen
         grace_s=grace_s,
         limit=spec.limit,
         priority=spec.priority,
+        streams=bool(draft.streams) or streams(spec.runner),
     )
 
 
 def _argument(read: ParameterRead, index: Mapping[str, int]) -> Argument:
+    source = index[read.stage] if read.stage else -1
+    is_stream = read.reads is Reads.STREAM
     return Argument(
         reads=read.reads,
-        source=index[read.stage] if read.stage else -1,
+        source=-1 if is_stream else source,
+        stream=source if is_stream else -1,
         default=read.default,
         keyword=read.parameter if read.keyword_only else None,
     )

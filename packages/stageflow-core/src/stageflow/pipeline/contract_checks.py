@@ -5,14 +5,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import NoneType
-from typing import Any, NewType, TypeVar, cast, get_origin
+from typing import Any, NewType, TypeVar, cast, get_args, get_origin
 
 from stageflow.contracts import ContractMismatch
+from stageflow.core.output import StageOutput
 from stageflow.errors import ContractMismatchError, InputContractError
 from stageflow.execution.plan import Reads
 from stageflow.pipeline.compatibility import can_be, options
 from stageflow.pipeline.runner import Runner
-from stageflow.pipeline.signature import ParameterRead, UnreadableSignature, read_return
+from stageflow.pipeline.signature import ParameterRead, UnreadableSignature, read_return, without_none
 from stageflow.validation.contract import TypeContract, contract_for
 from stageflow.validation.hints import UnresolvedContract, is_alias, type_text
 from stageflow.validation.returning import is_contract, is_mapping, output_contract, returned_types
@@ -46,6 +47,22 @@ def declared_output(
             "Give a dataclass, a TypedDict, a pydantic or a msgspec class; leave it out for a mapping of any keys.",
         )
     return output
+
+
+def declared_chunks(runner: Runner, names: Mapping[str, Any] | None = None) -> Any:
+    """Return what an async generator declares that it yields beside its closing StageOutput, or Any.
+
+    Raises:
+        UnreadableSignature: The annotation cannot be resolved.
+    """
+    said = read_return(runner if inspect.isroutine(runner) else cast("Any", runner).execute, names)
+    yielded = get_args(said)[:1]
+    chunks = [kind for kind in options(yielded[0]) if not _is_output(kind)] if yielded else []
+    return chunks[0] if len(chunks) == 1 else Any
+
+
+def _is_output(kind: Any) -> bool:
+    return (get_origin(kind) or kind) is StageOutput
 
 
 def declared_contract(declared: Any, names: Mapping[str, Any] | None = None) -> TypeContract | None:
@@ -110,6 +127,8 @@ def parameter_fault(stage: str, read: ParameterRead, given: Any) -> ContractMism
 def _parameter_fault(stage: str, read: ParameterRead, given: Any) -> ContractMismatchError | None:
     if read.reads is Reads.INPUT:
         return _fault(stage, read, [given], [read.annotation])
+    if read.reads is Reads.STREAM:
+        return _stream_fault(stage, read, given)
     types = list(returned_types(given))
     if not all(map(_is_returnable, types)):
         return None  # that stage fails when it returns, which says more than that nobody can read it
@@ -119,6 +138,20 @@ def _parameter_fault(stage: str, read: ParameterRead, given: Any) -> ContractMis
     # Who annotates a whole output with a mapping may read its data, whatever its value is.
     whole = read.reads is Reads.OUTPUT and not any(map(is_mapping, outputs))
     return _fault(stage, read, types, outputs) if whole else None
+
+
+def _stream_fault(stage: str, read: ParameterRead, given: Any) -> ContractMismatchError | None:
+    wanted = get_args(without_none(read.annotation))
+    if not wanted or can_be(given, wanted[0]):
+        return None
+    return ContractMismatchError(
+        stage,
+        read.parameter,
+        read.stage,
+        expected=f"Stream[{type_text(wanted[0])}]",
+        found=f"chunks of type {type_text(given)}",
+        hint=f"Annotate '{read.parameter}' with Stream[{type_text(given)}], or mend what '{read.stage}' yields.",
+    )
 
 
 def _fault(stage: str, read: ParameterRead, types: list[Any], wanted: list[Any]) -> ContractMismatchError | None:

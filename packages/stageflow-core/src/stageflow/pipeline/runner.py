@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import FunctionType, MethodType
 from typing import Any, Protocol
 
@@ -17,11 +17,11 @@ from stageflow.wording import shown
 class HasExecute(Protocol):
     """What a runner needs: one method that takes the context. See `Stage` for what it may have beside."""
 
-    def execute(self, ctx: StageContext, /) -> Awaitable[Any]: ...
+    def execute(self, ctx: StageContext, /) -> Awaitable[Any] | AsyncIterator[Any]: ...
 
 
-Runner = HasExecute | type[HasExecute] | Callable[..., Awaitable[Any]]
-"""An instance with `async execute(ctx)`, a class of such instances, or an async function."""
+Runner = HasExecute | type[HasExecute] | Callable[..., Awaitable[Any]] | Callable[..., AsyncIterator[Any]]
+"""An instance with `async execute(ctx)`, a class of such instances, or an async function; each may be a generator."""
 
 
 def check_runner(name: str, runner: Any) -> None:
@@ -49,19 +49,14 @@ def check_runner(name: str, runner: Any) -> None:
     if isinstance(runner, type):
         _check_class(name, runner)
     inner = inspect.unwrap(called)
-    if inspect.iscoroutinefunction(inner) or not inspect.isroutine(called):
+    is_async = inspect.iscoroutinefunction(inner) or inspect.isasyncgenfunction(inner)
+    if is_async or not inspect.isroutine(called):
         _check_parameters(name, runner, called)
         return
     if is_function:
         what, form = f"{shown(runner)}, which", "async def"
     else:
         what, form = f"{shown(runner)}, whose `execute`", "async def execute(self, ctx)"
-    if inspect.isasyncgenfunction(inner):
-        raise InvalidStageError(
-            f"Stage '{name}' is {what} is an async generator.",
-            stage=name,
-            hint="A stage returns one result: collect what it yields, and return that.",
-        )
     raise InvalidStageError(
         f"Stage '{name}' is {what} is not async.",
         stage=name,

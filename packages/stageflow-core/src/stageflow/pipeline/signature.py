@@ -11,6 +11,7 @@ from stageflow.context.pipeline_context import PipelineContext
 from stageflow.context.snapshot import ContextSnapshot
 from stageflow.core.context import StageContext
 from stageflow.core.output import StageOutput
+from stageflow.core.stream import Stream
 from stageflow.execution.plan import Reads
 from stageflow.pipeline.spec import From
 
@@ -141,16 +142,18 @@ def _read(parameter: inspect.Parameter, hint: Any) -> ParameterRead:
 
 def _source(hint: Any) -> tuple[str | None, Any]:
     """Return the stage that a From in the annotation names, and the annotation without None and Annotated."""
-    hint = _without_none(hint)
+    hint = without_none(hint)
     if get_origin(hint) is not Annotated:
         return None, hint
     plain, *extras = get_args(hint)
-    return next((extra.stage for extra in extras if isinstance(extra, From)), None), _without_none(plain)
+    return next((extra.stage for extra in extras if isinstance(extra, From)), None), without_none(plain)
 
 
 def _mode(hint: Any) -> Reads:
     if _is(hint, StageOutput):
         return Reads.OUTPUT
+    if _is(hint, Stream):
+        return Reads.STREAM
     return Reads.DATA if _is(hint, dict) or _is(hint, Mapping) else Reads.VALUE
 
 
@@ -163,7 +166,8 @@ def _is(hint: Any, wanted: Any) -> bool:
     return hint is wanted or get_origin(hint) is wanted
 
 
-def _without_none(hint: Any) -> Any:
+def without_none(hint: Any) -> Any:
+    """Return the annotation without its None, if one other type is left."""
     if get_origin(hint) not in (Union, UnionType):
         return hint
     parts = [part for part in get_args(hint) if part is not type(None)]

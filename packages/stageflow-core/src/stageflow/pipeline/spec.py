@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar, Unpack, cast, overload
@@ -189,11 +189,15 @@ class _Decorator(Protocol):
     """What `@stage(...)` is: a stage's value is what its function returns, or what is in the output that it returns."""
 
     @overload
+    def __call__(self, function: Callable[..., AsyncIterator[Any]], /) -> StageSpec[Mapping[str, Any]]: ...
+    @overload
     def __call__(self, function: Callable[..., Awaitable[StageOutput[V]]], /) -> StageSpec[V]: ...
     @overload
     def __call__(self, function: Callable[..., Awaitable[V | StageOutput[V]]], /) -> StageSpec[V]: ...
 
 
+@overload
+def stage(function: Callable[..., AsyncIterator[Any]], /) -> StageSpec[Mapping[str, Any]]: ...
 @overload
 def stage(function: Callable[..., Awaitable[StageOutput[V]]], /) -> StageSpec[V]: ...
 @overload

@@ -1,0 +1,173 @@
+"""The streams of one run: who streams, who reads, and how the end of one side becomes the end of the other.
+
+A `RunStreams` belongs to one run of a plan in which stages stream. It makes each `Source` and `Stream` before anything
+starts, so that no chunk is lost to a reader that starts a turn later. Two things end a stage from here, both by
+cancelling what it waits for:
+
+- a stage of whose stream nobody is left to read is closed, and ends OK with what it sent (`Source.abandon`);
+- a stage that requires a stream which did not end OK is cut off, and ends skipped (`cut_off`).
+
+All else follows from outcomes: `RunState.record` tells of each (`settled`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from stageflow.core.inputs import Stored
+from stageflow.core.kinds import StageStatus
+from stageflow.core.output import StageOutput
+from stageflow.core.stream import Source, Stream
+from stageflow.errors import TooLateError
+from stageflow.execution.edges import in_words
+from stageflow.execution.plan import ExecutionPlan
+
+
+class RunStreams:
+    """The streams of one run.
+
+    Attributes:
+        opened: Stages that stream and have started.
+        cut: Stages that were cut off, each with the stage whose stream broke.
+        closing: Stages that were cancelled because nobody reads them any more.
+        drivers: The tasks that draw chunks from the stages that stream.
+        release: Lets those start that read a stage which has started; set by the run.
+    """
+
+    __slots__ = (
+        "_loop",
+        "_outside",
+        "_plan",
+        "_readers",
+        "_sources",
+        "_tasks",
+        "closing",
+        "cut",
+        "drivers",
+        "opened",
+        "release",
+    )
+
+    def __init__(self, plan: ExecutionPlan, loop: asyncio.AbstractEventLoop, clock: Callable[[], int]) -> None:
+        self._plan = plan
+        self._loop = loop
+        self._tasks: dict[int, asyncio.Task[Any]] = {}
+        self._sources: dict[int, Source] = {}
+        self._readers: dict[int, dict[int, Stream[Any]]] = {}
+        self._outside: dict[int, list[Stream[Any]]] = {}
+        self.opened: set[int] = set()
+        self.cut: dict[int, int] = {}
+        self.closing: set[int] = set()
+        self.drivers: dict[int, asyncio.Task[Any]] = {}
+        self.release: Callable[[int], None] | None = None
+        for index in plan.streaming:
+            node = plan.nodes[index]
+            assert node.stream is not None
+            self._sources[index] = Source(node.name, node.stream, loop, clock, partial(self._abandon, index))
+            for reader in node.readers:
+                self._join(index, reader)
+
+    def _join(self, index: int, reader: int) -> None:
+        node, source = self._plan.nodes[reader], self._sources[index]
+        stream = Stream[Any](source, node.name, required=index not in node.optional)
+        source.readers.append(stream)
+        self._readers.setdefault(reader, {})[index] = stream
+
+    def start(self, index: int) -> None:
+        """Note that a stage has started, in the current task; if it streams, let those start that read it."""
+        task = asyncio.current_task(self._loop)
+        assert task is not None
+        self._tasks[index] = task
+        for source in self._readers.get(index, ()):
+            self._sources[source].heard = True
+        if index in self._sources:
+            self.opened.add(index)
+            assert self.release is not None
+            self.release(index)
+
+    def source(self, index: int) -> Source:
+        """Return where the chunks of a stage go."""
+        return self._sources[index]
+
+    def stream(self, reader: int, index: int) -> Stream[Any] | None:
+        """Return the stream by which one stage reads another; None if that never started."""
+        return self._readers[reader][index] if index in self.opened else None
+
+    def listen(self, index: int) -> Stream[Any]:
+        """Return a stream for somebody outside of the run.
+
+        Raises:
+            TooLateError: Chunks have come already, and are gone.
+        """
+        source = self._sources[index]
+        if source.sent or source.ended:
+            raise TooLateError(
+                f"Stage '{source.stage}' has begun to stream without this reader, so its first chunks are gone.",
+                hint="Call run.stream(...) right after start(), before the first await.",
+            )
+        outside = self._outside.setdefault(index, [])
+        stream = Stream[Any](source, "run.stream" if not outside else f"run.stream#{len(outside) + 1}", required=False)
+        outside.append(stream)
+        source.readers.append(stream)
+        source.heard = True
+        return stream
+
+    def has_delivered(self, index: int) -> bool:
+        """Return whether chunks of the stage, or chunks that it reads, were delivered: then it cannot start anew."""
+        source = self._sources.get(index)
+        read = (stream.has_received for stream in self._readers.get(index, {}).values())
+        return (source is not None and source.delivered) or any(read)
+
+    def settled(self, index: int, stored: Stored) -> None:
+        """End the streams of a stage whose outcome is known: those that it reads, and its own."""
+        self._tasks.pop(index, None)
+        for stream in self._readers.get(index, {}).values():
+            stream.close()
+        source = self._sources.get(index)
+        if source is None or source.ended:
+            return
+        if not isinstance(stored, StageOutput) or stored.status is StageStatus.OK:
+            source.end()
+            return
+        source.end(in_words(stored), None if stored.error is None else stored.error.exception)
+
+    def cut_off(self, index: int, why: str) -> None:
+        """End those that require the whole stream of a stage which did not end OK."""
+        for reader in self._plan.nodes[index].readers:
+            stream, task = self._readers[reader][index], self._tasks.get(reader)
+            if stream.required and task is not None and reader not in self.cut:
+                self.cut[reader] = index
+                stream.end(partial(asyncio.CancelledError, why), drop=True)
+                task.cancel(why)
+
+    def being_ended(self) -> set[asyncio.Task[Any]]:
+        """Return the tasks of stages that were cut off, or are being closed."""
+        closing = [index for index in self.closing if index in self.drivers]
+        return {self._tasks[index] for index in (*self.cut, *closing) if index in self._tasks}
+
+    def _abandon(self, index: int) -> None:
+        task = self.drivers.get(index)
+        if task is not None and task is not asyncio.current_task(self._loop):
+            self.closing.add(index)
+            task.cancel("nobody reads its stream any more")
+
+    def finish(self, statistics: dict[int, dict[str, Any]]) -> None:
+        """End what is left of the streams with the run, and write down what they counted."""
+        self.release = None
+        for index, source in self._sources.items():
+            if not source.ended:
+                source.end("never ended")
+            for stream in tuple(source.readers):  # of a stage that was left behind
+                stream.close()
+            inside = (self._readers[reader][index] for reader in self._plan.nodes[index].readers)
+            by_reader = {
+                stream.name: stream.statistics()._asdict() for stream in (*inside, *self._outside.get(index, ()))
+            }
+            counted = {"sent": source.sent, "unheard": source.unheard, "readers": by_reader}
+            statistics.setdefault(index, {})["stream"] = counted
+        for reader, streams in self._readers.items():
+            read = {self._plan.names[index]: stream.statistics()._asdict() for index, stream in streams.items()}
+            statistics.setdefault(reader, {})["streams"] = read
