@@ -58,10 +58,10 @@ class StreamOptions(Value):
 
 
 class StreamStatistics(NamedTuple):
-    """What one reader of a stream counted: `sent` is `received` and `dropped` together, once the reader has ended.
+    """What one reader of a stream counted: `sent` is `received` and `dropped` together, but for what waits for it.
 
     Attributes:
-        sent: Chunks that the stage yielded while it was a reader.
+        sent: Chunks that the stage yielded while it was a reader. Each reader is one from the first chunk on.
         received: Those that it took.
         dropped: Those that it did not, because its buffer was full or because it stopped.
         high_water: The most that ever waited for it.
@@ -93,7 +93,6 @@ class Stream(Generic[T]):
         "_room",
         "_sent",
         "_source",
-        "_unread",
         "_waiting",
         "name",
         "required",
@@ -104,10 +103,10 @@ class Stream(Generic[T]):
         self.required = required
         self._source: Source | None = source
         self._buffer: deque[Any] = deque()
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[asyncio.Future[None]] | None = None
         self._room: asyncio.Future[None] | None = None
         self._end: Callable[[], BaseException] | None = None
-        self._sent = self._received = self._unread = self._high_water = self._blocked_ns = 0
+        self._sent = self._received = self._high_water = self._blocked_ns = 0
         self._full_since: int | None = None
 
     def __aiter__(self) -> Stream[T]:
@@ -130,6 +129,8 @@ class Stream(Generic[T]):
         source = self._source
         assert source is not None
         waiter = source.loop.create_future()
+        if self._waiting is None:
+            self._waiting = deque()
         self._waiting.append(waiter)
         try:
             await waiter
@@ -142,10 +143,13 @@ class Stream(Generic[T]):
 
     def statistics(self) -> StreamStatistics:
         """Return what has been counted so far."""
-        blocked_ns = self._blocked_ns
-        if self._full_since is not None and self._source is not None:
-            blocked_ns += self._source.clock() - self._full_since
-        return StreamStatistics(self._sent, self._received, self._unread, self._high_water, blocked_ns / 1e6)
+        source, blocked_ns, waiting = self._source, self._blocked_ns, len(self._buffer)
+        sent = self._sent if source is None else source.sent
+        if source is not None and self._full_since is not None:
+            blocked_ns += source.clock() - self._full_since
+            waiting += 1  # which there is no room for yet
+        dropped = sent - self._received - waiting
+        return StreamStatistics(sent, self._received, dropped, self._high_water, blocked_ns / 1e6)
 
     async def aclose(self) -> None:
         """Take no more: what waits is dropped, and counted. Once nobody reads it any more, the stage is ended."""
@@ -168,37 +172,31 @@ class Stream(Generic[T]):
     def end(self, why: Callable[[], BaseException], *, drop: bool = False) -> None:
         """Let nothing more come, and raise `why()` after what waits, or in its place if that is to be dropped."""
         source, self._source = self._source, None
-        if drop and self._buffer:
-            self._unread += len(self._buffer)
+        if drop:
             self._buffer.clear()
         if source is None:
             return
         self._end = why
+        self._sent = source.sent
         if self._room is not None:
             self._make_room(source)
-        for waiter in self._waiting:
-            if not waiter.done():
-                waiter.set_result(None)
-        self._waiting.clear()
+        while self._waiting:
+            self._wake()
         source.left(self)
 
     def put(self, chunk: Any) -> None:
         """Take a chunk for which there is room."""
         buffer = self._buffer
         buffer.append(chunk)
-        self._sent += 1
         if len(buffer) > self._high_water:  # noqa: PLR1730 - `max` costs three times as much
             self._high_water = len(buffer)
         if self._waiting:
             self._wake()
 
-    def drop(self, chunk: Any, *, oldest: bool) -> None:
-        """Take a chunk for which there is no room, and drop that or the oldest one."""
-        self._sent += 1
-        self._unread += 1
-        if oldest:
-            self._buffer.popleft()
-            self._buffer.append(chunk)
+    def replace_oldest(self, chunk: Any) -> None:
+        """Take a chunk for which there is no room in place of the one that has waited the longest."""
+        self._buffer.popleft()
+        self._buffer.append(chunk)
 
     async def room(self) -> None:
         """Wait until there is room, or nobody reads any more."""
@@ -320,8 +318,8 @@ class Source:
                 full = [*(full or ()), reader]
             elif self.options.on_full == "error":
                 raise StreamFullError(self.stage, reader.name, capacity=capacity)
-            else:
-                reader.drop(chunk, oldest=self.options.on_full == "drop_oldest")
+            elif self.options.on_full == "drop_oldest":
+                reader.replace_oldest(chunk)
         return full
 
     async def deliver(self, chunk: Any, readers: list[Stream[Any]]) -> None:

@@ -41,6 +41,11 @@ def invoke_function(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) 
     return node.target(*positional, **named)
 
 
+def invoke_in_context(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) -> Awaitable[Any]:
+    """Start a stage that is an object or a class, and whose context is not the plain one."""
+    return bind(node)(context_of(scope, outputs, node))
+
+
 def bind(node: PlanNode) -> Callable[..., Any]:
     """Return what one run calls for each attempt of a stage: of a class, a method of the instance for this run."""
     return node.target().execute if node.form is Form.CLASS else node.target

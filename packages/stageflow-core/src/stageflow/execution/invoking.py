@@ -7,16 +7,23 @@ made for time limits, which concern every attempt, and for a further attempt, wh
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from stageflow.core.context import RunScope, StageContext
 from stageflow.core.inputs import StageInputs, Stored
 from stageflow.core.returning import returned
 from stageflow.execution.attempts import ManagedStage, accepted
-from stageflow.execution.calling import bind, call_bound, invoke_class, invoke_execute, invoke_function
+from stageflow.execution.calling import (
+    bind,
+    call_bound,
+    invoke_class,
+    invoke_execute,
+    invoke_function,
+    invoke_in_context,
+)
 from stageflow.execution.plan import Form, Invoke, Management, PlanNode
-from stageflow.execution.streaming import joined
+from stageflow.execution.streaming import driven, joined
 from stageflow.frozen import FrozenDict
 from stageflow.interceptors.base import InterceptorContext
 from stageflow.interceptors.chain import Chain
@@ -25,8 +32,8 @@ from stageflow.interceptors.chain import Chain
 def choose_invoke(form: Form, management: Management) -> Invoke:
     """Return what starts a stage of that form and with that management."""
     chain, retry = management.chain, management.retry
-    if management.streams:
-        return joined(managed(management))
+    if management.streams is not None:
+        return joined(_joined(form, management, driven if management.streams else None))
     if management.timeout is not None or management.deadline is not None:
         return managed(management)
     if form is Form.CLASS and retry is not None:  # all attempts of a run share an instance
@@ -35,6 +42,19 @@ def choose_invoke(form: Form, management: Management) -> Invoke:
         return managed(management)
     start = _CALLS[form] if chain is None else _intercepted(form, chain)
     if retry is not None:
+        return retried(start, management)
+    return checked(start, management) if management.checks else start
+
+
+def _joined(form: Form, management: Management, wrap: Callable[[Invoke], Invoke] | None) -> Invoke:
+    """Return what starts a stage that streams or reads a stream, once its streams are open."""
+    limited = management.timeout is not None or management.deadline is not None or management.limit is not None
+    if limited or management.chain is not None or (form is Form.CLASS and management.retry is not None):
+        return managed(management)
+    start = invoke_function if form is Form.FUNCTION else invoke_in_context
+    if wrap is not None:
+        start = wrap(start)
+    if management.retry is not None:
         return retried(start, management)
     return checked(start, management) if management.checks else start
 

@@ -74,7 +74,7 @@ class Management(NamedTuple):
         chain: The interceptors of each attempt, or None.
         grace_s: Seconds that an attempt may take to stop when its time is up, before it is left behind.
         limit, priority: As in `StageOptions`.
-        streams: Whether it streams, or reads a stream.
+        streams: Whether it streams, or None if it is not joined to others by streams at all.
     """
 
     grace_s: float
@@ -87,7 +87,7 @@ class Management(NamedTuple):
     contract: TypeContract | None = None
     limit: str | None = None
     priority: int = 0
-    streams: bool = False
+    streams: bool | None = None
 
     @property
     def checks(self) -> bool:
@@ -112,6 +112,7 @@ class PlanNode:
         critical: Whether the run fails when it does.
         successors: The stages that wait for the end of this one, in plan order.
         readers: Those that read its stream, and wait for its start.
+        following: Of the first that starts of a group joined by streams, how many start right after it; else 0.
         stream: How it streams, or None if it does not.
         contract: What its value must be, or None.
         started_event, completed_event: The types of the two events that nearly every run of it emits.
@@ -136,6 +137,7 @@ class PlanNode:
         critical: bool,
         successors: tuple[int, ...],
         readers: tuple[int, ...],
+        following: int,
         stream: StreamOptions | None,
         contract: TypeContract | None,
         started_event: str,
@@ -157,6 +159,7 @@ class PlanNode:
         self.critical = critical
         self.successors = successors
         self.readers = readers
+        self.following = following
         self.stream = stream
         self.contract = contract
         self.started_event = started_event

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, cast
 
 from stageflow.core.context import RunScope
@@ -20,9 +21,18 @@ HOLD_NS = 1_000_000
 def joined(start: Invoke) -> Invoke:
     """Return what starts a stage that is joined to others by streams: those that read it start when it does."""
 
-    async def invoke(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) -> Any:
+    def invoke(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) -> Awaitable[Any]:
         scope.streams.start(node.index)
-        return await start(scope, outputs, node)
+        return start(scope, outputs, node)
+
+    return invoke
+
+
+def driven(call: Invoke) -> Invoke:
+    """Return what starts an async generator, of what calls it, and draws all of its chunks."""
+
+    def invoke(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) -> Awaitable[Any]:
+        return drive(scope, node, partial(call, scope, outputs, node))
 
     return invoke
 
@@ -58,7 +68,7 @@ async def _draw(
 ) -> StageOutput[Any] | None:
     output: StageOutput[Any] | None = None
     clock = scope.timer.clock
-    hold_until = clock() + HOLD_NS
+    hold_until = 0  # so that its readers have its first chunk before it makes the next
     if source.abandoned:  # before it began
         return None
     async for chunk in chunks:

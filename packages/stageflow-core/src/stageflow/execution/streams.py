@@ -72,7 +72,7 @@ class RunStreams:
 
     def _join(self, index: int, reader: int) -> None:
         node, source = self._plan.nodes[reader], self._sources[index]
-        stream = Stream[Any](source, node.name, required=index not in node.optional)
+        stream: Stream[Any] = Stream(source, node.name, required=index not in node.optional)
         source.readers.append(stream)
         self._readers.setdefault(reader, {})[index] = stream
 
@@ -109,7 +109,8 @@ class RunStreams:
                 hint="Call run.stream(...) right after start(), before the first await.",
             )
         outside = self._outside.setdefault(index, [])
-        stream = Stream[Any](source, "run.stream" if not outside else f"run.stream#{len(outside) + 1}", required=False)
+        name = "run.stream" if not outside else f"run.stream#{len(outside) + 1}"
+        stream: Stream[Any] = Stream(source, name, required=False)
         outside.append(stream)
         source.readers.append(stream)
         source.heard = True

@@ -51,7 +51,8 @@ def release_readers(run: RunState, index: int) -> None:
     released = run.released_by_start(index)
     if released and run.scope.stopping is None:
         run.ready.extendleft(reversed(released))
-        spawn(run, len(released))
+        # With the first of a group workers for all of it, so that they start in one turn of the event loop.
+        spawn(run, run.plan.nodes[index].following or len(run.ready) - run.relief)
 
 
 class _Queued:

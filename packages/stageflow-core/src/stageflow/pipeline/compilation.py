@@ -46,6 +46,7 @@ from stageflow.pipeline.streaming import (
     groups_of,
     halting,
     option_faults,
+    roots_first,
     stream_faults,
     streams,
 )
@@ -290,7 +291,11 @@ def _assemble(
     asked: TypeContract | None,
     groups: list[list[str]],
 ) -> ExecutionPlan:
-    awaited = awaited_by_roots({draft.name: draft.flow for draft in drafts}, groups) if groups else {}
+    flows = {draft.name: draft.flow for draft in drafts} if groups else {}
+    awaited = awaited_by_roots(flows, groups)
+    following = {
+        group[0]: sum(bool(flows[name].reads) for name in group) for group in map(partial(roots_first, flows), groups)
+    }
     successors: list[list[int]] = [[] for _ in drafts]
     readers: list[list[int]] = [[] for _ in drafts]
     for position, draft in enumerate(drafts):
@@ -307,6 +312,7 @@ def _assemble(
             awaited=awaited.get(draft.name, ()),
             successors=tuple(successors[position]),
             readers=tuple(readers[position]),
+            following=following.get(draft.name, 0),
         )
         for position, draft in enumerate(drafts)
     )
@@ -344,6 +350,7 @@ def _node(
     awaited: tuple[str, ...],
     successors: tuple[int, ...],
     readers: tuple[int, ...],
+    following: int,
 ) -> PlanNode:
     spec = draft.spec
     runner: Any = spec.runner
@@ -374,6 +381,7 @@ def _node(
         critical=spec.critical,
         successors=successors,
         readers=readers,
+        following=following,
         stream=spec.stream or StreamOptions() if streams(spec.runner) else None,
         contract=draft.contract,
         started_event=f"stage.{spec.name}.started",
@@ -394,7 +402,7 @@ def _management(draft: _Draft, chain: Chain | None, grace_s: float) -> Managemen
         grace_s=grace_s,
         limit=spec.limit,
         priority=spec.priority,
-        streams=bool(draft.streams) or streams(spec.runner),
+        streams=streams(spec.runner) if draft.streams or streams(spec.runner) else None,
     )
 
 

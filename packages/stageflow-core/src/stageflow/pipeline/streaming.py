@@ -132,3 +132,8 @@ def awaited_by_roots(flows: Mapping[str, Flow], groups: list[list[str]]) -> dict
             if not flows[member].reads:
                 awaited[member] = tuple(source for source in outside if source not in flows[member].waits)
     return awaited
+
+
+def roots_first(flows: Mapping[str, Flow], group: list[str]) -> list[str]:
+    """Return the members of a group, those first that read no stream."""
+    return sorted(group, key=lambda member: bool(flows[member].reads))
