@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast, get_args
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar, cast, get_args
 
 from stageflow.errors import InvalidOptionError, StreamBrokenError, StreamFullError
 from stageflow.frozen import SHAREABLE_TYPES, for_reader, freeze
@@ -246,29 +246,37 @@ class Stream(Generic[T]):
                 return
 
 
+class Abandon(Protocol):
+    """What a source needs of its run: to be closed by it."""
+
+    def abandon(self, index: int) -> None:
+        """Close the stage of that index, since nobody is left to read its stream."""
+
+
 class Source:
     """Where the chunks of a stage go: to each of its readers.
 
     Attributes:
-        stage: The name of the stage.
+        index, stage: The index and the name of the stage.
         readers: Who reads it at present.
         sent: How many chunks the stage has yielded.
         unheard: How many of them nobody read, since there was no reader.
         heard: Whether a reader has begun.
         delivered: Whether any chunk reached a reader.
         ended: Whether the outcome of the stage is settled.
-        abandon: Called when the last reader has left that had begun.
+        run: Told when the last reader has left, if one had begun.
     """
 
     __slots__ = (
-        "abandon",
         "clock",
         "delivered",
         "ended",
         "heard",
+        "index",
         "loop",
         "options",
         "readers",
+        "run",
         "sent",
         "stage",
         "unheard",
@@ -276,17 +284,19 @@ class Source:
 
     def __init__(
         self,
+        index: int,
         stage: str,
         options: StreamOptions,
         loop: asyncio.AbstractEventLoop,
         clock: Callable[[], int],
-        abandon: Callable[[], None],
+        run: Abandon,
     ) -> None:
+        self.index = index
         self.stage = stage
         self.options = options
         self.loop = loop
         self.clock = clock
-        self.abandon = abandon
+        self.run = run
         self.readers: list[Stream[Any]] = []
         self.sent = self.unheard = 0
         self.heard = self.delivered = self.ended = False
@@ -336,7 +346,7 @@ class Source:
         """Note that a reader has ended."""
         self.readers.remove(reader)
         if self.abandoned and not self.ended:
-            self.abandon()
+            self.run.abandon(self.index)
 
     def end(self, broken: str | None = None, cause: BaseException | None = None) -> None:
         """Let the readers end after what waits for them; `broken` says why, if that is not all there was to come.

@@ -63,6 +63,21 @@ class Argument(NamedTuple):
     keyword: str | None = None
 
 
+class StreamPlan(NamedTuple):
+    """One stage that streams.
+
+    Attributes:
+        stage, name: The index and the name of the stage.
+        options: How it streams.
+        readers: Those that read it: the index and the name of each, and whether it requires the whole stream.
+    """
+
+    stage: int
+    name: str
+    options: StreamOptions
+    readers: tuple[tuple[int, str, bool], ...]
+
+
 class Management(NamedTuple):
     """What is done with a stage beside calling it once.
 
@@ -199,7 +214,7 @@ class ExecutionPlan:
         roots: tuple[int, ...],
         conditions: Mapping[int, Callable[[StageInputs, ContextSnapshot], bool]],
         branching: frozenset[int],
-        streaming: tuple[int, ...],
+        streaming: tuple[StreamPlan, ...],
         timeout: float | None,
         on_failure: OnFailure,
         max_concurrency: int | None,

@@ -170,7 +170,7 @@ class Run:
             raise UnknownStageError(stage, pipeline=plan.name, stages=plan.names)
         streams = self.state.streams
         if streams is None or plan.nodes[index].stream is None:
-            streaming = [plan.names[source] for source in plan.streaming]
+            streaming = [stage.name for stage in plan.streaming]
             raise NoStreamError(stage, pipeline=plan.name, streaming=streaming)
         return streams.listen(index)
 

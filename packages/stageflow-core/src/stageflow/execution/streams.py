@@ -63,26 +63,25 @@ class RunStreams:
         self.closing: set[int] = set()
         self.drivers: dict[int, asyncio.Task[Any]] = {}
         self.release: Callable[[int], None] | None = None
-        for index in plan.streaming:
-            node = plan.nodes[index]
-            assert node.stream is not None
-            self._sources[index] = Source(node.name, node.stream, loop, clock, partial(self._abandon, index))
-            for reader in node.readers:
-                self._join(index, reader)
-
-    def _join(self, index: int, reader: int) -> None:
-        node, source = self._plan.nodes[reader], self._sources[index]
-        stream: Stream[Any] = Stream(source, node.name, required=index not in node.optional)
-        source.readers.append(stream)
-        self._readers.setdefault(reader, {})[index] = stream
+        by_reader = self._readers
+        for index, name, options, readers in plan.streaming:
+            self._sources[index] = source = Source(index, name, options, loop, clock, self)
+            for reader, reader_name, required in readers:
+                stream: Stream[Any] = Stream(source, reader_name, required=required)
+                source.readers.append(stream)
+                if reader in by_reader:
+                    by_reader[reader][index] = stream
+                else:
+                    by_reader[reader] = {index: stream}
 
     def start(self, index: int) -> None:
         """Note that a stage has started, in the current task; if it streams, let those start that read it."""
         task = asyncio.current_task(self._loop)
         assert task is not None
         self._tasks[index] = task
-        for source in self._readers.get(index, ()):
-            self._sources[source].heard = True
+        if index in self._readers:
+            for source in self._readers[index]:
+                self._sources[source].heard = True
         if index in self._sources:
             self.opened.add(index)
             assert self.release is not None
@@ -149,7 +148,8 @@ class RunStreams:
         closing = [index for index in self.closing if index in self.drivers]
         return {self._tasks[index] for index in (*self.cut, *closing) if index in self._tasks}
 
-    def _abandon(self, index: int) -> None:
+    def abandon(self, index: int) -> None:
+        """Close a stage of whose stream nobody is left to read."""
         task = self.drivers.get(index)
         if task is not None and task is not asyncio.current_task(self._loop):
             self.closing.add(index)
@@ -172,3 +172,4 @@ class RunStreams:
         for reader, streams in self._readers.items():
             read = {self._plan.names[index]: stream.statistics()._asdict() for index, stream in streams.items()}
             statistics.setdefault(reader, {})["streams"] = read
+        self._sources = {}  # each of which leads back here

@@ -26,7 +26,16 @@ from stageflow.errors import (
     UnknownDependencyError,
 )
 from stageflow.execution.invoking import choose_invoke
-from stageflow.execution.plan import Argument, ExecutionPlan, Form, Management, OnFailure, PlanNode, Reads
+from stageflow.execution.plan import (
+    Argument,
+    ExecutionPlan,
+    Form,
+    Management,
+    OnFailure,
+    PlanNode,
+    Reads,
+    StreamPlan,
+)
 from stageflow.interceptors.chain import Chain
 from stageflow.pipeline.contract_checks import (
     declared_chunks,
@@ -331,7 +340,18 @@ def _assemble(
                 *(node.index for node in nodes if node.streams or node.stream is not None),
             ]
         ),
-        streaming=tuple(node.index for node in nodes if node.stream is not None),
+        streaming=tuple(
+            StreamPlan(
+                node.index,
+                node.name,
+                node.stream,
+                tuple(
+                    (reader, nodes[reader].name, node.index not in nodes[reader].optional) for reader in node.readers
+                ),
+            )
+            for node in nodes
+            if node.stream is not None
+        ),
         timeout=options.timeout,
         on_failure=options.on_failure,
         max_concurrency=options.max_concurrency,
