@@ -28,6 +28,11 @@ class ParentStage(NamedTuple):
     holding: str | None = None
 
     @property
+    def depth(self) -> int:
+        """How deep the child lies, the first run counted."""
+        return len(self.chain) + 1
+
+    @property
     def chain(self) -> tuple[str, ...]:
         """The stages that led to the child, from the first run on, each as `pipeline.stage`."""
         before = () if self.parent is None else self.parent.chain
