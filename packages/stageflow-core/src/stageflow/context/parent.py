@@ -30,7 +30,10 @@ class ParentStage(NamedTuple):
     @property
     def depth(self) -> int:
         """How deep the child lies, the first run counted."""
-        return len(self.chain) + 1
+        depth, above = 2, self.parent
+        while above is not None:
+            depth, above = depth + 1, above.parent
+        return depth
 
     @property
     def chain(self) -> tuple[str, ...]:

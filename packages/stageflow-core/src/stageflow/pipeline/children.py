@@ -31,7 +31,6 @@ GRACE_SHARE = 0.9
 """How much of its parent's `cancel_grace` a child has at most: so it has given up before its parent gives it up."""
 
 _FIELDS = frozenset(ChildFields.__annotations__)
-_HANDED_DOWN = ("event_sink", "ports", "limits")
 
 
 async def run_child(
@@ -53,17 +52,14 @@ async def run_child(
         fields: The keywords of the call, which has no other use for them.
     """
     _raise_if_cancelled(scope)
-    chain = chain_of(scope.context.parent, scope.pipeline, stage)
-    if len(chain) >= MOST_DEEP:
-        raise PipelineDepthError(pipeline=name, chain=chain, most=MOST_DEEP)
-    parent = _parent_stage(scope, stage)
+    above = scope.context.parent
+    if above is not None and above.depth >= MOST_DEEP:
+        raise PipelineDepthError(pipeline=name, chain=chain_of(above, scope.pipeline, stage), most=MOST_DEEP)
     try:
-        plan = compiled()
-        _check_limits(plan, parent)
-        run = _make_run(plan, scope, parent, key_of, cast("dict[str, Any]", fields))
+        run = _make_run(compiled(), scope, stage, key_of, cast("dict[str, Any]", fields))
     except StageflowError as error:
+        located(error, _parent_stage(scope, stage, ""), name)
         del scope, key_of  # the error keeps this frame: it is not to keep the run
-        located(error, parent, name)
         raise
     results = await _execute(run, scope, stage)
     if results.error is not None:
@@ -81,60 +77,54 @@ def _raise_if_cancelled(scope: RunScope) -> None:
         raise asyncio.CancelledError("the stage was cancelled, so it starts no child")
 
 
-def _parent_stage(scope: RunScope, stage: str) -> ParentStage:
+def _parent_stage(scope: RunScope, stage: str, key: str) -> ParentStage:
+    context = scope.context
+    run_id = context.snapshot.run_id.pipeline_run_id
+    return ParentStage(run_id, scope.pipeline, stage, key, context.parent, _holding(scope))
+
+
+def _holding(scope: RunScope) -> str | None:
+    """Return the limit of which a permit is held that is not given back before the stage ends, or None."""
     above = scope.context.parent
-    holding = scope.holding
-    if holding is None and above is not None:
-        holding = above.holding
-    return ParentStage(
-        run_id=scope.context.snapshot.run_id.pipeline_run_id,
-        pipeline=scope.pipeline,
-        stage=stage,
-        key="",
-        parent=above,
-        holding=holding,
-    )
-
-
-def _check_limits(plan: ExecutionPlan, parent: ParentStage) -> None:
-    if parent.holding is not None and plan.limits:
-        raise LimitDeadlockError(pipeline=plan.name, stage=parent.stage, holding=parent.holding, limits=plan.limits)
+    return above.holding if scope.holding is None and above is not None else scope.holding
 
 
 def _make_run(
     plan: ExecutionPlan,
     scope: RunScope,
-    parent: ParentStage,
+    stage: str,
     key_of: Callable[[str, str | None], str],
     given: dict[str, Any],
 ) -> Run:
     """Return the run of a child, which has not begun."""
+    if plan.limits and (holding := _holding(scope)) is not None:
+        raise LimitDeadlockError(pipeline=plan.name, stage=stage, holding=holding, limits=plan.limits)
     if "run_id" in given:
         raise TypeError(
             "ctx.run_pipeline() takes no run_id: a child runs for whom its parent runs, with a run id of its own."
         )
-    check_keywords(given, _FIELDS, "ctx.run_pipeline()")
-    beside = {name: given.pop(name) for name in _HANDED_DOWN if name in given}
-    identity, resumption = _identity(scope), None
+    if not given.keys() <= _FIELDS:
+        check_keywords(given, _FIELDS, "ctx.run_pipeline()")
+    around, resumption = scope.context, None
+    sink, ports, limits = given.pop("event_sink", None), given.pop("ports", around.ports), given.pop("limits", None)
     if "resume" in given:
         resumption = _resumption(plan, given)
-        snapshot = resumption.snapshot.replace(run_id=identity)
+        snapshot = resumption.snapshot.replace(run_id=_identity(scope))
         key = key_of(plan.name, resumption.first_run_id)
     elif "decisions" in given:
         raise TypeError("run_pipeline(decisions=...) goes with run_pipeline(resume=...), the results of the child.")
     else:
-        snapshot = ContextSnapshot(run_id=identity, **given)
+        snapshot = ContextSnapshot(run_id=_identity(scope), **given)
         if plan.input is not None:
             check_input(plan.name, plan.input, snapshot.input)
         key = key_of(plan.name, None)
-    around = scope.context
     context = PipelineContext(
         snapshot=snapshot,
-        event_sink=_sink(scope) if beside.get("event_sink") is None else beside["event_sink"],
-        ports=beside.get("ports", around.ports),
-        limits=beside.get("limits", around.limits),
+        event_sink=_sink(scope) if sink is None else sink,
+        ports=ports,
+        limits=around.limits if limits is None else limits,
         deadline=scope.deadline,
-        parent=parent._replace(key=key),
+        parent=_parent_stage(scope, stage, key),
     )
     return Run(plan, context, resumption, grace_s=min(plan.cancel_grace, GRACE_SHARE * scope.grace_s))
 
@@ -146,8 +136,11 @@ def _resumption(plan: ExecutionPlan, given: dict[str, Any]) -> Resumption:
     return resumption
 
 
-def _identity(scope: RunScope) -> RunIdentity:
+def _identity(scope: RunScope) -> RunIdentity | None:
+    """Return the parent's identity with an id of its own; None, which costs less, if there is nothing else in it."""
     of = scope.context.snapshot.run_id
+    if of.request_id is of.session_id is of.user_id is of.org_id is of.interaction_id is None:
+        return None
     return RunIdentity(uuid7(), of.request_id, of.session_id, of.user_id, of.org_id, of.interaction_id)
 
 
