@@ -33,12 +33,14 @@ class RunScope:
         pipeline: The name of the run's pipeline.
         deadline: When the run must be over, by the clock of the event loop, or None: the earliest of all that bound it.
         grace_s: Seconds that its stages may take to stop once they are cancelled.
+        children: The tasks that run a child at this moment, each with the stage that started it.
         statistics: By the index of a stage, what it counted of its streams, its items and its permits.
         index, item, permit, holding: Of a `StageScope`; None here.
     """
 
     __slots__ = (
         "attempts",
+        "children",
         "context",
         "deadline",
         "decisions",
@@ -72,6 +74,7 @@ class RunScope:
         self.pipeline = pipeline
         self.grace_s = grace_s
         self.deadline = context.deadline
+        self.children: dict[asyncio.Task[Any], str] = {}
         self.stopping: str | None = None
         self.attempts: dict[int, int] = {}
         self.left_behind: list[str] = []
@@ -107,6 +110,7 @@ class StageScope(RunScope):
         self.pipeline = run.pipeline
         self.grace_s = run.grace_s
         self.deadline = run.deadline
+        self.children = run.children
         self.decisions = run.decisions
         self.first_run_id = run.first_run_id
         self.hooks = run.hooks

@@ -10,6 +10,7 @@ outcome its CANCEL, and emits the run's last event.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -39,6 +40,8 @@ from stageflow.execution.state import Cause, RunState
 from stageflow.execution.worker import spawn
 from stageflow.interceptors.guard import HookScope
 from stageflow.protocols import EventSink
+
+logger = logging.getLogger(__name__)
 
 
 class _Limit(NamedTuple):
@@ -126,6 +129,8 @@ class Run:
             self.interrupt(error)
         if state.workers:
             await self._wind_down()
+        if self.scope.children:
+            await self._end_children()
         if timer is not None:
             timer.cancel()
         results = await self._finish(state.close())
@@ -248,6 +253,31 @@ class Run:
                     state.workers.pop(worker, None)
                 if not ended and timeout is not None:
                     return
+
+    async def _end_children(self) -> None:
+        """End the children that stages have left running, and wait for them, for `cancel_grace` at most.
+
+        `asyncio.gather`, for one, does not wait for the others when it is cancelled or one of them has failed.
+        """
+        state, children = self.state, self.scope.children
+        until = state.loop.time() + (0.0 if state.workers else self.scope.grace_s)
+        for task, stage in children.items():
+            if not task.cancelling():
+                logger.warning(
+                    "Stage '%s' of pipeline '%s' ended before its child, which is cancelled.", stage, self.plan.name
+                )
+                task.cancel("its stage has ended")
+        while left := {task for task in children if task not in state.workers and not task.done()}:
+            seconds = until - state.loop.time()
+            if seconds <= 0:
+                break
+            try:
+                await asyncio.wait(left, timeout=seconds)
+            except asyncio.CancelledError as error:
+                self.interrupt(error)
+        for task in left:
+            self.scope.left_behind.append(children[task])
+            announce_straggler(self.scope.emitter, children[task], self.scope.grace_s)
 
     async def _finish(self, stragglers: tuple[str, ...]) -> PipelineResults:
         emitter = self.scope.emitter

@@ -51,7 +51,7 @@ async def run_child(
         key_of: Gives what the idempotency keys of the child begin with.
         fields: The keywords of the call, which has no other use for them.
     """
-    _raise_if_cancelled(scope)
+    task = _current_task(scope)
     above = scope.context.parent
     if above is not None and above.depth >= MOST_DEEP:
         raise PipelineDepthError(pipeline=name, chain=chain_of(above, scope.pipeline, stage), most=MOST_DEEP)
@@ -61,20 +61,22 @@ async def run_child(
         located(error, _parent_stage(scope, stage, ""), name)
         del scope, key_of  # the error keeps this frame: it is not to keep the run
         raise
-    results = await _execute(run, scope, stage)
+    results = await _execute(run, scope, stage, task)
     if results.error is not None:
-        del run, scope, key_of  # the error keeps this frame: it is not to keep the runs
+        del run, scope, key_of, task  # the error keeps this frame: it is not to keep the runs
         raise results.error
     return results
 
 
-def _raise_if_cancelled(scope: RunScope) -> None:
-    """Raise CancelledError if the run is ending, or the stage has been cancelled and cleans up."""
+def _current_task(scope: RunScope) -> asyncio.Task[Any]:
+    """Return the task of the stage; raise CancelledError if its run is ending, or it was cancelled and cleans up."""
     if scope.stopping is not None:
         raise asyncio.CancelledError(scope.stopping)
     task = asyncio.current_task()
-    if task is not None and task.cancelling():
+    assert task is not None
+    if task.cancelling():
         raise asyncio.CancelledError("the stage was cancelled, so it starts no child")
+    return task
 
 
 def _parent_stage(scope: RunScope, stage: str, key: str) -> ParentStage:
@@ -150,11 +152,12 @@ def _sink(scope: RunScope) -> Any:
     return NO_SINK if emitter is None or emitter.sink is None else emitter.sink
 
 
-async def _execute(run: Run, scope: RunScope, stage: str) -> PipelineResults:
+async def _execute(run: Run, scope: RunScope, stage: str, task: asyncio.Task[Any]) -> PipelineResults:
     """Execute the run of a child, while its stage lends the permit that it holds."""
     permit = scope.permit
     if permit is not None:
         permit.lend()
+    scope.children[task] = stage
     try:
         results = await run.execute()
     except asyncio.CancelledError:  # then nobody needs the permit any more
@@ -164,6 +167,7 @@ async def _execute(run: Run, scope: RunScope, stage: str) -> PipelineResults:
             await permit.regain()
         raise
     finally:
+        del scope.children[task]
         if run.results is not None and run.results.stragglers:
             scope.left_behind.append(stage)
             announce_child_straggler(scope.emitter, stage, run.results, run.scope.grace_s)
