@@ -211,6 +211,13 @@ def test_the_plan_indexes_the_stages() -> None:
     assert [frozenset(), frozenset(), frozenset({1})] == [node.optional for node in plan.nodes]
 
 
+def test_the_plan_knows_the_limits_that_its_stages_name() -> None:
+    """Each once, in the order of declaration."""
+    specs = [spec("a"), spec("b", limit="web"), spec("c", limit="groq"), spec("d", limit="web")]
+    assert ("web", "groq") == Pipeline("chat", specs).build()._plan.limits
+    assert () == Pipeline("chat", [spec("a")]).build()._plan.limits
+
+
 def test_the_plan_knows_how_to_start_each_form() -> None:
     """A function, a class, an object."""
     runner = Runner()
