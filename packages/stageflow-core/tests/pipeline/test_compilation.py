@@ -213,7 +213,8 @@ def test_the_plan_indexes_the_stages() -> None:
 
 def test_the_plan_knows_the_limits_that_its_stages_name() -> None:
     """Each once, in the order of declaration."""
-    specs = [spec("a"), spec("b", limit="web"), spec("c", limit="groq"), spec("d", limit="web")]
+    specs = [spec("a"), stage("b", answer, limit="web"), stage("c", answer, limit="groq")]
+    specs.append(stage("d", answer, limit="web"))
     assert ("web", "groq") == Pipeline("chat", specs).build()._plan.limits
     assert () == Pipeline("chat", [spec("a")]).build()._plan.limits
 
