@@ -10,9 +10,10 @@ from stageflow.context.pipeline_context import PipelineContext
 from stageflow.context.snapshot import ContextSnapshot
 from stageflow.core.inputs import StageInputs
 from stageflow.core.timer import PipelineTimer
+from stageflow.errors import NotMappedError
 from stageflow.events.emitter import Emitter
 from stageflow.events.sinks import NO_SINK
-from stageflow.frozen import EMPTY, for_reader
+from stageflow.frozen import EMPTY, for_reader, is_shareable
 from stageflow.protocols import EventSink
 
 
@@ -74,13 +75,14 @@ class StageScope(RunScope):
         permit: The permit that the attempt holds, or None; see `stageflow.execution.limits`.
     """
 
-    __slots__ = ("index", "item", "permit", "run")
+    __slots__ = ("_copy", "index", "item", "permit", "run")
 
     def __init__(self, run: RunScope, index: int | None = None, item: Any = None) -> None:
         self.run = run
         self.index = index
         self.item = item
         self.permit = None
+        self._copy: tuple[int, Any] | None = None
         self.context = run.context
         self.emitter = run.emitter
         self.timer = run.timer
@@ -98,6 +100,14 @@ class StageScope(RunScope):
     def idempotency_key(self, stage: str) -> str:
         key = self.run.idempotency_key(stage)
         return key if self.index is None else f"{key}[{self.index}]"
+
+    def item_for(self, attempt: int) -> Any:
+        """Return the item for an attempt: a copy of its own, if it may be changed."""
+        if is_shareable(self.item):
+            return self.item
+        if self._copy is None or self._copy[0] != attempt:
+            self._copy = (attempt, for_reader(self.item))
+        return self._copy[1]
 
 
 class StageContext:
@@ -146,6 +156,23 @@ class StageContext:
         Give it to services that ask for one.
         """
         return self._scope.idempotency_key(self.stage_name)
+
+    @property
+    def item(self) -> Any:
+        """The item that this run of the stage is for, under `map_over=`; each attempt gets it as it was.
+
+        Raises:
+            NotMappedError: The stage is not mapped.
+        """
+        scope = self._scope
+        if not isinstance(scope, StageScope) or scope.index is None:
+            raise NotMappedError(self.stage_name)
+        return scope.item_for(self.attempt)
+
+    @property
+    def index(self) -> int | None:
+        """The place of the item, which counts from 0; None if the stage is not mapped."""
+        return self._scope.index
 
     @property
     def decision(self) -> Any:

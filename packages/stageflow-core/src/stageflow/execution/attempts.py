@@ -42,7 +42,7 @@ class _Demand(NamedTuple):
 class ManagedStage:
     """One stage of one run, with its attempts."""
 
-    __slots__ = ("_attempt", "_bound", "_loop", "_management", "_node", "_outputs", "_scope", "_until")
+    __slots__ = ("_attempt", "_bound", "_left_behind", "_loop", "_management", "_node", "_outputs", "_scope", "_until")
 
     def __init__(self, scope: RunScope, outputs: Sequence[Stored], node: PlanNode, management: Management) -> None:
         self._scope = scope
@@ -50,6 +50,7 @@ class ManagedStage:
         self._node = node
         self._management = management
         self._attempt = 1
+        self._left_behind = False
         self._bound: Callable[..., Any] | None = None
         self._loop = asyncio.get_running_loop()
         self._until = None if management.deadline is None else self._loop.time() + management.deadline
@@ -127,6 +128,7 @@ class ManagedStage:
         problem, hint = None, self._way_out(limit)
         if left_behind is not None:
             left_behind.add_done_callback(partial(report_late_end, node.name))
+            self._left_behind = True
             self._scope.left_behind.append(node.name)
             announce_straggler(self._scope.emitter, node.name, grace_s)
             problem = f"it did not stop when its {limit} of {seconds:g} s was up, and was left behind"
@@ -166,8 +168,7 @@ class ManagedStage:
 
     def _may_go_on(self, policy: RetryPolicy) -> bool:
         # A stage of which an attempt still runs would run twice.
-        running = self._node.name in self._scope.left_behind
-        return self._attempt < policy.max_attempts and self._scope.stopping is None and not running
+        return self._attempt < policy.max_attempts and self._scope.stopping is None and not self._left_behind
 
     async def _wait(self, policy: RetryPolicy, demand: _Demand) -> None:
         """Wait as the policy says before the next attempt, and count it."""
@@ -178,7 +179,7 @@ class ManagedStage:
         if self._until is not None and self._loop.time() + delay_s >= self._until:
             raise self._out_of_time(demand.failure)
         if scope.emitter is not None:
-            announce_retry(scope.emitter, node.name, attempt, delay_s, demand.failure)
+            announce_retry(scope.emitter, node.name, attempt, delay_s, demand.failure, index=scope.index)
         await asyncio.sleep(delay_s)
         if scope.stopping is not None:  # the wait was shorter than it takes the coordinator to cancel this
             raise asyncio.CancelledError(scope.stopping)

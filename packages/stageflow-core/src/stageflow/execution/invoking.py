@@ -15,6 +15,7 @@ from stageflow.core.inputs import StageInputs, Stored
 from stageflow.core.returning import returned
 from stageflow.execution.attempts import ManagedStage, accepted
 from stageflow.execution.calling import bind, call_bound, invoke_class, invoke_execute, invoke_function
+from stageflow.execution.mapping import mapped
 from stageflow.execution.plan import Form, Invoke, Management, PlanNode
 from stageflow.frozen import FrozenDict
 from stageflow.interceptors.base import InterceptorContext
@@ -24,6 +25,9 @@ from stageflow.interceptors.chain import Chain
 def choose_invoke(form: Form, management: Management) -> Invoke:
     """Return what starts a stage of that form and with that management."""
     chain, retry = management.chain, management.retry
+    if management.map_over is not None:  # of a class, there is one instance for all items
+        of_one = management._replace(map_over=None, deadline=None, version=None)
+        return mapped(choose_invoke(Form.METHOD if form is Form.CLASS else form, of_one), management)
     if management.timeout is not None or management.deadline is not None:
         return managed(management)
     if form is Form.CLASS and retry is not None:  # all attempts of a run share an instance

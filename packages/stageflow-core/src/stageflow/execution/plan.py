@@ -53,6 +53,18 @@ class Argument(NamedTuple):
     keyword: str | None = None
 
 
+class MapOver(NamedTuple):
+    """What a stage is mapped over: a key in the data of a stage, which has an index and a name.
+
+    `most` is how many of the items may run at once.
+    """
+
+    source: int
+    stage: str
+    key: str
+    most: int
+
+
 class Management(NamedTuple):
     """What is done with a stage beside calling it once.
 
@@ -64,6 +76,7 @@ class Management(NamedTuple):
         chain: The interceptors of each attempt, or None.
         grace_s: Seconds that an attempt may take to stop when its time is up, before it is left behind.
         limit, priority: As in `StageOptions`.
+        map_over: Where the items come from for each of which the stage runs, if it is mapped.
     """
 
     grace_s: float
@@ -76,6 +89,7 @@ class Management(NamedTuple):
     contract: TypeContract | None = None
     limit: str | None = None
     priority: int = 0
+    map_over: MapOver | None = None
 
     @property
     def checks(self) -> bool:

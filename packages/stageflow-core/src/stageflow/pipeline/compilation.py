@@ -25,15 +25,26 @@ from stageflow.errors import (
     UnknownDependencyError,
 )
 from stageflow.execution.invoking import choose_invoke
-from stageflow.execution.plan import Argument, ExecutionPlan, Form, Management, OnFailure, PlanNode, Reads
+from stageflow.execution.plan import (
+    Argument,
+    ExecutionPlan,
+    Form,
+    Management,
+    MapOver,
+    OnFailure,
+    PlanNode,
+    Reads,
+)
 from stageflow.interceptors.chain import Chain
 from stageflow.pipeline.contract_checks import declared_contract, declared_output, input_contract, parameter_fault
 from stageflow.pipeline.cycles import find_cycles
 from stageflow.pipeline.fingerprint import fingerprint
+from stageflow.pipeline.map_checks import map_faults, reads_one_item, source_faults
 from stageflow.pipeline.routing import join_faults, route_faults
 from stageflow.pipeline.signature import ParameterRead, UnreadableSignature, read_signature
 from stageflow.pipeline.spec import StageSpec
 from stageflow.validation.contract import TypeContract
+from stageflow.validation.returning import mapped_contract
 from stageflow.wording import nearest
 
 MOST_SUGGESTIONS = 100
@@ -98,6 +109,7 @@ def compile_plan(pipeline: str, specs: Sequence[StageSpec[Any]], options: Pipeli
     _check_dependencies(pipeline, drafts, index, faults)
     _check_cycles(pipeline, drafts, index, faults)
     _check_routes_and_joins(drafts, faults)
+    _check_maps(drafts, index, faults)
     asked = _input(pipeline, options, faults)
     _check_contracts(drafts, index, options, faults)
     if faults:
@@ -114,6 +126,8 @@ def _draft(spec: StageSpec[Any], faults: list[PipelineValidationError]) -> _Draf
             parameters = read_signature(spec.runner, spec.local_names)
         declared = declared_output(spec.runner, spec.output, spec.local_names)
         contract = declared_contract(declared, spec.local_names)
+        if spec.map_over is not None:
+            declared = Mapping[str, Any]  # of all items, where the contract is of one
     except UnreadableSignature as error:
         faults.append(
             InvalidStageError(f"Stage '{spec.name}' cannot be read: {error}", stage=spec.name, hint=error.hint)
@@ -125,7 +139,12 @@ def _draft(spec: StageSpec[Any], faults: list[PipelineValidationError]) -> _Draf
         declared,
         contract,
         required=dict.fromkeys(
-            [*spec.dependencies, *(spec.route or ()), *(read.stage for read in reads if not read.optional)]
+            [
+                *spec.dependencies,
+                *(spec.route or ()),
+                *(() if spec.map_over is None else spec.map_over[:1]),
+                *(read.stage for read in reads if not read.optional),
+            ]
         ),
         optional=dict.fromkeys([*spec.optional, *(read.stage for read in reads if read.optional)]),
     )
@@ -208,7 +227,8 @@ def _check_contracts(
                 continue
             fault = parameter_fault(draft.name, read, given)
             if fault is not None:
-                faults.append(fault)
+                mapped = read.stage in index and drafts[index[read.stage]].spec.map_over is not None
+                faults.append(reads_one_item(fault) if mapped else fault)
 
 
 def _check_routes_and_joins(drafts: list[_Draft], faults: list[PipelineValidationError]) -> None:
@@ -218,6 +238,16 @@ def _check_routes_and_joins(drafts: list[_Draft], faults: list[PipelineValidatio
             joined = draft.joined()
             reads = [read.stage for read in draft.parameters if read.stage in joined and not read.optional]
             faults.extend(join_faults(draft.spec, joined, reads))
+
+
+def _check_maps(drafts: list[_Draft], index: Mapping[str, int], faults: list[PipelineValidationError]) -> None:
+    for draft in drafts:
+        if draft.spec.map_over is None:
+            continue
+        faults.extend(map_faults(draft.spec, draft.joined()))
+        source = index.get(draft.spec.map_over[0])
+        if source is not None and drafts[source] is not draft:
+            faults.extend(source_faults(draft.spec, drafts[source].spec, drafts[source].declared))
 
 
 _NOTHING_DECLARED: Mapping[str, int] = MappingProxyType({})
@@ -237,7 +267,7 @@ def _assemble(
             successors[index[dependency]].append(position)
     chain = Chain.of(options.interceptors)
     nodes = tuple(
-        _node(draft, index, tuple(after), _management(draft, chain, options.cancel_grace))
+        _node(draft, index, tuple(after), _management(draft, chain, index, options))
         for draft, after in zip(drafts, successors, strict=True)
     )
     in_degrees = tuple(len(node.declared) for node in nodes)
@@ -284,13 +314,13 @@ def _node(draft: _Draft, index: Mapping[str, int], successors: tuple[int, ...], 
         gates={index[router]: route for router, route in spec.route.items()} if spec.route else _NO_GATES,
         critical=spec.critical,
         successors=successors,
-        contract=draft.contract,
+        contract=draft.contract if spec.map_over is None else mapped_contract(draft.contract),
         started_event=f"stage.{spec.name}.started",
         completed_event=f"stage.{spec.name}.completed",
     )
 
 
-def _management(draft: _Draft, chain: Chain | None, grace_s: float) -> Management:
+def _management(draft: _Draft, chain: Chain | None, index: Mapping[str, int], options: PipelineOptions) -> Management:
     spec = draft.spec
     return Management(
         retry=spec.retry,
@@ -300,10 +330,20 @@ def _management(draft: _Draft, chain: Chain | None, grace_s: float) -> Managemen
         version=spec.version,
         contract=draft.contract,
         chain=chain,
-        grace_s=grace_s,
+        grace_s=options.cancel_grace,
         limit=spec.limit,
         priority=spec.priority,
+        map_over=_map_over(spec, index, options.max_concurrency),
     )
+
+
+def _map_over(spec: StageSpec[Any], index: Mapping[str, int], most: int | None) -> MapOver | None:
+    if spec.map_over is None:
+        return None
+    source, key = spec.map_over
+    assert key is not None  # or else a fault: see `map_faults`
+    at_once = spec.map_concurrency if most is None else min(spec.map_concurrency, most)
+    return MapOver(index[source], source, key, at_once)
 
 
 def _argument(read: ParameterRead, index: Mapping[str, int]) -> Argument:
