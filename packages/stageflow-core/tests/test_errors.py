@@ -34,6 +34,7 @@ from stageflow.errors import (
     ItemSuspendedError,
     MapItemError,
     MapSourceError,
+    LimitTooSmallError,
     MissingInputError,
     MissingRetryPolicyError,
     NotCopyableError,
@@ -60,6 +61,7 @@ from stageflow.errors import (
     UndeclaredDependencyError,
     UndeclaredRouteError,
     UnknownDependencyError,
+    UnknownLimitError,
     UnknownStageError,
     UnpicklableCause,
 )
@@ -376,6 +378,22 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
         ),
         {"what": "Queue"},
     ),
+    LimitTooSmallError: (
+        lambda: LimitTooSmallError("groq", needed=3, capacity=2, stages=("llm", "speech")),
+        (
+            "Stages llm, speech start together and need 3 permits of limit 'groq' at once, and there are 2. "
+            "Raise it: Limits({'groq': 3}) or more."
+        ),
+        {"limit": "groq", "needed": 3, "capacity": 2, "stages": ("llm", "speech")},
+    ),
+    UnknownLimitError: (
+        lambda: UnknownLimitError("grok", stage="reply", given=("groq", "tts")),
+        (
+            "Stage 'reply' takes permits of limit 'grok', which is not among those of the run. "
+            "Did you mean 'groq'? They are: groq, tts."
+        ),
+        {"limit": "grok", "stage": "reply", "given": ("groq", "tts")},
+    ),
     NotCopyableError: (
         lambda: NotCopyableError("data['lock']", threading.Lock()),
         (
@@ -475,6 +493,28 @@ def test_every_error_survives_pickling(cls: type[StageflowError]) -> None:
 def test_an_error_is_also_what_python_would_raise(cls: type[StageflowError], base: str) -> None:
     """Code that catches Python's own class catches ours."""
     assert issubclass(cls, getattr(builtins, base))
+
+
+def test_an_unknown_limit_says_what_to_give_a_run_that_has_none() -> None:
+    """All that are missing, as one argument that can be copied."""
+    error = UnknownLimitError("groq", stage="reply", given=None, missing=("groq", "tts"))
+    expected = (
+        "Stage 'reply' takes permits of limit 'groq', and the run was given no limits. "
+        "Give it some: run(limits=Limits({'groq': 8, 'tts': 8}))."
+    )
+    assert (expected, None) == (str(error), error.given)
+
+
+def test_limits_that_are_asked_for_an_unknown_name_say_which_they_have() -> None:
+    """Without a stage."""
+    expected = "There is no limit 'grok'. Did you mean 'groq'? They are: groq."
+    assert expected == str(UnknownLimitError("grok", given=("groq",)))
+
+
+def test_permits_that_nobody_needs_together_are_too_many_all_the_same() -> None:
+    """Whoever asks for them is not a stage."""
+    error = LimitTooSmallError("groq", needed=3, capacity=2)
+    assert str(error).startswith("There are needed 3 permits of limit 'groq' at once, and there are 2.")
 
 
 def test_a_hint_of_spaces_is_no_hint() -> None:

@@ -5,6 +5,7 @@ This module is the home of every name that it lists; the pages under docs/refere
 
 from stageflow.context.conversation import Conversation
 from stageflow.context.identity import RunIdentity
+from stageflow.context.limits import Limits
 from stageflow.context.pipeline_context import PipelineContext
 from stageflow.context.snapshot import ContextSnapshot
 from stageflow.core.context import StageContext
@@ -50,6 +51,7 @@ from stageflow.protocols import EventSink, PolicyEvaluator
 __all__ = [
     # Pipelines
     "From",
+    "Limits",
     "Pipeline",
     "RetryPolicy",
     "StageGraph",

@@ -43,6 +43,8 @@
     ├── TooLateError                   something was asked of a run that has begun (also a RuntimeError)
     ├── NotCopyableError               data that stages share can be neither frozen nor copied (also a TypeError)
     ├── ForeignLoopError               two event loops use at once what belongs to one (also a RuntimeError)
+    ├── LimitTooSmallError             more permits are needed at once than there are
+    ├── UnknownLimitError              a stage takes permits of a limit that the run was not given
     ├── UnknownStageError              results were asked for a stage that the plan does not have (also a KeyError)
     └── SerializationError             data cannot go to or come from JSON (also a ValueError)
         └── SchemaVersionError
@@ -913,6 +915,54 @@ class ForeignLoopError(StageflowError, RuntimeError):
             hint=f"Make one {what} for each event loop, and use it from that loop's thread only.",
         )
         self.what = what
+
+
+class LimitTooSmallError(StageflowError):
+    """Permits are needed at once of which there are never that many.
+
+    `limit` is their name, `needed` their number, `capacity` how many there are, and `stages` are those that need them.
+    """
+
+    code = "limit-too-small"
+
+    def __init__(self, limit: str, *, needed: int, capacity: int, stages: Sequence[str] = ()) -> None:
+        self.limit = limit
+        self.needed = needed
+        self.capacity = capacity
+        self.stages = tuple(stages)
+        who = f"Stages {listed(self.stages)} start together and need" if stages else "There are needed"
+        super().__init__(
+            f"{who} {needed} permits of limit '{limit}' at once, and there are {capacity}.",
+            hint=f"Raise it: Limits({{'{limit}': {needed}}}) or more.",
+        )
+
+
+class UnknownLimitError(StageflowError):
+    """A limit is asked for that is not there.
+
+    `limit` is its name, `stage` the stage that takes permits of it, `given` are the names of the limits that there are,
+    None if the run was given none. A run raises it before its first stage.
+    """
+
+    code = "unknown-limit"
+
+    def __init__(
+        self, limit: str, *, given: Sequence[str] | None, stage: str | None = None, missing: Sequence[str] = ()
+    ) -> None:
+        self.limit = limit
+        self.stage = stage
+        self.given = None if given is None else tuple(given)
+        near = "" if given is None else nearest(limit, given)
+        hint = f"{near}They are: {listed(given or ())}."
+        if stage is None:
+            problem = f"There is no limit '{limit}'."
+        elif given is None:
+            problem = f"Stage '{stage}' takes permits of limit '{limit}', and the run was given no limits."
+            example = ", ".join(f"'{name}': 8" for name in missing or (limit,))
+            hint = f"Give it some: run(limits=Limits({{{example}}}))."
+        else:
+            problem = f"Stage '{stage}' takes permits of limit '{limit}', which is not among those of the run."
+        super().__init__(problem, hint=hint)
 
 
 class NotCopyableError(StageflowError, TypeError):

@@ -10,6 +10,7 @@ from stageflow.context.parent import ParentStage
 from stageflow.context.snapshot import ContextSnapshot
 from stageflow.protocols import EventSink
 from stageflow.value import Value
+from stageflow.wording import shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -35,3 +36,6 @@ class PipelineContext(Value):
     def __post_init__(self) -> None:
         if not isinstance(self.snapshot, ContextSnapshot):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"The snapshot of a PipelineContext is a ContextSnapshot, not {self.snapshot!r}.")
+        if self.limits is not None and not isinstance(self.limits, Limits):  # pyright: ignore[reportUnnecessaryIsInstance]
+            told = "Make them once, and give them to each run: limits=Limits({'groq': 8})."
+            raise TypeError(f"The limits of a run are a Limits, not {shown(self.limits)}. {told}")

@@ -1,6 +1,7 @@
 """A managed stage: its attempts, the waits between them, its time limits, and what its output must be.
 
-    deadline( attempt, wait, attempt, ... )      an attempt: timeout( the stage's own code ), then its output is checked
+    deadline( attempt, wait, attempt, ... )
+    an attempt: permit( interceptors( timeout( the stage's own code ), then its output is checked ))
 
 A `ManagedStage` belongs to one stage of one run, from its start to its outcome. It holds all that changes meanwhile,
 but for the number of attempts, which the run keeps for its records. It returns what the stage ended as, or raises what
@@ -14,6 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from stageflow.context.permits import Permit
 from stageflow.core.context import RunScope, StageContext
 from stageflow.core.inputs import Stored
 from stageflow.core.kinds import StageStatus
@@ -42,7 +44,7 @@ class _Demand(NamedTuple):
 class ManagedStage:
     """One stage of one run, with its attempts."""
 
-    __slots__ = ("_attempt", "_bound", "_left_behind", "_loop", "_management", "_node", "_outputs", "_scope", "_until")
+    __slots__ = ("_attempt", "_bound", "_left", "_loop", "_management", "_node", "_outputs", "_scope", "_until")
 
     def __init__(self, scope: RunScope, outputs: Sequence[Stored], node: PlanNode, management: Management) -> None:
         self._scope = scope
@@ -50,14 +52,14 @@ class ManagedStage:
         self._node = node
         self._management = management
         self._attempt = 1
-        self._left_behind = False
         self._bound: Callable[..., Any] | None = None
+        self._left: asyncio.Future[Any] | None = None
         self._loop = asyncio.get_running_loop()
         self._until = None if management.deadline is None else self._loop.time() + management.deadline
 
     async def run(self) -> Stored:
         """Try the stage until it ends in a way that stands."""
-        return await self.go_on(await self._end())
+        return await self.go_on(await self._attempted())
 
     async def go_on(self, ended: Stored | Exception) -> Stored:
         """Try the stage again until it ends in a way that stands; `ended` is what the first attempt ended as."""
@@ -68,7 +70,40 @@ class ManagedStage:
                 return self._final(ended)
             del ended  # the wait may be long, and what an error holds large
             await self._wait(policy, demand)
-            ended = await self._end()
+            ended = await self._attempted()
+
+    def _attempted(self) -> Awaitable[Stored | Exception]:
+        return self._end() if self._management.limit is None else self._end_with_permit(self._management.limit)
+
+    async def _end_with_permit(self, limit: str) -> Stored | Exception:
+        """Make one attempt that holds a permit, from before its interceptors until its code has really ended."""
+        scope = self._scope
+        scope.permit = permit = await self._permit(limit)
+        try:
+            return await self._end()
+        finally:
+            if self._left is None:
+                scope.permit = None
+                permit.release()
+            else:  # it still uses what the limit protects, and there is no further attempt
+                self._left.add_done_callback(lambda _: permit.release())
+
+    async def _permit(self, limit: str) -> Permit:
+        """Wait for a permit, and count for how long."""
+        scope, node = self._scope, self._node
+        limits = scope.context.limits
+        assert limits is not None  # or the run had not begun
+        clock = scope.timer.clock
+        since = clock()
+        try:
+            permit = await limits.acquire({limit: 1}, self._management.priority)
+        finally:
+            counted = scope.statistics.setdefault(node.index, {}).setdefault("limit", {"name": limit, "waited_ms": 0.0})
+            counted["waited_ms"] += (clock() - since) / 1e6
+        if scope.stopping is not None:  # meanwhile: nothing starts any more
+            permit.release()
+            raise asyncio.CancelledError(scope.stopping)
+        return permit
 
     async def _end(self) -> Stored | Exception:
         try:
@@ -128,8 +163,9 @@ class ManagedStage:
         problem, hint = None, self._way_out(limit)
         if left_behind is not None:
             left_behind.add_done_callback(partial(report_late_end, node.name))
-            self._left_behind = True
             self._scope.left_behind.append(node.name)
+            if limit == "timeout":
+                self._left = left_behind
             announce_straggler(self._scope.emitter, node.name, grace_s)
             problem = f"it did not stop when its {limit} of {seconds:g} s was up, and was left behind"
             hint = "Let it stop when it is cancelled. It is not tried again while it still runs."
@@ -168,7 +204,7 @@ class ManagedStage:
 
     def _may_go_on(self, policy: RetryPolicy) -> bool:
         # A stage of which an attempt still runs would run twice.
-        return self._attempt < policy.max_attempts and self._scope.stopping is None and not self._left_behind
+        return self._attempt < policy.max_attempts and self._scope.stopping is None and self._left is None
 
     async def _wait(self, policy: RetryPolicy, demand: _Demand) -> None:
         """Wait as the policy says before the next attempt, and count it."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from typing import Any
 
-from stageflow.core.context import RunScope, StageContext
+from stageflow.core.context import RunScope, StageContext, StageScope
 from stageflow.core.inputs import StageInputs, Stored
 from stageflow.core.returning import returned
 from stageflow.execution.attempts import ManagedStage, accepted
@@ -28,7 +28,7 @@ def choose_invoke(form: Form, management: Management) -> Invoke:
     if management.map_over is not None:  # of a class, there is one instance for all items
         of_one = management._replace(map_over=None, deadline=None, version=None)
         return mapped(choose_invoke(Form.METHOD if form is Form.CLASS else form, of_one), management)
-    if management.timeout is not None or management.deadline is not None:
+    if management.timeout is not None or management.deadline is not None or management.limit is not None:
         return managed(management)
     if form is Form.CLASS and retry is not None:  # all attempts of a run share an instance
         return managed(management)
@@ -112,8 +112,11 @@ def retried(start: Invoke, management: Management) -> Invoke:
 
 def managed(management: Management) -> Invoke:
     """Return what starts a stage with all that its options ask for."""
+    limited = management.limit is not None
 
     async def invoke(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) -> Stored:
+        if limited and not isinstance(scope, StageScope):  # else it is that of an item
+            scope = StageScope(scope)
         stage = ManagedStage(scope, outputs, node, management)
         deadline = management.deadline
         return await stage.run() if deadline is None else await stage.limited("deadline", deadline, stage.run)

@@ -168,6 +168,7 @@ class ExecutionPlan:
         timeout: Seconds that a run may take, or None.
         on_failure: Whether the first failure ends the run, or what does not depend on it goes on.
         max_concurrency: How many stages may run at once, or None.
+        limits: By stage, the name of the limit of which each attempt takes a permit, where there is one.
         cancel_grace: Seconds that a stage may take to stop once it is cancelled.
         input: What the input of a run must be, or None.
         intercepted: Whether there are interceptors.
@@ -188,6 +189,7 @@ class ExecutionPlan:
         timeout: float | None,
         on_failure: OnFailure,
         max_concurrency: int | None,
+        limits: Mapping[str, str],
         cancel_grace: float,
         intercepted: bool,
         input: TypeContract | None,
@@ -204,6 +206,7 @@ class ExecutionPlan:
         self.timeout = timeout
         self.on_failure = on_failure
         self.max_concurrency = max_concurrency
+        self.limits = limits
         self.cancel_grace = cancel_grace
         self.intercepted = intercepted
         self.input = input

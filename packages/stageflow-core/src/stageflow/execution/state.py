@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections import deque
 from contextvars import Context, copy_context
 from dataclasses import replace
@@ -62,6 +63,8 @@ class RunState:
         ending: What ended the run before its stages had, if anything did.
         relief: How many workers and guards are queued; the event loop will come to each.
         growth: How many workers the next guard brings on that finds work left.
+        room: How many workers there may be. Whoever lets stages run beyond `max_concurrency` makes more of it for as
+            long as they do, and queues a worker for them; where it gets less, workers retire that settle an outcome.
         paused: Whether a worker is yielding to the event loop, so that the others stand back.
         hold_until: The reading of the clock from which on the run has held the event loop for too long.
         current: The stage that was started last; another one than that which ended means that it was suspended.
@@ -91,6 +94,7 @@ class RunState:
         "plan",
         "ready",
         "relief",
+        "room",
         "scope",
         "started",
         "suspended",
@@ -123,6 +127,7 @@ class RunState:
         self.workers: dict[asyncio.Task[None], None] = {}
         self.relief = 0
         self.growth = 1
+        self.room = sys.maxsize if plan.max_concurrency is None else plan.max_concurrency
         self.paused = False
         self.hold_until = 0
         self.current = -1
@@ -135,6 +140,10 @@ class RunState:
     def is_settled(self) -> bool:
         """Return whether every stage has an outcome."""
         return all(stored is not None for stored in self.outputs)
+
+    def is_overstaffed(self) -> bool:
+        """Return whether there are more workers than there is room for, since it has become less."""
+        return len(self.workers) > self.room
 
     def is_at_rest(self) -> bool:
         """Return whether every stage has ended, but for those that wait for a suspended one."""

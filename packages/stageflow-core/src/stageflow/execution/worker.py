@@ -6,6 +6,9 @@ ready, a callback stands guard in the next turn of the loop: if it still finds s
 and it brings on others, twice as many each time. Work that never suspends thus costs one task a run, work that blocks
 one task for each blocked stage, and what could run at once does.
 
+There are never more workers than the run has room for (`max_concurrency`), so that no more stages run than that. Then
+nobody stands guard: what is ready waits for a worker whose stage has ended.
+
 Three things end a worker's run of stages early, so that sharing a task stays invisible:
 
 - A stage that leaves its worker's context changed (a ContextVar set), or its task marked as cancelled, retires it:
@@ -37,7 +40,8 @@ HOLD_NS = 1_000_000
 
 
 def spawn(run: RunState, count: int = 1) -> None:
-    """Queue workers; they start in the next turn of the event loop."""
+    """Queue workers, as many as there is room for; they start in the next turn of the event loop."""
+    count = max(min(count, run.room - len(run.workers)), 0)
     run.relief += count
     for _ in range(count):
         worker = work(run)
@@ -98,6 +102,8 @@ def _leave(run: RunState) -> None:
 
 
 def _stand_guard(run: RunState) -> None:
+    if len(run.workers) >= run.room:
+        return  # each takes what is ready once its stage has ended, and one that leaves sees to its successor
     run.relief += 1
     run.loop.call_soon(_relieve, run, context=run.base)
 
@@ -109,7 +115,8 @@ def _relieve(run: RunState) -> None:
         run.growth = 1
         return
     spawn(run, min(run.growth, waiting))
-    run.growth *= 2
+    if run.growth < waiting:
+        run.growth *= 2
 
 
 # One long function on purpose: a call for each step would cost as much as the steps do.
@@ -135,6 +142,7 @@ async def _run_stages(run: RunState, task: asyncio.Task[None]) -> None:  # noqa:
                 if held is not None:
                     retire = cancelling() > 0  # a condition may do anything, too
                     now = await _settle(run, index, held, clock())
+                    retire = retire or run.is_overstaffed()
                     break
             node = nodes[index]
             started[index] = now
@@ -176,6 +184,7 @@ async def _run_stages(run: RunState, task: asyncio.Task[None]) -> None:  # noqa:
                 or (branching is not None and index in branching)
             ):
                 now = await _settle(run, index, stored, now)
+                retire = retire or run.is_overstaffed()
                 break
 
             outputs[index] = stored

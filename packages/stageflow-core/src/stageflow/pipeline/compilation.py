@@ -283,6 +283,7 @@ def _assemble(
         timeout=options.timeout,
         on_failure=options.on_failure,
         max_concurrency=options.max_concurrency,
+        limits={draft.name: draft.spec.limit for draft in drafts if draft.spec.limit is not None},
         cancel_grace=options.cancel_grace,
         intercepted=chain is not None,
         input=asked,

@@ -46,6 +46,7 @@ class StageGraph:
             PipelineTimeoutError: It took longer than the pipeline's timeout.
             PipelineSuspended: A human must decide before it goes on.
             ResumeError: What is to be resumed cannot be.
+            UnknownLimitError: A stage takes permits of a limit that the run is not given.
             TypeError: The arguments are wrong.
         """
         results = await make_run(self._plan, context, fields).execute()

@@ -13,7 +13,7 @@ from stageflow.context.identity import RunIdentity
 from stageflow.context.limits import Limits
 from stageflow.context.pipeline_context import PipelineContext
 from stageflow.context.snapshot import ContextSnapshot
-from stageflow.errors import RunResults
+from stageflow.errors import RunResults, UnknownLimitError
 from stageflow.execution.plan import ExecutionPlan
 from stageflow.execution.resumption import resume
 from stageflow.execution.run import Run
@@ -57,7 +57,23 @@ def make_run(plan: ExecutionPlan, context: Any, fields: RunFields) -> Run:
         InputContractError: The input is not of the type that the pipeline takes.
         TypeError: The arguments are wrong.
         ResumeError: What is to be resumed cannot be.
+        UnknownLimitError: A stage takes permits of a limit that the run is not given.
     """
+    run = _make_run(plan, context, fields)
+    if plan.limits:
+        check_limits(plan.limits, run.scope.context.limits)
+    return run
+
+
+def check_limits(wanted: Mapping[str, str], limits: Limits | None) -> None:
+    """Raise if there is a stage of which the limit is not among those of the run."""
+    given = None if limits is None else limits.names
+    missing = {stage: limit for stage, limit in wanted.items() if given is None or limit not in given}
+    for stage, limit in missing.items():
+        raise UnknownLimitError(limit, stage=stage, given=given, missing=tuple(dict.fromkeys(missing.values())))
+
+
+def _make_run(plan: ExecutionPlan, context: Any, fields: RunFields) -> Run:
     if "resume" not in fields:
         if "decisions" in fields:
             raise TypeError("run(decisions=...) goes with run(resume=...), the results of the run that was suspended.")
