@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypedDict
 import pytest
 from stageflow import Pipeline, PipelineValidationError, StageContext, StageKind, StageOutput, stage
 from stageflow.errors import (
+    InvalidStreamError,
     ContractMismatchError,
     CycleDetectedError,
     InvalidOptionError,
@@ -120,7 +121,7 @@ def test_a_join_of_others_goes_with_a_map():
 def test_an_async_generator_cannot_be_mapped():
     """It has chunks, and an item has one result."""
 
-    async def chunks(ctx):
+    async def chunks(ctx: StageContext):
         yield 1
 
     fault = fault_of(source(), stage("each", chunks, map_over=("source", "items")))

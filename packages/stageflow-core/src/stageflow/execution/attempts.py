@@ -24,6 +24,7 @@ from stageflow.core.returning import returned
 from stageflow.errors import MissingRetryPolicyError, StageflowError, StageTimeoutError, UndeclaredRouteError
 from stageflow.execution.announcing import announce_retry, announce_straggler, publish, report_late_end
 from stageflow.execution.calling import bind, call_bound, context_of
+from stageflow.execution.group_permits import GroupPermits
 from stageflow.execution.plan import Management, PlanNode
 from stageflow.execution.retry import RetryPolicy, asked_delay, system_random
 from stageflow.execution.streaming import drive
@@ -80,6 +81,9 @@ class ManagedStage:
     async def _end_with_permit(self, limit: str) -> Stored | Exception:
         """Make one attempt that holds a permit, from before its interceptors until its code has really ended."""
         scope = self._scope
+        groups = None if scope.streams is None else scope.streams.permits
+        if groups is not None and self._node.index in groups.held:
+            return await self._end_with_permit_of_group(groups)
         scope.permit = permit = await self._permit(limit)
         try:
             return await self._end()
@@ -88,6 +92,15 @@ class ManagedStage:
                 scope.permit = None
                 permit.release()
             else:  # it still uses what the limit protects, and there is no further attempt
+                self._left.add_done_callback(lambda _: permit.release())
+
+    async def _end_with_permit_of_group(self, groups: GroupPermits) -> Stored | Exception:
+        """Make one attempt with the permit that the stage has until it ends, and does not lend."""
+        try:
+            return await self._end()
+        finally:
+            if self._left is not None:
+                permit = groups.held.pop(self._node.index)
                 self._left.add_done_callback(lambda _: permit.release())
 
     async def _permit(self, limit: str) -> Permit:

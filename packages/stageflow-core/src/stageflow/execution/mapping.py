@@ -209,9 +209,7 @@ def source_of(stage: str, outputs: Sequence[Stored], over: MapOver, key: str) ->
     data: Mapping[str, Any] = stored.data if isinstance(stored, StageOutput) else stored
     if key not in data:
         found = ", ".join(f"'{key}'" for key in data) or "none"
-        raise MapSourceError(
-            stage, over.stage, key, problem="is missing", hint=f"The keys that there are: {found}."
-        )
+        raise MapSourceError(stage, over.stage, key, problem="is missing", hint=f"The keys that there are: {found}.")
     value: Any = data[key]
     kind: type[Any] = cast("Any", type(value))
     if issubclass(kind, (list, tuple, range)):
