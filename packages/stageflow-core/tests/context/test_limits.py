@@ -407,6 +407,22 @@ async def test_single_ones_do_not_starve_behind_groups():
 
 
 @simulated
+async def test_a_group_that_was_served_leaves_the_next_of_its_kind_to_be_passed_over_as_often():
+    """The count begins again, else the second would come right behind the first."""
+    limits = Limits({"x": 1, "y": 1})
+    log = Log(limits)
+    log.start("holder", {"x": 1})
+    for number in range(3 * PATIENCE):
+        log.start(number, {"x": 1}, 9)
+    for name in ("first", "second"):
+        log.start(name, {"x": 1, "y": 1})
+    await turns()
+    while "second" not in log.granted:
+        await log.release(log.granted[-1])
+    assert (PATIENCE + 1, 2 * (PATIENCE + 1)) == (log.granted.index("first"), log.granted.index("second"))
+
+
+@simulated
 async def test_a_reservation_ends_with_the_one_that_it_was_for():
     """What was kept for it goes to whoever waits, at once."""
     limits = Limits({"x": 1, "y": 1})

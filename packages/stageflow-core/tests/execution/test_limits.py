@@ -119,12 +119,14 @@ async def test_a_permit_is_free_during_a_back_off():
     limits = Limits({"x": 1})
     failing = Service(limits, 1, [ConnectionError("busy")])
     other = Service(limits, 15)
+    held = await limits.acquire({"x": 1})
+    asyncio.get_running_loop().call_later(2, held.release)
     results = await outcome(stage("a", failing, limit="x", retry=POLICY), stage("b", other, limit="x"), limits=limits)
-    assert [("a", 0.0), ("a", 16.0)] == failing.log
-    assert [("b", 1.0)] == other.log
+    assert [("a", 2.0), ("a", 18.0)] == failing.log
+    assert [("b", 3.0)] == other.log
     record = results.record("a")
-    assert (2, {"limit": {"name": "x", "waited_ms": 5_000.0}}) == (record.attempts, record.statistics)
-    assert {"limit": {"name": "x", "waited_ms": 1_000.0}} == results.record("b").statistics
+    assert (2, {"limit": {"name": "x", "waited_ms": 7_000.0}}) == (record.attempts, record.statistics)
+    assert {"limit": {"name": "x", "waited_ms": 3_000.0}} == results.record("b").statistics
     assert results.to_dict() == PipelineResults.from_dict(results.to_dict()).to_dict()
 
 
