@@ -280,6 +280,16 @@ async def test_more_room_lets_more_workers_come():
     await going
 
 
+@simulated
+async def test_where_there_is_less_than_no_room_nobody_is_queued():
+    """Nor counted as queued, which would keep the guard away."""
+    going, state = await state_of([Meter().stage(name, wait) for name in names(9)], 5)
+    state.room = 2
+    worker_module.spawn(state)
+    assert (5, 0) == (len(state.workers), state.relief)
+    await going
+
+
 @pytest.mark.parametrize("ends", [skip, nothing])
 @simulated
 async def test_less_room_lets_workers_retire_who_settle_an_outcome(ends):
