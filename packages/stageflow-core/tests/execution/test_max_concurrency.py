@@ -329,27 +329,6 @@ async def test_a_worker_whose_stage_was_held_back_retires_as_well():
     assert 10.0 == results.record("later").started_at - results.record("first").started_at
 
 
-@simulated
-async def test_the_guard_does_not_bring_on_ever_more():
-    """Its growth follows what waits, however long there is something."""
-    meter = Meter()
-    grown = []
-
-    async def note():
-        grown.append(worker_growth())
-        await asyncio.sleep(1)
-
-    stages = [meter.stage(name, note) for name in names(300)]
-    graph = Pipeline("p", stages, max_concurrency=7).build()
-    going = graph.start()
-
-    def worker_growth():
-        return going._run.state.growth
-
-    await going
-    assert max(grown) <= 600
-
-
 # --- whatever the graph ------------------------------------------------------------------------------------------
 
 
