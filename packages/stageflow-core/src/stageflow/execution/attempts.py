@@ -190,8 +190,7 @@ class ManagedStage:
         if left_behind is not None:
             left_behind.add_done_callback(partial(report_late_end, node.name))
             self._scope.left_behind.append(node.name)
-            if limit == "timeout":
-                self._left = left_behind
+            self._left = left_behind
             announce_straggler(self._scope.emitter, node.name, grace_s)
             problem = f"it did not stop when its {limit} of {seconds:g} s was up, and was left behind"
             hint = "Let it stop when it is cancelled. It is not tried again while it still runs."
