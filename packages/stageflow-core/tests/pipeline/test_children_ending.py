@@ -294,6 +294,24 @@ async def test_such_a_child_that_does_not_stop_is_a_straggler(recorder):
 
 
 @simulated
+async def test_a_stage_that_is_left_behind_with_its_child_is_told_of_once(recorder):
+    """By its own name alone."""
+
+    class Stuck(type(recorder)):
+        async def emit(self, *, type, data):
+            await ignoring()
+
+    run = outer(running(Pipeline("inner").with_stage("b", sleeping(60, [])), event_sink=Stuck()), cancel_grace=2).start(
+        event_sink=recorder
+    )
+    await asyncio.sleep(1)
+    run.cancel()
+    assert ("a",) == (await run.outcome()).stragglers
+    assert 1 == recorder.types.count("stage.a.straggling")
+    await asyncio.sleep(100)
+
+
+@simulated
 async def test_a_stage_that_is_left_behind_is_not_waited_for_twice():
     """Neither for its own sake nor for that of a child that it has not let end in time."""
     tasks = []
