@@ -10,6 +10,7 @@ from benchmarks.footprint import flat_rows, import_rows, memory_rows
 from benchmarks.growing import build_rows, run_growth_rows
 from benchmarks.holding import hold_rows
 from benchmarks.report import Row
+from benchmarks.streams import stream_rows
 from benchmarks.workloads import workloads
 
 Benchmark = Callable[[Effort], Coroutine[Any, Any, list[Row]]]
@@ -22,6 +23,7 @@ def benchmarks() -> Mapping[str, Benchmark]:
         "interceptor": interceptor_rows,
         "option": option_rows,
         "sink": sink_rows,
+        "stream": stream_rows,
         "growth": run_growth_rows,
         "memory": memory_rows,
         "flat": flat_rows,
