@@ -32,6 +32,7 @@ from stageflow.errors import (
     InvalidStageError,
     InvalidStageNameError,
     InvalidStreamError,
+    LimitDeadlockError,
     LimitTooSmallError,
     MissingInputError,
     MissingRetryPolicyError,
@@ -39,6 +40,7 @@ from stageflow.errors import (
     NotCopyableError,
     OverlappingDependencyError,
     PipelineCancelled,
+    PipelineDepthError,
     PipelineSuspended,
     PipelineTimeoutError,
     PipelineValidationError,
@@ -278,7 +280,14 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
     StageExecutionError: (
         execution_error,
         "Stage 'a' of pipeline 'chat' failed: ValueError: no such user",
-        {"stage": "a", "pipeline": "chat", "attempts": 1, "stage_code": None},
+        {
+            "stage": "a",
+            "pipeline": "chat",
+            "attempts": 1,
+            "detail": "ValueError: no such user",
+            "stage_code": None,
+            "chain": ("chat.a",),
+        },
     ),
     StageTimeoutError: (
         lambda: StageTimeoutError("a", limit="timeout", seconds=1.5),
@@ -289,7 +298,7 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
         lambda: InvalidStreamError(
             "a", "reads the stream of 'b', which has none", dependency="b", hint="Yield chunks."
         ),
-        "Stage 'a' reads the stream of 'b', which has none. Yield.",
+        "Stage 'a' reads the stream of 'b', which has none. Yield chunks.",
         {"stage": "a", "dependency": "b"},
     ),
     NoStreamError: (
@@ -354,13 +363,30 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
         ),
         {"pipeline": "chat", "stages": ("a", "b")},
     ),
+    PipelineDepthError: (
+        lambda: PipelineDepthError(pipeline="loop", chain=["chat.a", *["loop.again"] * 3], most=4),
+        (
+            "Pipeline 'loop' would lie 5 deep, and runs lie 4 deep at most: chat.a > loop.again (3 times). "
+            "A pipeline that starts itself needs a case in which it does not; what repeats belongs in a loop."
+        ),
+        {"pipeline": "loop", "depth": 5, "most": 4, "chain": ("chat.a", "loop.again", "loop.again", "loop.again")},
+    ),
+    LimitDeadlockError: (
+        lambda: LimitDeadlockError(pipeline="search", stage="a", holding="groq", limits=["web", "groq"]),
+        (
+            "Stage 'a' cannot run pipeline 'search', whose stages take permits of web, groq: a stage that it or one "
+            "further up streams with holds a permit of 'groq' meanwhile. "
+            "Run the child in a stage that streams with none, or without limit= on its stages."
+        ),
+        {"pipeline": "search", "stage": "a", "holding": "groq", "limits": ("web", "groq")},
+    ),
     PipelineTimeoutError: (
         lambda: PipelineTimeoutError(pipeline="chat", seconds=0.5, running=["a"], results=run_results()),
         (
             "Pipeline 'chat' took longer than its timeout of 0.5 s. Running: a. "
             "Raise Pipeline(timeout=...), or limit the slow stages by timeout= or deadline=."
         ),
-        {"pipeline": "chat", "seconds": 0.5, "running": ("a",)},
+        {"pipeline": "chat", "limit": "timeout", "seconds": 0.5, "running": ("a",)},
     ),
     ResumeError: (
         lambda: ResumeError("It cannot be resumed.", stage="a", hint="Run anew."),

@@ -7,7 +7,7 @@ import threading
 import pytest
 from stageflow import StageOutput
 from stageflow.frozen import FrozenList
-from stageflow.wording import class_name, listed, nearest, shown, sketched, type_name, with_article
+from stageflow.wording import class_name, listed, nearest, path_in_words, shown, sketched, type_name, with_article
 
 
 def test_the_nearest_name_is_a_question() -> None:
@@ -88,3 +88,20 @@ def test_classes_are_named_with_their_module() -> None:
 def test_a_wrong_value_is_sketched(value: object, expected: str) -> None:
     """By its type, and the beginning of what is short: a message is no place for data."""
     assert expected == sketched(value)
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ((), ""),
+        (("a.b",), "a.b"),
+        (("a.b", "c.d"), "a.b > c.d"),
+        (("a.b", "c.d", "c.d", "a.b"), "a.b > c.d (2 times) > a.b"),
+        (tuple("abcdef"), "a > b > c > d > e > f"),
+        (tuple("abcdefg"), "a > b > c > ... (2 more) ... > f > g"),
+        (("x", *tuple("ab") * 10), "x > a > b > ... (16 more) ... > a > b"),
+    ],
+)
+def test_a_path_is_told_in_one_line(steps: tuple[str, ...], expected: str) -> None:
+    """What repeats is counted, and the middle of many is left out."""
+    assert expected == path_in_words(steps)

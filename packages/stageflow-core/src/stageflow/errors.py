@@ -37,7 +37,9 @@
     │   ├── StageReturnedFailure       stands for a returned `StageOutput.fail("...")` where an exception is needed
     │   └── UndeclaredRouteError       a router chose what is not among its routes
     ├── InputContractError             a run's input is not what its pipeline takes (also a TypeError)
+    ├── LimitDeadlockError             a child would wait for permits while one is held until it ends
     ├── PipelineCancelled              a run ended by a stage's `cancel()` or by `PipelineRun.cancel`
+    ├── PipelineDepthError             runs lie too deep within each other
     ├── PipelineSuspended              a run waits for a human's decision
     ├── PipelineTimeoutError           a run took longer than it may (also a TimeoutError)
     ├── ResumeError                    a run cannot be resumed with these results or decisions (also a ValueError)
@@ -50,7 +52,8 @@
     └── SerializationError             data cannot go to or come from JSON (also a ValueError)
         └── SchemaVersionError
 
-Each class has a `code`, which is also the heading of its section in docs/reference/errors.md. Each instance has its
+Each class has a `code`, which is also the heading of its section in docs/reference/errors.md. What ends a run has a
+`chain`: the stages that led to it, from the first run on, through children. Each instance has its
 data as attributes and survives pickling: a cause that cannot be pickled becomes an `UnpicklableCause`, results or an
 output that cannot be pickled become None, and a note says why.
 """
@@ -62,7 +65,7 @@ from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, ClassVar, Protocol
 
-from stageflow.wording import listed, nearest, text_of, type_name, with_article
+from stageflow.wording import listed, nearest, path_in_words, text_of, type_name, with_article
 
 
 class RunResults(Protocol):
@@ -110,9 +113,15 @@ class StageflowError(Exception):
     Args:
         message: What happened and where.
         hint: What to do about it; shown after the message.
+
+    Attributes:
+        chain: Of what a run raises, the stages that led to it, each as `pipeline.stage`: from the first run, through
+            those that ran others as children, down to where it began. The last is a pipeline where no stage is to
+            blame. Empty for what is no run's.
     """
 
     code: ClassVar[str] = "stageflow"
+    chain: tuple[str, ...] = ()
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         self.message = message
@@ -577,6 +586,7 @@ class StageExecutionError(StageError):
 
     Attributes:
         attempts: How often the stage was tried.
+        detail: What it failed with; if that was a child, what that failed with in the end.
         results: What every stage of the run ended as.
         failures: One StageExecutionError for each stage that failed of its own accord, in plan order.
     """
@@ -584,11 +594,22 @@ class StageExecutionError(StageError):
     code = "stage-failed"
 
     def __init__(
-        self, stage: str, detail: str, *, pipeline: str, attempts: int, stage_code: str | None, results: RunResults
+        self,
+        stage: str,
+        detail: str,
+        *,
+        pipeline: str,
+        attempts: int,
+        stage_code: str | None,
+        results: RunResults,
+        below: Sequence[str] = (),
     ) -> None:
         tries = f" after {attempts} attempts" if attempts > 1 else ""
-        super().__init__(f"Stage '{stage}' of pipeline '{pipeline}' failed{tries}: {detail}", stage=stage)
+        where = f" in its child {path_in_words(below)}" if below else ""
+        comma = "," if tries and where else ""
+        super().__init__(f"Stage '{stage}' of pipeline '{pipeline}' failed{tries}{comma}{where}: {detail}", stage=stage)
         self.pipeline = pipeline
+        self.detail = detail
         self.attempts = attempts
         self.stage_code = stage_code
         self.results = results
@@ -830,22 +851,90 @@ class PipelineCancelled(StageflowError):
         self.results = results
 
 
-class PipelineTimeoutError(StageflowError, TimeoutError):
-    """A run took longer than `Pipeline(timeout=...)` allows; every stage has stopped.
+class PipelineDepthError(StageflowError):
+    """A stage wanted to run a pipeline as its child that would lie too deep; `chain` leads to that stage.
 
     Attributes:
-        seconds: How long it may take.
+        pipeline: The name of the child.
+        depth: How deep it would lie, the first run counted.
+        most: How deep runs may lie.
+    """
+
+    code = "too-deep"
+
+    def __init__(self, *, pipeline: str, chain: Sequence[str], most: int) -> None:
+        self.pipeline = pipeline
+        self.depth = len(chain) + 1
+        self.most = most
+        self.chain = tuple(chain)
+        super().__init__(
+            f"Pipeline '{pipeline}' would lie {self.depth} deep, and runs lie {most} deep at most: "
+            f"{path_in_words(chain)}.",
+            hint="A pipeline that starts itself needs a case in which it does not; what repeats belongs in a loop.",
+        )
+
+
+class LimitDeadlockError(StageflowError):
+    """A stage wanted to run a child that takes permits, while one is held that is not given back before it ends.
+
+    A stage that streams with this one, or with one further up, holds it: both would wait for each other for ever.
+
+    Attributes:
+        pipeline: The name of the child.
+        stage: The stage that wanted to run it.
+        holding: The limit of which a permit is held.
+        limits: The limits that the child's stages name.
+    """
+
+    code = "limit-deadlock"
+
+    def __init__(self, *, pipeline: str, stage: str, holding: str, limits: Sequence[str]) -> None:
+        super().__init__(
+            f"Stage '{stage}' cannot run pipeline '{pipeline}', whose stages take permits of {listed(limits)}: a stage "
+            f"that it or one further up streams with holds a permit of '{holding}' meanwhile.",
+            hint="Run the child in a stage that streams with none, or without limit= on its stages.",
+        )
+        self.pipeline = pipeline
+        self.stage = stage
+        self.holding = holding
+        self.limits = tuple(limits)
+
+
+class PipelineTimeoutError(StageflowError, TimeoutError):
+    """A run took longer than it may, by `Pipeline(timeout=...)` or `PipelineContext(deadline=...)`.
+
+    Every stage has stopped.
+
+    Attributes:
+        limit: Which of the two ended it: "timeout" or "deadline".
+        seconds: How long it may take; for a deadline, what was left when it began.
         running: The stages that were cancelled in their midst.
         results: What every stage of the run ended as.
     """
 
     code = "pipeline-timeout"
 
-    def __init__(self, *, pipeline: str, seconds: float, running: Sequence[str], results: RunResults) -> None:
+    def __init__(
+        self,
+        *,
+        pipeline: str,
+        seconds: float,
+        running: Sequence[str],
+        results: RunResults,
+        limit: str = "timeout",
+    ) -> None:
+        took = f"took longer than its timeout of {seconds:g} s"
+        raised = "Raise Pipeline(timeout=...)"
+        if limit == "deadline":
+            took = f"took longer than the {seconds:g} s that were left until its deadline"
+            if not seconds:
+                took = "did not begin, since its deadline had passed"
+            raised = "Set PipelineContext(deadline=...) later"
         super().__init__(
-            f"Pipeline '{pipeline}' took longer than its timeout of {seconds:g} s. Running: {listed(running)}.",
-            hint="Raise Pipeline(timeout=...), or limit the slow stages by timeout= or deadline=.",
+            f"Pipeline '{pipeline}' {took}. Running: {listed(running)}.",
+            hint=f"{raised}, or limit the slow stages by timeout= or deadline=.",
         )
+        self.limit = limit
         self.pipeline = pipeline
         self.seconds = seconds
         self.running = tuple(running)

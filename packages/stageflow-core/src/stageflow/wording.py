@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from inspect import isroutine
+from itertools import groupby
 from typing import cast
 
 MOST_SHOWN = 80
@@ -23,6 +24,17 @@ def listed(names: Sequence[str], most: int = 12) -> str:
         return "none"
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def path_in_words(steps: Sequence[str]) -> str:
+    """Return the steps in their order as one line: repetitions are counted, and the middle of many is left out."""
+    parts: list[str] = []
+    for step, same in groupby(steps):
+        times = len(list(same))
+        parts.append(step if times == 1 else f"{step} ({times} times)")
+    if len(parts) > 6:
+        parts[3:-2] = [f"... ({len(parts) - 5} more) ..."]
+    return " > ".join(parts)
 
 
 def type_name(value: object) -> str:

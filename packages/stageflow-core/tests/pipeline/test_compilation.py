@@ -211,6 +211,14 @@ def test_the_plan_indexes_the_stages() -> None:
     assert [frozenset(), frozenset(), frozenset({1})] == [node.optional for node in plan.nodes]
 
 
+def test_the_plan_knows_the_limits_that_its_stages_name() -> None:
+    """By stage."""
+    specs = [spec("a"), stage("b", answer, limit="web"), stage("c", answer, limit="groq")]
+    specs.append(stage("d", answer, limit="web"))
+    assert {"b": "web", "c": "groq", "d": "web"} == Pipeline("chat", specs).build()._plan.limits
+    assert {} == Pipeline("chat", [spec("a")]).build()._plan.limits
+
+
 def test_the_plan_knows_how_to_start_each_form() -> None:
     """A function, a class, an object."""
     runner = Runner()

@@ -28,6 +28,14 @@ class ParentStage(NamedTuple):
     holding: str | None = None
 
     @property
+    def depth(self) -> int:
+        """How deep the child lies, the first run counted."""
+        depth, above = 2, self.parent
+        while above is not None:
+            depth, above = depth + 1, above.parent
+        return depth
+
+    @property
     def chain(self) -> tuple[str, ...]:
         """The stages that led to the child, from the first run on, each as `pipeline.stage`."""
         before = () if self.parent is None else self.parent.chain

@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import Any, TypedDict
 
+from stageflow.context.conversation import Conversation
 from stageflow.context.limits import Limits
 from stageflow.context.parent import ParentStage
 from stageflow.context.snapshot import ContextSnapshot
+from stageflow.errors import InvalidOptionError, RunResults
 from stageflow.protocols import EventSink
 from stageflow.value import Value
 from stageflow.wording import shown
+
+
+class ChildFields(TypedDict, total=False):
+    """The keywords of `ctx.run_pipeline`: those of `Pipeline.run`, but for `run_id`."""
+
+    input_text: str | None
+    input: Any
+    input_audio_duration_ms: float | None
+    topology: str | None
+    execution_mode: str | None
+    transport: str | None
+    conversation: Conversation | None
+    enrichments: Mapping[str, Any]
+    extensions: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+    created_at: datetime
+    event_sink: EventSink | None
+    ports: Any
+    limits: Limits | None
+    resume: RunResults
+    decisions: Mapping[Any, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -39,3 +65,14 @@ class PipelineContext(Value):
         if self.limits is not None and not isinstance(self.limits, Limits):  # pyright: ignore[reportUnnecessaryIsInstance]
             told = "Make them once, and give them to each run: limits=Limits({'groq': 8})."
             raise TypeError(f"The limits of a run are a Limits, not {shown(self.limits)}. {told}")
+        if self.deadline is not None and not _is_moment(self.deadline):
+            raise InvalidOptionError(
+                "deadline",
+                f"is a moment in seconds, not {shown(self.deadline)}",
+                of="a PipelineContext",
+                hint="Add to the clock of the event loop: asyncio.get_running_loop().time() + 30.",
+            )
+
+
+def _is_moment(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Generic, TypeVar, Unpack
 
-from stageflow.context.pipeline_context import PipelineContext
+from stageflow.context.pipeline_context import ChildFields, PipelineContext
 from stageflow.context.snapshot import ContextSnapshot
 from stageflow.core.inputs import StageInputs
 from stageflow.core.timer import PipelineTimer
@@ -14,6 +14,9 @@ from stageflow.events.emitter import Emitter
 from stageflow.events.sinks import NO_SINK
 from stageflow.frozen import EMPTY, for_reader
 from stageflow.protocols import EventSink
+from stageflow.wording import shown
+
+R = TypeVar("R")
 
 
 class RunScope:
@@ -26,20 +29,28 @@ class RunScope:
         left_behind: Stages of which an attempt did not stop when its time was up.
         decisions: By stage, what was decided for it; empty unless the run was resumed.
         hooks: What the interceptors of the run share; only they know what it is.
-        first_run_id: Of a resumed run, the id of the run that all began with.
+        first_run_id: Of a resumed run, the id of the run that all began with; of a child, what stands in its place.
+        pipeline: The name of the run's pipeline.
+        deadline: When the run must be over, by the clock of the event loop, or None: the earliest of all that bound it.
+        grace_s: Seconds that its stages may take to stop once they are cancelled.
+        children: The tasks that run a child at this moment, each with the stage that started it.
         statistics: By the index of a stage, what it counted of its streams, its items and its permits.
         streams: The streams of the run, or None if no stage streams; see `stageflow.execution.streams`.
-        index, item, permit: Of a `StageScope`; None here.
+        index, item, permit, holding: Of a `StageScope`; None here.
     """
 
     __slots__ = (
         "attempts",
+        "children",
         "context",
+        "deadline",
         "decisions",
         "emitter",
         "first_run_id",
+        "grace_s",
         "hooks",
         "left_behind",
+        "pipeline",
         "statistics",
         "stopping",
         "streams",
@@ -49,11 +60,23 @@ class RunScope:
     index: int | None = None
     item: Any = None
     permit: Any = None
+    holding: str | None = None
 
-    def __init__(self, context: PipelineContext, emitter: Emitter | None, timer: PipelineTimer) -> None:
+    def __init__(
+        self,
+        context: PipelineContext,
+        emitter: Emitter | None,
+        timer: PipelineTimer,
+        pipeline: str = "pipeline",
+        grace_s: float = 5.0,
+    ) -> None:
         self.context = context
         self.emitter = emitter
         self.timer = timer
+        self.pipeline = pipeline
+        self.grace_s = grace_s
+        self.deadline = context.deadline
+        self.children: dict[asyncio.Task[Any], str] = {}
         self.stopping: str | None = None
         self.attempts: dict[int, int] = {}
         self.left_behind: list[str] = []
@@ -87,6 +110,10 @@ class StageScope(RunScope):
         self.context = run.context
         self.emitter = run.emitter
         self.timer = run.timer
+        self.pipeline = run.pipeline
+        self.grace_s = run.grace_s
+        self.deadline = run.deadline
+        self.children = run.children
         self.decisions = run.decisions
         self.first_run_id = run.first_run_id
         self.hooks = run.hooks
@@ -104,6 +131,18 @@ class StageScope(RunScope):
         return key if self.index is None else f"{key}[{self.index}]"
 
 
+class ChildPipeline(Generic[R]):
+    """What a stage can run as a child: `Pipeline` and `StageGraph` are. Runs of it end in an R."""
+
+    __slots__ = ()
+
+    def _run_in(
+        self, scope: RunScope, stage: str, key_of: Callable[[str, str | None], str], fields: ChildFields
+    ) -> Coroutine[Any, Any, R]:
+        """Run it as a child of a stage; `key_of` is the `StageContext._key_of_child` of the attempt."""
+        raise NotImplementedError
+
+
 class StageContext:
     """What one stage sees of its run.
 
@@ -113,9 +152,10 @@ class StageContext:
         attempt: Counts from 1.
     """
 
-    __slots__ = ("_scope", "inputs", "stage_name")
+    __slots__ = ("_keys", "_scope", "inputs", "stage_name")
 
     attempt: int = 1
+    _keys: dict[str, int]  # there only once the attempt has started a child
 
     def __init__(self, scope: RunScope, stage_name: str, inputs: StageInputs) -> None:
         self._scope = scope
@@ -183,6 +223,56 @@ class StageContext:
         """Let others run, then raise asyncio.CancelledError if the run is ending early: for long computations."""
         await asyncio.sleep(0)
         self.raise_if_cancelled()
+
+    def run_pipeline(self, child: ChildPipeline[R], /, **fields: Unpack[ChildFields]) -> Coroutine[Any, Any, R]:
+        """Run another pipeline as a child of this stage, and return its results.
+
+        The child is a run of its own, for the same user and tenant, with the same sink, ports and limits unless the
+        call gives others, and it must be over when this run must. It is cancelled with this stage, and has stopped
+        before this goes on. Nothing of what this run was asked is passed on to it.
+
+        Args:
+            child: A Pipeline or a StageGraph.
+            fields: What the child is asked and given, as in `Pipeline.run`, but for `run_id`.
+
+        Raises:
+            StageExecutionError: A stage of the child failed; like all that it raises, it tells its `chain` of stages.
+            PipelineSuspended: A human must decide before the child goes on: see `resume=`.
+            PipelineDepthError: The child would lie too deep.
+            LimitDeadlockError: It takes permits while one is held that is not given back before it ends.
+            asyncio.CancelledError: This run is ending, or the stage was cancelled.
+            TypeError: The arguments are wrong.
+        """
+        if not isinstance(child, ChildPipeline):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"ctx.run_pipeline() takes a Pipeline or a StageGraph, not {shown(child)}.")
+        run_in = child._run_in  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - users call run_pipeline
+        return run_in(self._scope, self.stage_name, self._key_of_child, fields)
+
+    def _key_of_child(self, pipeline: str, kept: str | None) -> str:
+        """Return what the idempotency keys of the next child begin with, the same in each attempt.
+
+        Args:
+            pipeline: The child's name.
+            kept: What they began with before, if it is resumed.
+        """
+        try:
+            keys = self._keys
+        except AttributeError:
+            keys = self._keys = {}
+        if kept is not None:
+            keys.setdefault(kept, 0)
+            return kept
+        first = f"{self.idempotency_key}/{pipeline.translate(_NO_SEPARATORS)}"
+        number, key = keys.get(first, 0), first
+        while key in keys:  # also if only a child that was resumed has it
+            number += 1
+            key = f"{first}#{number}" if number > 1 else key
+        keys[key] = 0
+        keys[first] = max(number, 1)
+        return key
+
+
+_NO_SEPARATORS = {ord(mark): f"%{ord(mark):02X}" for mark in "%/#"}
 
 
 class LaterContext(StageContext):

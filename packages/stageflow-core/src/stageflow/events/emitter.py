@@ -49,7 +49,13 @@ class Emitter:
         "sink",
     )
 
-    def __init__(self, identity: RunIdentity, sink: EventSink | None, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        identity: RunIdentity,
+        sink: EventSink | None,
+        now: Callable[[], float],
+        parent_run_id: str | None = None,
+    ) -> None:
         self.sink = sink
         self.sequence = 0
         self.lost = 0
@@ -65,7 +71,7 @@ class Emitter:
             "timestamp": None,
             "sequence": None,
             "pipeline_run_id": identity.pipeline_run_id,
-            "parent_run_id": None,
+            "parent_run_id": parent_run_id,
             "request_id": _redacted_id(identity.request_id),
             "session_id": _redacted_id(identity.session_id),
             "user_id": _redacted_id(identity.user_id),

@@ -57,6 +57,8 @@ _current: ContextVar[EventSink | None] = ContextVar("stageflow_event_sink", defa
 
 def check_sink(sink: Any) -> EventSink:
     """Return the sink, or raise a TypeError that shows the two methods that it must have."""
+    if sink is NO_SINK:  # as a child of a run without a sink is given
+        return NO_SINK
     emit, try_emit = getattr(sink, "emit", None), getattr(sink, "try_emit", None)
     plain_emit = inspect.isroutine(emit) and not inspect.iscoroutinefunction(emit)
     if (

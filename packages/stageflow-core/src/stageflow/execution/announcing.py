@@ -9,11 +9,11 @@ from typing import Any
 from stageflow.core.inputs import Stored
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import ErrorInfo, StageOutput
-from stageflow.errors import StageContractError
+from stageflow.errors import RunResults, StageContractError
 from stageflow.events.emitter import Emitter
 from stageflow.events.secret_text import redacted_text
 from stageflow.execution.plan import PlanNode
-from stageflow.wording import text_of, type_name
+from stageflow.wording import listed, text_of, type_name
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +78,15 @@ def announce_straggler(emitter: Emitter | None, stage: str, grace_s: float) -> N
     logger.warning("Stage '%s' did not stop within %g s of its cancellation, and was left behind.", stage, grace_s)
     if emitter is not None:
         emitter.emit(f"stage.{stage}.straggling", stage=stage, data={"cancel_grace_s": grace_s})
+
+
+def announce_child_straggler(emitter: Emitter | None, stage: str, child: RunResults, grace_s: float) -> None:
+    """Log and emit that a child of a stage left stages behind, since they did not stop."""
+    pipeline, names = child.pipeline, child.stragglers
+    logger.warning("Stage '%s' ran pipeline '%s', which left behind: %s.", stage, pipeline, listed(names))
+    if emitter is not None:
+        left = {"cancel_grace_s": grace_s, "pipeline": pipeline, "child_run_id": child.pipeline_run_id}
+        emitter.emit(f"stage.{stage}.straggling", stage=stage, data={**left, "stages": list(names)})
 
 
 def report_late_end(stage: str, attempt: asyncio.Future[Any]) -> None:

@@ -10,9 +10,10 @@ outcome its CANCEL, and emits the run's last event.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from stageflow.context.pipeline_context import PipelineContext
 from stageflow.core.context import RunScope
@@ -35,6 +36,7 @@ from stageflow.errors import (
 from stageflow.events.emitter import Emitter
 from stageflow.events.sinks import NoOpEventSink, check_sink, get_event_sink
 from stageflow.execution.announcing import announce_straggler
+from stageflow.execution.locating import chain_of, located, passed_on
 from stageflow.execution.plan import ExecutionPlan
 from stageflow.execution.results import PipelineResults, RunLog, RunStatus, StageResult, StageTimes, Suspension
 from stageflow.execution.resumption import Resumption
@@ -42,21 +44,60 @@ from stageflow.execution.state import Cause, RunState
 from stageflow.execution.streams import RunStreams
 from stageflow.execution.worker import release_readers, spawn
 from stageflow.interceptors.guard import HookScope
+from stageflow.protocols import EventSink
+
+logger = logging.getLogger(__name__)
+
+
+class _Limit(NamedTuple):
+    """What ends a run whose time is up: "timeout" or "deadline", and how long it may take."""
+
+    name: str
+    seconds: float
+
+    @property
+    def in_words(self) -> str:
+        if self.name == "timeout":
+            return f"the run took longer than its timeout of {self.seconds:g} s"
+        if not self.seconds:
+            return "the run's deadline had passed before it began"
+        return f"the run took longer than the {self.seconds:g} s that were left until its deadline"
 
 
 class Run:
     """One run of a plan, from its start to its results."""
 
-    __slots__ = ("_begun", "_cancel_requested", "_interrupted", "plan", "results", "resumption", "scope", "state")
+    __slots__ = (
+        "_begun",
+        "_cancel_requested",
+        "_interrupted",
+        "_limit",
+        "plan",
+        "results",
+        "resumption",
+        "scope",
+        "state",
+    )
 
-    def __init__(self, plan: ExecutionPlan, context: PipelineContext, resumption: Resumption | None = None) -> None:
+    _limit: _Limit  # there only once there is one
+
+    def __init__(
+        self,
+        plan: ExecutionPlan,
+        context: PipelineContext,
+        resumption: Resumption | None = None,
+        grace_s: float | None = None,
+    ) -> None:
+        """Prepare a run; `grace_s` stands in the place of the plan's `cancel_grace`."""
         sink = get_event_sink() if context.event_sink is None else check_sink(context.event_sink)
         listening = type(sink) is not NoOpEventSink  # a subclass may take what it likes
         self.plan = plan
         loop = asyncio.get_running_loop()
         timer = PipelineTimer(loop)
-        emitter = Emitter(context.snapshot.run_id, sink, timer.now) if listening else None
-        self.scope = RunScope(context, emitter, timer)
+        emitter = _emitter(context, sink, timer) if listening else None
+        self.scope = RunScope(context, emitter, timer, plan.name, plan.cancel_grace if grace_s is None else grace_s)
+        if context.parent is not None:
+            self.scope.first_run_id = context.parent.key
         if plan.streaming:
             self.scope.streams = RunStreams(plan, loop, timer.clock)
         if plan.intercepted:
@@ -84,19 +125,21 @@ class Run:
         if emitter is not None:
             emitter.emit("pipeline.created", data=self._creation_data())
             emitter.emit("pipeline.started")
-        if self._cancel_requested is None:
-            spawn(state)
-        else:
-            state.stop(Cause.OUTSIDE, self._cancel_requested)
         timer = None
-        if self.plan.timeout is not None:
-            timer = state.loop.call_later(self.plan.timeout, self._expire, self.plan.timeout)
+        if self.plan.timeout is not None or self.scope.deadline is not None:
+            timer = self._set_timer()
+        if self._cancel_requested is not None:
+            state.stop(Cause.OUTSIDE, self._cancel_requested)
+        elif self.scope.stopping is None:  # else the time was up before it began
+            spawn(state)
         try:
             await state.wake
         except asyncio.CancelledError as error:
             self.interrupt(error)
         if state.workers:
             await self._wind_down()
+        if self.scope.children:
+            await self._end_children()
         if timer is not None:
             timer.cancel()
         results = await self._finish(state.close())
@@ -126,8 +169,29 @@ class Run:
             if not state.waiting[node.index]:
                 state.ready.append(node.index)
 
-    def _expire(self, seconds: float) -> None:
-        self._end(Cause.TIMEOUT, f"the run took longer than its timeout of {seconds:g} s")
+    def _set_timer(self) -> asyncio.TimerHandle | None:
+        """Limit the run by its own timeout or its deadline, whichever comes first; return the timer, if it needs one.
+
+        Raises nothing, but ends the run if its time is up already.
+        """
+        scope, loop, timeout = self.scope, self.state.loop, self.plan.timeout
+        now, deadline = loop.time(), scope.deadline
+        ends = None if timeout is None else now + timeout
+        earliest = scope.deadline = min(moment for moment in (ends, deadline) if moment is not None)
+        if ends == earliest:
+            assert timeout is not None
+            self._limit = _Limit("timeout", timeout)
+        elif scope.context.parent is not None:
+            return None  # the run that the deadline is from cancels the stage that this one runs in
+        else:
+            self._limit = _Limit("deadline", max(earliest - now, 0.0))
+            if earliest <= now:
+                self._expire()
+                return None
+        return loop.call_at(earliest, self._expire)
+
+    def _expire(self) -> None:
+        self._end(Cause.TIMEOUT, self._limit.in_words)
 
     def _end(self, cause: Cause, reason: str) -> None:
         if not self.state.is_at_rest():  # else there is nothing left to end
@@ -137,6 +201,10 @@ class Run:
         data: dict[str, Any] = {"pipeline": self.plan.name, "stages": len(self.plan.nodes)}
         if self.resumption is not None:
             data["resumed_from"] = self.resumption.resumed_from
+        parent = self.scope.context.parent
+        if parent is not None:
+            data["parent_stage"] = parent.stage
+            data["depth"] = parent.depth
         return data
 
     @property
@@ -158,7 +226,7 @@ class Run:
                     hint="Call run.events() right after start(), before the first await.",
                 )
             if emitter is None:
-                emitter = self.scope.emitter = Emitter(self.scope.context.snapshot.run_id, None, self.scope.timer.now)
+                emitter = self.scope.emitter = _emitter(self.scope.context, None, self.scope.timer)
             emitter.keep_log()
         return emitter
 
@@ -195,7 +263,7 @@ class Run:
         while state.workers:
             if self.scope.stopping is not None and deadline is None:
                 state.cancelling = True
-                deadline = state.loop.time() + self.plan.cancel_grace
+                deadline = state.loop.time() + self.scope.grace_s
                 # A second cancellation would cut short the cleanup of those that are being ended already.
                 ending = () if state.streams is None else state.streams.being_ended()
                 for worker in state.workers:
@@ -212,10 +280,35 @@ class Run:
                 if not ended and timeout is not None:
                     return
 
+    async def _end_children(self) -> None:
+        """End the children that stages have left running, and wait for them, for `cancel_grace` at most.
+
+        `asyncio.gather`, for one, does not wait for the others when it is cancelled or one of them has failed.
+        """
+        state, children = self.state, self.scope.children
+        until = state.loop.time() + (0.0 if state.workers else self.scope.grace_s)
+        for task, stage in children.items():
+            if not task.cancelling():
+                logger.warning(
+                    "Stage '%s' of pipeline '%s' ended before its child, which is cancelled.", stage, self.plan.name
+                )
+                task.cancel("its stage has ended")
+        while left := {task for task in children if task not in state.workers and not task.done()}:
+            seconds = until - state.loop.time()
+            if seconds <= 0:
+                break
+            try:
+                await asyncio.wait(left, timeout=seconds)
+            except asyncio.CancelledError as error:
+                self.interrupt(error)
+        for task in left:
+            self.scope.left_behind.append(children[task])
+            announce_straggler(self.scope.emitter, children[task], self.scope.grace_s)
+
     async def _finish(self, stragglers: tuple[str, ...]) -> PipelineResults:
         emitter = self.scope.emitter
         for name in stragglers:
-            announce_straggler(emitter, name, self.plan.cancel_grace)
+            announce_straggler(emitter, name, self.scope.grace_s)
         duration_ms = self.scope.timer.elapsed_ms
         if emitter is not None:
             status = self._status()
@@ -279,32 +372,50 @@ class Run:
         ending = state.ending
         if ending is None:
             asking = [names[index] for index in sorted(state.suspended)]
-            return PipelineSuspended(pipeline=self.plan.name, stages=asking, results=results)
+            suspended = PipelineSuspended(pipeline=self.plan.name, stages=asking, results=results)
+            return located(suspended, self.scope.context.parent, self.plan.name)
         if ending.cause is Cause.TIMEOUT:
-            assert self.plan.timeout is not None
             cut_off = (stored is not None and stored is state.cancel_output for stored in state.outputs)
             pairs = zip(names, state.started, cut_off, strict=True)
             running = [name for name, started, was_cut_off in pairs if started and was_cut_off]
-            return PipelineTimeoutError(
-                pipeline=self.plan.name, seconds=self.plan.timeout, running=running, results=results
+            late = PipelineTimeoutError(
+                pipeline=self.plan.name,
+                seconds=self._limit.seconds,
+                running=running,
+                results=results,
+                limit=self._limit.name,
             )
+            return located(late, self.scope.context.parent, self.plan.name)
         stage = None if ending.stage is None else names[ending.stage]
         reason = ending.reason if stage is None else str(results[stage].reason)
-        return PipelineCancelled(pipeline=self.plan.name, stage=stage, reason=reason, results=results)
+        cancelled = PipelineCancelled(pipeline=self.plan.name, stage=stage, reason=reason, results=results)
+        return located(cancelled, self.scope.context.parent, self.plan.name, stage)
 
     def _failure(self, index: int, results: PipelineResults) -> StageExecutionError:
-        name = self.plan.names[index]
+        name, parent = self.plan.names[index], self.scope.context.parent
         info = results[name].error
+        cause = None if info is None else info.exception
+        here = chain_of(parent, self.plan.name, name)
+        of_child = passed_on(cause, here)
         error = StageExecutionError(
             name,
-            str(info),
+            of_child.detail if isinstance(of_child, StageExecutionError) else str(info),
             pipeline=self.plan.name,
             attempts=results.record(name).attempts,
             stage_code=None if info is None else info.code,
             results=results,
+            below=() if of_child is None else of_child.chain[len(here) :],
         )
-        error.__cause__ = None if info is None else info.exception
-        return error
+        error.__cause__ = cause
+        if of_child is not None:
+            error.chain = of_child.chain
+            return error
+        return located(error, parent, self.plan.name, name)
+
+
+def _emitter(context: PipelineContext, sink: EventSink | None, timer: PipelineTimer) -> Emitter:
+    parent = context.parent
+    return Emitter(context.snapshot.run_id, sink, timer.now, None if parent is None else parent.run_id)
 
 
 def _has_ended(stored: Stored) -> bool:

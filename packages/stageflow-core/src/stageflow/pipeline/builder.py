@@ -5,25 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Unpack
 
-from stageflow.context.pipeline_context import PipelineContext
-from stageflow.context.snapshot import ContextSnapshot
 from stageflow.core.handle import StageHandle
 from stageflow.core.kinds import StageKind
 from stageflow.errors import DuplicateStageError, InvalidOptionError
-from stageflow.execution.pipeline_run import PipelineRun
-from stageflow.execution.plan import OnFailure
-from stageflow.execution.results import PipelineResults
+from stageflow.execution.plan import ExecutionPlan, OnFailure
 from stageflow.interceptors.checking import check_interceptors
 from stageflow.pipeline.compilation import PipelineOptions, compile_plan
 from stageflow.pipeline.graph import StageGraph
-from stageflow.pipeline.invocation import RunFields
 from stageflow.pipeline.options import StageOptions, check_count, check_known, check_seconds
+from stageflow.pipeline.runnable import Runnable
 from stageflow.pipeline.runner import Runner
 from stageflow.pipeline.spec import StageSpec, make_spec
 from stageflow.wording import shown
 
 
-class Pipeline:
+class Pipeline(Runnable):
     """A named list of stages. It never changes: each builder call returns a new one.
 
     Args:
@@ -157,23 +153,8 @@ class Pipeline:
             self._graph = StageGraph(compile_plan(self._name, self.stages, self._options))
         return self._graph
 
-    async def run(
-        self, context: PipelineContext | ContextSnapshot | None = None, /, **fields: Unpack[RunFields]
-    ) -> PipelineResults:
-        """Build the pipeline and run it once; see `StageGraph.run`."""
-        return await self.build().run(context, **fields)
-
-    def start(
-        self, context: PipelineContext | ContextSnapshot | None = None, /, **fields: Unpack[RunFields]
-    ) -> PipelineRun:
-        """Build the pipeline and start a run in the background; see `StageGraph.start`."""
-        return self.build().start(context, **fields)
-
-    def run_sync(
-        self, context: PipelineContext | ContextSnapshot | None = None, /, **fields: Unpack[RunFields]
-    ) -> PipelineResults:
-        """Run it from code that is not async; see `StageGraph.run_sync`."""
-        return self.build().run_sync(context, **fields)
+    def _compiled(self) -> ExecutionPlan:
+        return self.build()._compiled()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - of the same base
 
     def _with(self, *specs: StageSpec[Any], options: PipelineOptions | None = None) -> Pipeline:
         pipeline = Pipeline(self._name)

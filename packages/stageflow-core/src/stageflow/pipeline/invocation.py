@@ -3,45 +3,25 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
-from typing import Any, TypedDict, cast
+from typing import Any, cast
 
-from stageflow.context.conversation import Conversation
 from stageflow.context.identity import RunIdentity
 from stageflow.context.limits import Limits
-from stageflow.context.pipeline_context import PipelineContext
+from stageflow.context.pipeline_context import ChildFields, PipelineContext
 from stageflow.context.snapshot import ContextSnapshot
-from stageflow.errors import RunResults, UnknownLimitError
+from stageflow.errors import UnknownLimitError
 from stageflow.execution.plan import ExecutionPlan
 from stageflow.execution.resumption import resume
 from stageflow.execution.run import Run
 from stageflow.pipeline.contract_checks import check_input
-from stageflow.protocols import EventSink
 from stageflow.wording import nearest
 
 
-class RunFields(TypedDict, total=False):
+class RunFields(ChildFields, total=False):
     """The keywords of `run` and `start`: the fields of a snapshot, and what a run is given beside it."""
 
     run_id: RunIdentity
-    input_text: str | None
-    input: Any
-    input_audio_duration_ms: float | None
-    topology: str | None
-    execution_mode: str | None
-    transport: str | None
-    conversation: Conversation | None
-    enrichments: Mapping[str, Any]
-    extensions: Mapping[str, Any]
-    metadata: Mapping[str, Any]
-    created_at: datetime
-    event_sink: EventSink | None
-    ports: Any
-    limits: Limits | None
-    resume: RunResults
-    decisions: Mapping[Any, Any]
 
 
 _SNAPSHOT_FIELDS = frozenset(inspect.signature(ContextSnapshot).parameters)
@@ -61,14 +41,18 @@ def make_run(plan: ExecutionPlan, context: Any, fields: RunFields) -> Run:
     """
     run = _make_run(plan, context, fields)
     if plan.limits:
-        check_limits(plan.limits, run.scope.context.limits)
+        check_limits(plan, run.scope.context.limits)
     return run
 
 
-def check_limits(wanted: Mapping[str, str], limits: Limits | None) -> None:
-    """Raise if there is a stage of which the limit is not among those of the run."""
+def check_limits(plan: ExecutionPlan, limits: Limits | None) -> None:
+    """Check that a run of the plan can have the permits that its stages take.
+
+    Raises:
+        UnknownLimitError: The limit of a stage is not among those of the run.
+    """
     given = None if limits is None else limits.names
-    missing = {stage: limit for stage, limit in wanted.items() if given is None or limit not in given}
+    missing = {stage: limit for stage, limit in plan.limits.items() if given is None or limit not in given}
     for stage, limit in missing.items():
         raise UnknownLimitError(limit, stage=stage, given=given, missing=tuple(dict.fromkeys(missing.values())))
 
@@ -91,7 +75,7 @@ def _make_run(plan: ExecutionPlan, context: Any, fields: RunFields) -> Run:
             "event_sink=, ports= and limits=, or a PipelineContext without a snapshot of its own."
         )
     where, hint = "run() beside resume=", "The snapshot is that of the run that was suspended."
-    _check(given, _CONTEXT_FIELDS, where, hint)
+    check_keywords(given, _CONTEXT_FIELDS, where, hint)
     return Run(plan, PipelineContext(snapshot=resumption.snapshot, **given), resumption)
 
 
@@ -121,14 +105,16 @@ def make_context(context: Any, fields: RunFields) -> PipelineContext:
     if context is None:
         if given.keys() <= _SNAPSHOT_FIELDS:
             return PipelineContext(snapshot=ContextSnapshot(**given))
-        _check(given, _ALL_FIELDS, "run()")
+        check_keywords(given, _ALL_FIELDS, "run()")
         beside = {name: given.pop(name) for name in _CONTEXT_FIELDS if name in given}
         return PipelineContext(snapshot=ContextSnapshot(**given), **beside)
     if isinstance(context, ContextSnapshot):
-        _check(given, _CONTEXT_FIELDS, "run() beside a ContextSnapshot", "Use snapshot.replace(...) for its fields.")
+        check_keywords(
+            given, _CONTEXT_FIELDS, "run() beside a ContextSnapshot", "Use snapshot.replace(...) for its fields."
+        )
         return PipelineContext(snapshot=context, **given)
     if isinstance(context, PipelineContext):
-        _check(given, frozenset(), "run() beside a PipelineContext", "Put everything into the context.")
+        check_keywords(given, frozenset(), "run() beside a PipelineContext", "Put everything into the context.")
         return context
     raise TypeError(
         f"run() takes a PipelineContext or a ContextSnapshot, not a {type(context).__qualname__}. "
@@ -136,7 +122,12 @@ def make_context(context: Any, fields: RunFields) -> PipelineContext:
     )
 
 
-def _check(given: dict[str, Any], names: frozenset[str], where: str, hint: str = "") -> None:
+def check_keywords(given: dict[str, Any], names: frozenset[str], where: str, hint: str = "") -> None:
+    """Check the names of the keywords of a call.
+
+    Raises:
+        TypeError: One is not among the names; it says which one is meant.
+    """
     for name in given:
         if name not in names:
             choices = sorted(names)
