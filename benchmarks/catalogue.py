@@ -4,6 +4,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
+from benchmarks.children import child_rows
 from benchmarks.effort import Effort
 from benchmarks.executing import interceptor_rows, option_rows, sink_rows, workload_rows
 from benchmarks.footprint import flat_rows, import_rows, memory_rows
@@ -24,6 +25,7 @@ def benchmarks() -> Mapping[str, Benchmark]:
         "option": option_rows,
         "sink": sink_rows,
         "stream": stream_rows,
+        "child": child_rows,
         "growth": run_growth_rows,
         "memory": memory_rows,
         "flat": flat_rows,

@@ -58,3 +58,10 @@ def at_zero(relaying: Relaying):
         return await first_chunks(started_at_zero, work, load, first_input)
 
     return take
+
+
+def test_first_chunks_of_a_run_that_lost_the_rest_are_an_error() -> None:
+    """A run is checked to its end, although its time is taken before."""
+    relaying = relayed(Relay.of(3))
+    with pytest.raises(ValueError, match="a relay of 4"):
+        asyncio.run(first_chunks(relaying, Relay.of(4), Load(1), 0))
