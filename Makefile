@@ -53,7 +53,7 @@ bench: $(READY) ## Measure the executor against hand-written asyncio
 bench-peers: $(READY) ## Measure other frameworks, each in an environment of its own, made when first needed
 	@$(BIN)/python -m benchmarks.peers $(ARGS)
 
-scale: $(READY) ## Run 100,000 stages and crowds of runs, and see how they grow (minutes)
+scale: $(READY) ## Run 100,000 stages, a map of 1,000,000 items and crowds of runs, and see how they grow (minutes)
 	@$(BIN)/python -m benchmarks.scale $(ARGS)
 
 coverage: $(READY) ## Run the tests, and show which branches they miss; core must reach 90 %

@@ -10,6 +10,7 @@ from benchmarks.executing import interceptor_rows, option_rows, sink_rows, workl
 from benchmarks.footprint import flat_rows, import_rows, memory_rows
 from benchmarks.growing import build_rows, run_growth_rows
 from benchmarks.holding import hold_rows
+from benchmarks.maps import map_rows
 from benchmarks.report import Row
 from benchmarks.streams import stream_rows
 from benchmarks.workloads import workloads
@@ -25,6 +26,7 @@ def benchmarks() -> Mapping[str, Benchmark]:
         "option": option_rows,
         "sink": sink_rows,
         "stream": stream_rows,
+        "map": map_rows,
         "child": child_rows,
         "growth": run_growth_rows,
         "memory": memory_rows,

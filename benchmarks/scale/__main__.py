@@ -9,10 +9,12 @@ from typing import Any
 from benchmarks.effort import Effort
 from benchmarks.report import Row, machine, table
 from benchmarks.scale.crowds import stream_crowd_rows, waiter_rows
+from benchmarks.scale.items import item_rows
 from benchmarks.scale.stages import stage_rows
 
 SCALES: Mapping[str, Callable[[Effort], Coroutine[Any, Any, list[Row]]]] = {
     "stages": stage_rows,
+    "items": item_rows,
     "streams": stream_crowd_rows,
     "waiters": waiter_rows,
 }

@@ -10,6 +10,7 @@ from benchmarks.report import BYTES, Row
 from benchmarks.scale import __main__ as command
 from benchmarks.scale.crowds import before_last_low, order_of
 from benchmarks.scale.growing import MUST_WEIGH, Sized, growth_row, peak_of
+from benchmarks.scale.items import SOURCES, bytes_above_results
 from benchmarks.scale.stages import CASES, bytes_per_stage, check
 
 TINY = Effort(rounds=2, scale=0.001)
@@ -33,6 +34,13 @@ def test_every_stage_of_a_large_graph_has_its_value(case) -> None:
 def test_memory_of_a_stage_is_bounded(case) -> None:
     """A stage takes what is promised at most, and one that waits does so too where only so many may start."""
     assert 0 < asyncio.run(bytes_per_stage(case, 2000)) <= MUST_WEIGH
+
+
+@pytest.mark.parametrize("make", SOURCES.values(), ids=SOURCES)
+def test_memory_of_a_map_does_not_follow_its_items(make) -> None:
+    """Ten times the items take no more memory beside the list of their results."""
+    few, many = (asyncio.run(bytes_above_results(make, count)) for count in (2000, 20_000))
+    assert many <= 1.5 * few
 
 
 def test_low_priority_does_not_starve() -> None:
