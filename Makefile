@@ -13,7 +13,7 @@ TESTS := $(wildcard packages/*/tests) tests $(wildcard examples benchmarks)
 PAGES := $(filter-out CHANGELOG.md,$(wildcard *.md packages/*/README.md)) docs
 PACKAGES := $(notdir $(wildcard packages/*))
 
-.PHONY: help demo test simulate simulate-mutants check format bench bench-peers coverage build clean
+.PHONY: help demo test simulate simulate-mutants check format bench bench-peers scale coverage build clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -52,6 +52,9 @@ bench: $(READY) ## Measure the executor against hand-written asyncio
 
 bench-peers: $(READY) ## Measure other frameworks, each in an environment of its own, made when first needed
 	@$(BIN)/python -m benchmarks.peers $(ARGS)
+
+scale: $(READY) ## Run 100,000 stages, a map of 1,000,000 items and crowds of runs, and see how they grow (minutes)
+	@$(BIN)/python -m benchmarks.scale $(ARGS)
 
 coverage: $(READY) ## Run the tests, and show which branches they miss; core must reach 90 %
 	@$(BIN)/python -m pytest -q --cov --cov-report= $(TESTS) $(ARGS)
