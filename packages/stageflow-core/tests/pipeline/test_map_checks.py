@@ -7,10 +7,10 @@ from typing import Any, NamedTuple, TypedDict
 import pytest
 from stageflow import Pipeline, PipelineValidationError, StageContext, StageKind, StageOutput, stage
 from stageflow.errors import (
-    InvalidStreamError,
     ContractMismatchError,
     CycleDetectedError,
     InvalidOptionError,
+    InvalidStreamError,
     OverlappingDependencyError,
     SelfDependencyError,
     UnknownDependencyError,
