@@ -369,6 +369,5 @@ class ItemTasks:
         return True
 
     def _fail(self, index: int, error: BaseException, detail: str | None = None) -> None:
-        if not self.cancelling:
-            self.failures[index] = (error, str(ErrorInfo.of(error)) if detail is None else detail)
-            self.end()
+        self.failures[index] = (error, str(ErrorInfo.of(error)) if detail is None else detail)
+        self.end()

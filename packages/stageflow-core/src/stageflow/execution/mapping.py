@@ -250,7 +250,7 @@ async def _stop(
         error = None if not task.done() or task.cancelled() else task.exception()
         if error is not None and not isinstance(error, (KeyboardInterrupt, SystemExit)):
             why = redacted_text(f"{type_name(error)}: {text_of(error)}")
-            logger.warning("An item of stage '%s' raised when it was cancelled: %s", stage, why)
+            logger.warning("An item or the source of stage '%s' raised when it was cancelled: %s", stage, why)
     return tuple(task for task in living if not task.done())
 
 
