@@ -293,8 +293,6 @@ class ItemTasks:
                     raise  # not the stage's own: the event loop was closed under the run
                 if not self._raised(index, error):
                     raise
-            if self.cancelling:
-                return
             self.ended += 1
             if own.attempts:
                 self.retries += own.attempts[node.index] - 1

@@ -179,10 +179,7 @@ class _MappedStage:
         if emitter is not None and tasks.published:
             artifacts, events = _published(tasks)
             publish(emitter, self._node.name, 1, make_output(artifacts=artifacts, events=events))
-        try:
-            raise failure
-        finally:
-            del failure  # else the error holds this frame, and this frame the error
+        raise failure
 
     def _leave_behind(self, left: tuple[asyncio.Task[None], ...]) -> None:
         name, scope = self._node.name, self._scope
