@@ -39,6 +39,7 @@ from stageflow.errors import (
     StageReturnedFailure,
     StageTimeoutError,
 )
+from stageflow.execution.progress import Progress
 from stageflow.execution.worker import HOLD_NS
 from stageflow.interceptors.base import BaseInterceptor, ErrorAction, InterceptorResult
 from stageflow_mocks.simulation import VirtualClockLoop, run, simulated
@@ -1338,7 +1339,7 @@ async def test_a_run_is_not_resumed_with_items_of_another_type():
 # --- the loop ----------------------------------------------------------------------------------------------------
 
 
-def test_ctrl_c_in_an_item_ends_the_program():
+def test_ctrl_c_in_an_item_ends_the_program(caplog):
     """It goes through the event loop once, and the other items are cleaned up."""
     cleaned = []
 
@@ -1355,6 +1356,8 @@ def test_ctrl_c_in_an_item_ends_the_program():
     with pytest.raises(KeyboardInterrupt):
         asyncio.run(mapped(range(3), act))
     assert [0, 2] == sorted(cleaned)
+    gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 @simulated
@@ -1412,7 +1415,7 @@ async def test_an_item_whose_task_was_cancelled_in_that_moment_is_run_by_another
     assert [0, 2, 4, 6, 8] == [one["n"] for one in results.data("each")["items"]]
 
 
-def test_a_loop_that_goes_on_after_ctrl_c_finds_how_the_map_ended():
+def test_a_loop_that_goes_on_after_ctrl_c_finds_how_the_map_ended(caplog):
     """The item's failure is the KeyboardInterrupt."""
 
     async def act(ctx):
@@ -1431,6 +1434,43 @@ def test_a_loop_that_goes_on_after_ctrl_c_finds_how_the_map_ended():
     finally:
         loop.close()
     assert isinstance(failure_of(results).__cause__, KeyboardInterrupt)
+    gc.collect()
+    assert "never retrieved" not in caplog.text
+
+
+class Interrupting(Ticker):
+    """An async iterable in which Ctrl-C arrives."""
+
+    async def __aiter__(self):
+        yield 0
+        await asyncio.sleep(0)
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_in_a_source_ends_the_program(caplog):
+    """It goes through the event loop once."""
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(mapped(Interrupting(2), doubled))
+    gc.collect()
+    assert "never retrieved" not in caplog.text
+
+
+@simulated
+async def test_a_defect_of_a_map_is_shown(monkeypatch):
+    """It fails the stage as it is, and leaves no task behind."""
+
+    def broken(self, done):
+        raise ZeroDivisionError
+
+    async def act(ctx):
+        await asyncio.sleep(1 if ctx.index else 0)
+
+    monkeypatch.setattr(Progress, "reached", broken)
+    handle = Pipeline("p", [source(range(3)), each(act)]).start()
+    _ = handle.events()
+    results = await handle.outcome()
+    assert isinstance(failure_of(results), ZeroDivisionError)
+    assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
 
 
 class Untidy(Ticker):

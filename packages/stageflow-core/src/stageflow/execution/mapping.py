@@ -120,9 +120,11 @@ class _MappedStage:
         tasks.open, tasks.cancelling = False, True
         if stopped is not None:
             await _stop(tasks, node.name, *stopped.args)
-        elif ending is not None:
+        elif tasks.living():
             reason = f"another item of stage '{node.name}' has ended the map"
             self._leave_behind(await _stop(tasks, node.name, reason, grace_s=self._management.grace_s))
+        if tasks.broken is not None:
+            raise tasks.broken
         if ending is None:
             raise stopped or asyncio.CancelledError(scope.stopping)
         if isinstance(ending, StageOutput):
