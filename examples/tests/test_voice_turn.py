@@ -177,19 +177,40 @@ async def test_model_that_fails() -> None:
         await Held(Broken()).turn.take(TEXT)
 
 
-@simulated
-async def test_output_that_breaks() -> None:
+@pytest.mark.parametrize("error", [BrokenPipeError, TimeoutError])
+def test_output_that_breaks(error: type[OSError]) -> None:
     """What goes wrong while listening ends the turn with its own error, and leaves no model running."""
 
     class Gone(io.StringIO):
         def write(self, text: str) -> int:
-            raise BrokenPipeError
+            raise error
 
-    held = Held(shown=Gone())
-    with pytest.raises(BrokenPipeError):
-        await held.turn.take(TEXT)
-    assert held.model.unsaid
-    assert len(asyncio.all_tasks()) == 1
+    @simulated
+    async def turn() -> None:
+        held = Held(shown=Gone())
+        with pytest.raises(error):
+            await held.turn.take(TEXT)
+        assert held.model.unsaid
+        assert len(asyncio.all_tasks()) == 1
+
+    turn()
+
+
+@simulated
+async def test_model_does_not_wait_for_the_loudspeaker() -> None:
+    """However long the answer takes to be heard, the model writes at its own pace."""
+    text = "One. " * 100
+    outcome = await Held(MockModel(first_token_s=0.01, token_s=0.01)).turn.take(text)
+    assert outcome.model_end_ms == pytest.approx(10 * len(tokens_of(text)))
+    assert outcome.heard["blocked_ms"] > 10 * outcome.model_end_ms
+
+
+@simulated
+async def test_interrupted_when_it_is_over() -> None:
+    """To interrupt a turn of which all was heard does nothing."""
+    held = Held()
+    assert (await held.turn.take(TEXT)).interrupted_ms is None
+    held.turn.interrupt()
 
 
 def test_wav_file(tmp_path: Path) -> None:

@@ -56,14 +56,16 @@ class Turn:
         run = self._graph.start(input_text=text, ports=self._ports)
         speech = run.stream("speech")
         try:
-            async with asyncio.timeout(interrupt_after) as self._limit:
+            async with asyncio.timeout(interrupt_after) as limit:
+                self._limit = limit
                 async for sound in speech:
                     await self._loudspeaker.play(sound)
         except TimeoutError:
-            if not self._limit.expired():
+            if not limit.expired():  # it is somebody else's
                 raise
             interrupted_ms = (loop.time() - begun) * 1000
         finally:
+            self._limit = None
             # Nobody else reads `speech`, so it is closed; then nobody reads `sentences`, and so on up to the model.
             await speech.aclose()
             results = await run.outcome()
