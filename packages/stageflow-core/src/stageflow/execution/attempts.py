@@ -186,7 +186,7 @@ class ManagedStage:
             return StageOutput.fail(error)
         except TimeUpError as error:
             left_behind, cause = error.left_behind, error.__cause__
-        problem, hint = None, self._way_out(limit)
+        problem, hint = None, self._held_up(seconds) or self._way_out(limit)
         if left_behind is not None:
             left_behind.add_done_callback(partial(report_late_end, node.name))
             self._scope.left_behind.append(node.name)
@@ -195,6 +195,18 @@ class ManagedStage:
             problem = f"it did not stop when its {limit} of {seconds:g} s was up, and was left behind"
             hint = "Let it stop when it is cancelled. It is not tried again while it still runs."
         raise StageTimeoutError(node.name, limit=limit, seconds=seconds, problem=problem, hint=hint) from cause
+
+    def _held_up(self, limit_s: float) -> str | None:
+        """Return what to do about a reader because of which most of the time of a stage that streams has passed."""
+        if self._node.stream is None:
+            return None
+        reader, waited_s = self._scope.streams.held_up(self._node.index)
+        if waited_s <= limit_s / 2:
+            return None
+        return (
+            f"For {waited_s:.3g} s of it, its reader '{reader}' made no room: let that read on, or close its stream "
+            "where it leaves its loop (`await stream.aclose()`)."
+        )
 
     def _way_out(self, limit: str) -> str:
         policy = self._management.retry

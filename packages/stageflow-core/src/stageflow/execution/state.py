@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from stageflow.core.context import RunScope
-from stageflow.core.inputs import StageInputs, Stored
+from stageflow.core.inputs import StageInputs, Stored, StreamingInputs
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import ErrorInfo, StageOutput, make_output
 from stageflow.errors import ConditionError, StageflowError, StreamSuspendedError
@@ -289,6 +289,8 @@ class RunState:
             return None  # it was asked before the run was suspended
         when = self.plan.conditions[index]
         inputs = StageInputs(self.outputs, node.name, node.declared)
+        if node.streams:  # nothing has come of them yet, and to say so it must know them
+            inputs = StreamingInputs(self.outputs, node.name, node.declared, dict.fromkeys(node.streams))
         try:
             # In a context of its own: what it sets is not for the stages of this worker.
             holds: Any = self.base.copy().run(when, inputs, self.scope.context.snapshot)

@@ -125,6 +125,14 @@ class RunStreams:
         read = (stream.has_received for stream in self._readers.get(index, {}).values())
         return (source is not None and source.delivered) or any(read)
 
+    def held_up(self, index: int) -> tuple[str, float]:
+        """Return who has held a stage up the longest by not reading, and for how many seconds; none is 0."""
+        source = self._sources.get(index)
+        readers = () if source is None else source.readers
+        waits = [(stream.statistics().blocked_ms / 1e3, stream.name) for stream in readers]
+        seconds, name = max(waits, default=(0.0, ""))
+        return name, seconds
+
     def settled(self, index: int, stored: Stored) -> None:
         """End the streams of a stage whose outcome is known: those that it reads, and its own."""
         self._tasks.pop(index, None)

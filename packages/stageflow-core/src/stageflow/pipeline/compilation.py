@@ -45,6 +45,7 @@ from stageflow.pipeline.contract_checks import (
     declared_output,
     input_contract,
     parameter_fault,
+    whole_fault,
 )
 from stageflow.pipeline.cycles import find_cycles
 from stageflow.pipeline.fingerprint import fingerprint
@@ -275,6 +276,8 @@ def _check_contracts(
             else:
                 continue
             fault = parameter_fault(draft.name, read, given)
+            if fault is None and read.stage in index and streams(drafts[index[read.stage]].spec.runner):
+                fault = whole_fault(draft.name, read, drafts[index[read.stage]].chunks)
             if fault is not None:
                 mapped = read.stage in index and drafts[index[read.stage]].spec.map_over is not None
                 faults.append(reads_one_item(fault) if mapped else fault)
