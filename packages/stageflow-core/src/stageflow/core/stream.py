@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast, get_args
@@ -86,6 +86,7 @@ class Stream(Generic[T]):
     __slots__ = (
         "_blocked_ns",
         "_buffer",
+        "_closed",
         "_end",
         "_full_since",
         "_high_water",
@@ -109,6 +110,7 @@ class Stream(Generic[T]):
         self._end: Callable[[], BaseException] | None = None
         self._sent = self._received = self._unread = self._high_water = self._blocked_ns = 0
         self._full_since: int | None = None
+        self._closed = False
 
     def __aiter__(self) -> Stream[T]:
         return self
@@ -136,7 +138,7 @@ class Stream(Generic[T]):
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
                 self._wake()  # what woke this one is for another task that reads the same stream
-            else:
+            elif waiter in self._waiting:  # not if a chunk, or the end, came in the turn in which this was cancelled
                 self._waiting.remove(waiter)
             raise
 
@@ -153,6 +155,7 @@ class Stream(Generic[T]):
 
     def close(self) -> None:
         """Do what `aclose` does, from code that is not async."""
+        self._closed = True
         self.end(StopAsyncIteration, drop=True)
 
     async def __aenter__(self) -> Stream[T]:
@@ -165,21 +168,22 @@ class Stream(Generic[T]):
 
     # What follows is for the source and the run.
 
-    def end(self, why: Callable[[], BaseException], *, drop: bool = False) -> None:
-        """Let nothing more come, and raise `why()` after what waits, or in its place if that is to be dropped."""
+    def end(self, why: Callable[[], BaseException], *, drop: bool = False, wake: bool = True) -> None:
+        """Let nothing more come, and raise `why()` after what waits, or in its place if that is to be dropped.
+
+        Whoever waits for a chunk is woken, unless it is about to be cancelled: one thing is enough to end it.
+        """
         source, self._source = self._source, None
         if drop and self._buffer:
             self._unread += len(self._buffer)
             self._buffer.clear()
+        if wake:
+            self._wake(all_of_them=True)
         if source is None:
             return
         self._end = why
         if self._room is not None:
             self._make_room(source)
-        for waiter in self._waiting:
-            if not waiter.done():
-                waiter.set_result(None)
-        self._waiting.clear()
         source.left(self)
 
     def put(self, chunk: Any) -> None:
@@ -223,8 +227,9 @@ class Stream(Generic[T]):
         return self._source is not None
 
     @property
-    def has_received(self) -> bool:
-        return self._received > 0
+    def is_used(self) -> bool:
+        """Whether whoever reads has taken chunks, or wants no more, so that it cannot begin again."""
+        return self._received > 0 or self._closed
 
     @property
     def pending(self) -> int:
@@ -240,12 +245,13 @@ class Stream(Generic[T]):
             self._blocked_ns += source.clock() - self._full_since
         self._full_since = None
 
-    def _wake(self) -> None:
+    def _wake(self, *, all_of_them: bool = False) -> None:
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
                 waiter.set_result(None)
-                return
+                if not all_of_them:
+                    return
 
 
 class Source:
@@ -340,13 +346,19 @@ class Source:
         if self.abandoned and not self.ended:
             self.abandon()
 
-    def end(self, broken: str | None = None, cause: BaseException | None = None) -> None:
+    def end(
+        self,
+        broken: str | None = None,
+        cause: BaseException | None = None,
+        *,
+        only: Sequence[Stream[Any]] | None = None,
+    ) -> None:
         """Let the readers end after what waits for them; `broken` says why, if that is not all there was to come.
 
-        Those that require the whole of it are ended by the run.
+        Those that require the whole of it, and if `only` some are to be ended the others, are ended by the run.
         """
         self.ended = True
-        for reader in tuple(self.readers):
+        for reader in tuple(self.readers if only is None else only):
             if broken is None:
                 reader.end(StopAsyncIteration)
             elif not reader.required:

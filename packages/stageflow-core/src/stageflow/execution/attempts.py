@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from stageflow.core.context import RunScope, StageContext
 from stageflow.core.inputs import Stored
@@ -65,22 +66,28 @@ class ManagedStage:
         while True:
             demand = self._demand(ended)
             if demand is None or policy is None or not self._may_go_on(policy):
-                self._explain(ended, policy)
+                if demand is not None and policy is not None:
+                    ended = self._explained(ended, policy)
                 return self._final(ended)
             del ended  # the wait may be long, and what an error holds large
             await self._wait(policy, demand)
             ended = await self._end()
 
-    def _explain(self, ended: Stored | Exception, policy: RetryPolicy | None) -> None:
-        """Note on an error that its policy would have had the stage tried again, if it is for its streams that not."""
+    def _explained(self, ended: Stored | Exception, policy: RetryPolicy) -> Stored | Exception:
+        """Return what ended a stage that its streams keep from being tried again, with a note that says so."""
         streams = self._scope.streams
-        if policy is None or streams is None or self._attempt >= policy.max_attempts:
-            return
-        error = ended
-        if isinstance(ended, StageOutput) and ended.error is not None:
-            error = ended.error.exception
-        if isinstance(error, Exception) and streams.has_delivered(self._node.index) and policy.covers(error):
-            error.add_note(f"Stage '{self._node.name}' was not tried again: chunks of a stream had been delivered.")
+        if streams is None or self._attempt >= policy.max_attempts or not streams.has_delivered(self._node.index):
+            return ended
+        note = f"Stage '{self._node.name}' was not tried again: chunks of a stream had been delivered."
+        error: Any = ended.error if isinstance(ended, (RetryRequested, StageOutput)) else ended
+        if isinstance(error, ErrorInfo):
+            if error.exception is None:
+                fields = output_fields(cast("StageOutput[Any]", ended))
+                fields["error"] = replace(error, message=f"{error.message} ({note})")
+                return make_output(**fields)
+            error = error.exception
+        error.add_note(note)
+        return ended
 
     async def _end(self) -> Stored | Exception:
         try:

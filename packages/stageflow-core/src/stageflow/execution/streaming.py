@@ -39,34 +39,47 @@ async def drive(scope: RunScope, node: PlanNode, start: Callable[[], Awaitable[A
     assert task is not None
     streams.drivers[node.index] = task
     before = source.sent
-    output: StageOutput[Any] | None = None
+    last: list[StageOutput[Any]] = []
     try:
-        output = await _draw(scope, node.name, source, chunks)
+        await _draw(scope, node.name, source, chunks, last)
     except asyncio.CancelledError:
         if node.index not in streams.closing or task.cancelling() > 1 or scope.stopping is not None:
             raise
     finally:
         del streams.drivers[node.index]
         if node.index in streams.closing:
+            streams.closing.discard(node.index)
             task.uncancel()
+        await _close(streams, node.index, chunks)
+    return last[0] if last else {"count": source.sent - before}
+
+
+async def _close(streams: Any, index: int, chunks: AsyncGenerator[Any, None]) -> None:
+    """Run what is left of the `finally` blocks of a generator, which nobody is to cut short."""
+    streams.cleaning.add(index)
+    try:
         await chunks.aclose()
-    return {"count": source.sent - before} if output is None else output
+    except BaseExceptionGroup as group:
+        if group.split(GeneratorExit)[1] is not None:
+            raise  # else a TaskGroup around a `yield` took its being closed for a failure
+    finally:
+        streams.cleaning.discard(index)
 
 
 async def _draw(
-    scope: RunScope, stage: str, source: Source, chunks: AsyncGenerator[Any, None]
-) -> StageOutput[Any] | None:
-    output: StageOutput[Any] | None = None
+    scope: RunScope, stage: str, source: Source, chunks: AsyncGenerator[Any, None], last: list[StageOutput[Any]]
+) -> None:
+    """Hand every chunk to the readers; what comes as a StageOutput goes into `last`, also if this is cancelled then."""
     clock = scope.timer.clock
     hold_until = clock() + HOLD_NS
     if source.abandoned:  # before it began
-        return None
+        return
     async for chunk in chunks:
-        if output is not None:
+        if last:
             what = "a chunk after its StageOutput, which ends it"
             raise StageReturnTypeError(stage, what, hint="Yield the StageOutput last.")
         if isinstance(chunk, StageOutput):
-            output = cast("StageOutput[Any]", chunk)
+            last.append(cast("StageOutput[Any]", chunk))
             continue
         try:
             full = source.offer(chunk)
@@ -81,4 +94,3 @@ async def _draw(
         if clock() > hold_until:
             await asyncio.sleep(0)
             hold_until = clock() + HOLD_NS
-    return output
