@@ -287,7 +287,7 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
         lambda: InvalidStreamError(
             "a", "reads the stream of 'b', which has none", dependency="b", hint="Yield chunks."
         ),
-        "Stage 'a' reads the stream of 'b', which has none. Yield.",
+        "Stage 'a' reads the stream of 'b', which has none. Yield chunks.",
         {"stage": "a", "dependency": "b"},
     ),
     NoStreamError: (
