@@ -79,15 +79,19 @@ class ManagedStage:
         if streams is None or self._attempt >= policy.max_attempts or not streams.has_delivered(self._node.index):
             return ended
         note = f"Stage '{self._node.name}' was not tried again: chunks of a stream had been delivered."
-        error: Any = ended.error if isinstance(ended, (RetryRequested, StageOutput)) else ended
-        if isinstance(error, ErrorInfo):
-            if error.exception is None:
-                fields = output_fields(cast("StageOutput[Any]", ended))
-                fields["error"] = replace(error, message=f"{error.message} ({note})")
-                return make_output(**fields)
-            error = error.exception
-        error.add_note(note)
-        return ended
+        asked = ended if isinstance(ended, RetryRequested) else None
+        output = asked.output if asked is not None else ended
+        if not isinstance(output, StageOutput):
+            cast("BaseException", ended if asked is None else asked.error).add_note(note)
+            return ended
+        info = output.error
+        assert info is not None
+        if info.exception is not None:
+            info.exception.add_note(note)
+            return ended
+        fields = output_fields(output)  # of a failure in words only
+        fields["error"] = replace(info, message=f"{info.message} ({note})")
+        return make_output(**fields) if asked is None else RetryRequested(asked.error, make_output(**fields))
 
     async def _end(self) -> Stored | Exception:
         try:
