@@ -184,8 +184,13 @@ class RunStreams:
             by_reader = {
                 stream.name: stream.statistics()._asdict() for stream in (*inside, *self._outside.get(index, ()))
             }
+            source.abandon = _nothing  # it leads back here: a circle, which only the collector would free
             counted = {"sent": source.sent, "unheard": source.unheard, "readers": by_reader}
             statistics.setdefault(index, {})["stream"] = counted
         for reader, streams in self._readers.items():
             read = {self._plan.names[index]: stream.statistics()._asdict() for index, stream in streams.items()}
             statistics.setdefault(reader, {})["streams"] = read
+
+
+def _nothing() -> None:
+    """Stand for what was to be done, once there is nothing left to do it to."""
