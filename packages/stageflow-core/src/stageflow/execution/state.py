@@ -213,8 +213,8 @@ class RunState:
             stored = self._of_streaming(node, stored)
         if isinstance(stored, StageOutput) and stored.status is StageStatus.RETRY:
             stored = failed_for_good(node.name, stored, may_retry=False)
-        self.record(index, stored)
         status = stored.status if isinstance(stored, StageOutput) else StageStatus.OK
+        self.record(index, stored, stops=self._stops(node, status))
         if status is StageStatus.SUSPEND:
             self.suspended.append(index)
             return
@@ -258,11 +258,16 @@ class RunState:
         if self.plan.on_failure == "fail_fast":
             self.stop(Cause.FAILURE, f"stage '{node.name}' failed", node.index)
 
-    def record(self, index: int, stored: Stored) -> None:
+    def _stops(self, node: PlanNode, status: StageStatus) -> bool:
+        """Return whether the coordinator is to cancel all that runs, as it has not yet."""
+        fails = status is StageStatus.FAIL and node.critical and self.plan.on_failure == "fail_fast"
+        return not self.cancelling and (fails or status is StageStatus.CANCEL or self.ending is not None)
+
+    def record(self, index: int, stored: Stored, *, stops: bool = False) -> None:
         """Write one outcome down, and emit its events."""
         self.outputs[index] = stored
         if self.streams is not None:
-            self.streams.settled(index, stored)
+            self.streams.settled(index, stored, stops=stops)
             if self.together:
                 self._leave_group(index)
         emitter = self.scope.emitter
