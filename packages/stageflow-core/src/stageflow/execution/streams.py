@@ -138,9 +138,12 @@ class RunStreams:
         """End those that require the whole stream of a stage which did not end OK."""
         for reader in self._plan.nodes[index].readers:
             stream, task = self._readers[reader][index], self._tasks.get(reader)
-            if stream.required and task is not None and reader not in self.cut:
+            if not stream.required or task is None:
+                continue
+            # Also of one that was cut off before, and goes on all the same: it would wait for ever.
+            stream.end(partial(asyncio.CancelledError, why), drop=True)
+            if reader not in self.cut:
                 self.cut[reader] = index
-                stream.end(partial(asyncio.CancelledError, why), drop=True)
                 task.cancel(why)
 
     def being_ended(self) -> set[asyncio.Task[Any]]:
