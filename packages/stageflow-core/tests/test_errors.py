@@ -32,12 +32,16 @@ from stageflow.errors import (
     InvalidStageError,
     InvalidStageNameError,
     InvalidStreamError,
+    ItemSuspendedError,
     LimitDeadlockError,
     LimitTooSmallError,
+    MapItemError,
+    MapSourceError,
     MissingInputError,
     MissingRetryPolicyError,
     NoStreamError,
     NotCopyableError,
+    NotMappedError,
     OverlappingDependencyError,
     PipelineCancelled,
     PipelineDepthError,
@@ -247,6 +251,40 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
             "Say which: inputs.get_from('a', 'text')."
         ),
         {"stage": "c", "key": "text", "candidates": ("a", "b")},
+    ),
+    MapSourceError: (
+        lambda: MapSourceError("enrich", "rows", "items", problem="is a dict", hint="Return a list."),
+        "Stage 'enrich' is mapped over the key 'items' of 'rows', which is a dict. Return a list.",
+        {"stage": "enrich", "source": "rows", "key": "items", "problem": "is a dict", "completed": {}},
+    ),
+    MapItemError: (
+        lambda: MapItemError("enrich", 3, "ValueError: no name", completed={0: {"a": 1}, 1: None}),
+        (
+            "Item 3 of stage 'enrich' failed: ValueError: no name. What the others had returned by then (2) is in "
+            "`completed`. To go on without an item, let the stage return StageOutput.skip(...) for it."
+        ),
+        {
+            "stage": "enrich",
+            "index": 3,
+            "completed": {0: {"a": 1}, 1: None},
+            "without_values": "Item 3 of stage 'enrich' failed: ValueError: no name",
+        },
+    ),
+    ItemSuspendedError: (
+        lambda: ItemSuspendedError("enrich"),
+        (
+            "Stage 'enrich' suspended for one of the items that it is mapped over. Ask in a stage of its own, which "
+            "comes before or after, and asks for all items at once."
+        ),
+        {"stage": "enrich"},
+    ),
+    NotMappedError: (
+        lambda: NotMappedError("enrich"),
+        (
+            "Stage 'enrich' read ctx.item, and is not mapped. To run it once for each item, say what over: "
+            'map_over=("chunks", "items").'
+        ),
+        {"stage": "enrich"},
     ),
     MissingInputError: (
         lambda: MissingInputError("b", "a", "nme", found=["name"], absent=None),

@@ -21,9 +21,13 @@
     │   ├── ConditionError             a `when` returned neither True nor False (also a TypeError)
     │   ├── IdempotencyConflictError   a key was used for other parameters
     │   ├── InterceptorError           a hook of an interceptor raised, hung, or returned the wrong thing
+    │   ├── ItemSuspendedError         an item of a mapped stage returned `suspend()`
+    │   ├── MapItemError               an item of a mapped stage failed
+    │   ├── MapSourceError             what a stage is mapped over is no sequence of items (also a TypeError)
     │   ├── MissingInputError          (also a KeyError)
     │   ├── NoStreamError              a stream was asked of a stage that does not stream
     │   ├── StageContractError         a stage returned something else than it declares (also a TypeError)
+    │   ├── NotMappedError             `ctx.item` of a stage without `map_over`
     │   ├── PolicyDeniedError          a policy keeps the stage from running
     │   ├── StageExecutionError        what a run raises when a stage failed
     │   ├── StageReturnTypeError       (also a TypeError)
@@ -54,8 +58,8 @@
 
 Each class has a `code`, which is also the heading of its section in docs/reference/errors.md. What ends a run has a
 `chain`: the stages that led to it, from the first run on, through children. Each instance has its
-data as attributes and survives pickling: a cause that cannot be pickled becomes an `UnpicklableCause`, results or an
-output that cannot be pickled become None, and a note says why.
+data as attributes and survives pickling: a cause that cannot be pickled becomes an `UnpicklableCause`; results, an
+output or completed items that cannot be pickled become None, and a note says why.
 """
 
 from __future__ import annotations
@@ -166,8 +170,11 @@ _probing: ContextVar[bool] = ContextVar("stageflow_probing_pickle", default=Fals
 
 
 def _picklable_state(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the state without `results` or `output` that cannot be pickled: they hold whatever stages returned."""
-    held = next((name for name in ("results", "output") if state.get(name) is not None), None)
+    """Return the state without `results`, `output` or `completed` that cannot be pickled.
+
+    They hold whatever stages returned.
+    """
+    held = next((name for name in ("results", "output", "completed") if state.get(name) is not None), None)
     if held is None or _probing.get():
         return dict(state)
     token = _probing.set(True)  # the results may hold errors that have results: one look goes all the way down
@@ -488,6 +495,88 @@ class ConditionError(StageError, TypeError):
             f"The `when` of stage '{stage}' returned {what}.",
             stage=stage,
             hint=f"{forgotten}Return True or False, for instance bool(...) of what it looks at.",
+        )
+
+
+class MapSourceError(StageError, TypeError):
+    """What a stage is mapped over is no sequence of items, or raised when it was read.
+
+    Attributes:
+        source: The stage that should have given the items.
+        key: The key in its data, or None if the items are the chunks that it streams.
+        problem: What is wrong there.
+        completed: The results of the items that had ended by then.
+    """
+
+    code = "map-source"
+
+    def __init__(
+        self,
+        stage: str,
+        source: str,
+        key: str | None,
+        *,
+        problem: str,
+        hint: str,
+        completed: Mapping[int, Any] | None = None,
+    ) -> None:
+        what = f"the chunks of '{source}'" if key is None else f"the key '{key}' of '{source}'"
+        super().__init__(f"Stage '{stage}' is mapped over {what}, which {problem}.", stage=stage, hint=hint)
+        self.source = source
+        self.key = key
+        self.problem = problem
+        self.completed: Mapping[int, Any] = {} if completed is None else completed
+
+
+class MapItemError(StageError):
+    """An item of a mapped stage failed; what fails the stage. `__cause__` is what the item failed with.
+
+    Attributes:
+        index: The place of the item; of several that failed at once, the first one's.
+        completed: By place, the results of the items that had ended; None for those that were skipped.
+        without_values: The message for events, without what a contract error found.
+    """
+
+    code = "map-item"
+
+    def __init__(
+        self, stage: str, index: int, detail: str, *, completed: Mapping[int, Any], without_values: str | None = None
+    ) -> None:
+        where = f"Item {index} of stage '{stage}' failed"
+        super().__init__(
+            f"{where}: {detail.removesuffix('.')}.",
+            stage=stage,
+            hint=f"What the others had returned by then ({len(completed)}) is in `completed`. To go on without an "
+            "item, let the stage return StageOutput.skip(...) for it.",
+        )
+        self.index = index
+        self.completed = completed
+        self.without_values = f"{where}: {without_values or detail}"
+
+
+class ItemSuspendedError(StageError):
+    """An item of a mapped stage returned `StageOutput.suspend(...)`, which only a whole stage can."""
+
+    code = "item-suspended"
+
+    def __init__(self, stage: str) -> None:
+        super().__init__(
+            f"Stage '{stage}' suspended for one of the items that it is mapped over.",
+            stage=stage,
+            hint="Ask in a stage of its own, which comes before or after, and asks for all items at once.",
+        )
+
+
+class NotMappedError(StageError):
+    """A stage that runs once read `ctx.item`."""
+
+    code = "not-mapped"
+
+    def __init__(self, stage: str) -> None:
+        super().__init__(
+            f"Stage '{stage}' read ctx.item, and is not mapped.",
+            stage=stage,
+            hint='To run it once for each item, say what over: map_over=("chunks", "items").',
         )
 
 

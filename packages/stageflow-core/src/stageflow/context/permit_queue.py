@@ -35,8 +35,8 @@ class Waiter:
         self.granted = False
 
     def wake(self) -> None:
-        """Let it go on, unless it does already: its task may have been cancelled in this very turn."""
-        if not self.future.done():
+        """Let it go on, unless its task has just been cancelled, or its event loop is closed."""
+        if not self.future.done() and not self.future.get_loop().is_closed():
             self.future.set_result(None)
 
 

@@ -91,8 +91,7 @@ class Ledger:
         """Give permits back."""
         for name, count in needs.items():
             self._pools[name].free += count
-        if not self.loop.is_closed():  # else those that wait do so no more
-            self._serve(needs)
+        self._serve(needs)
 
     def _take(self, needs: Mapping[str, int]) -> None:
         for name, count in needs.items():

@@ -10,9 +10,10 @@ from stageflow.context.pipeline_context import ChildFields, PipelineContext
 from stageflow.context.snapshot import ContextSnapshot
 from stageflow.core.inputs import StageInputs
 from stageflow.core.timer import PipelineTimer
+from stageflow.errors import NotMappedError
 from stageflow.events.emitter import Emitter
 from stageflow.events.sinks import NO_SINK
-from stageflow.frozen import EMPTY, for_reader
+from stageflow.frozen import EMPTY, for_reader, is_shareable
 from stageflow.protocols import EventSink
 from stageflow.wording import shown
 
@@ -36,7 +37,7 @@ class RunScope:
         children: The tasks that run a child at this moment, each with the stage that started it.
         statistics: By the index of a stage, what it counted of its streams, its items and its permits.
         streams: The streams of the run, or None if no stage streams; see `stageflow.execution.streams`.
-        index, item, permit, holding: Of a `StageScope`; None here.
+        index, item, permit, left, holding: Of a `StageScope`.
     """
 
     __slots__ = (
@@ -60,6 +61,7 @@ class RunScope:
     index: int | None = None
     item: Any = None
     permit: Any = None
+    left: bool = False
     holding: str | None = None
 
     def __init__(
@@ -97,16 +99,19 @@ class StageScope(RunScope):
     Attributes:
         run: The scope that all stages share.
         index, item: The place and the value of the item; None unless the stage is mapped.
-        permit: The permit that the attempt holds, or None; see `stageflow.execution.limits`.
+        permit: The permit that the attempt holds, or None; see `stageflow.context.limits`.
+        left: Whether a child that it ran left stages behind.
     """
 
-    __slots__ = ("index", "item", "permit", "run")
+    __slots__ = ("_copy", "index", "item", "left", "permit", "run")
 
     def __init__(self, run: RunScope, index: int | None = None, item: Any = None) -> None:
         self.run = run
         self.index = index
         self.item = item
         self.permit = None
+        self.left = False
+        self._copy: tuple[int, Any] | None = None
         self.context = run.context
         self.emitter = run.emitter
         self.timer = run.timer
@@ -118,7 +123,7 @@ class StageScope(RunScope):
         self.first_run_id = run.first_run_id
         self.hooks = run.hooks
         self.statistics = run.statistics
-        self.streams = run.streams
+        self.streams = run.streams if index is None else None  # an item reads none: it may be one of the chunks
         self.left_behind = run.left_behind
         self.attempts = run.attempts if index is None else {}
 
@@ -129,6 +134,14 @@ class StageScope(RunScope):
     def idempotency_key(self, stage: str) -> str:
         key = self.run.idempotency_key(stage)
         return key if self.index is None else f"{key}[{self.index}]"
+
+    def item_for(self, attempt: int) -> Any:
+        """Return the item for an attempt: a copy of its own, if it may be changed."""
+        if is_shareable(self.item):
+            return self.item
+        if self._copy is None or self._copy[0] != attempt:
+            self._copy = (attempt, for_reader(self.item))
+        return self._copy[1]
 
 
 class ChildPipeline(Generic[R]):
@@ -190,6 +203,23 @@ class StageContext:
         Give it to services that ask for one.
         """
         return self._scope.idempotency_key(self.stage_name)
+
+    @property
+    def item(self) -> Any:
+        """The item that this run of the stage is for, under `map_over=`; each attempt gets it as it was.
+
+        Raises:
+            NotMappedError: The stage is not mapped.
+        """
+        scope = self._scope
+        if not isinstance(scope, StageScope) or scope.index is None:
+            raise NotMappedError(self.stage_name)
+        return scope.item_for(self.attempt)
+
+    @property
+    def index(self) -> int | None:
+        """The place of the item, which counts from 0; None if the stage is not mapped."""
+        return self._scope.index
 
     @property
     def decision(self) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from stageflow.core.inputs import Stored
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import ErrorInfo, StageOutput
-from stageflow.errors import RunResults, StageContractError
+from stageflow.errors import MapItemError, RunResults, StageContractError
 from stageflow.events.emitter import Emitter
 from stageflow.events.secret_text import redacted_text
 from stageflow.execution.plan import PlanNode
@@ -67,9 +67,13 @@ def announce_end(
     )
 
 
-def announce_retry(emitter: Emitter, stage: str, attempt: int, delay_s: float, failure: ErrorInfo) -> None:
-    """Emit that an attempt failed, and that another one follows after the delay."""
-    data = {"error": error_data(failure), "delay_s": delay_s, "next_attempt": attempt + 1}
+def announce_retry(
+    emitter: Emitter, stage: str, attempt: int, delay_s: float, failure: ErrorInfo, *, index: int | None = None
+) -> None:
+    """Emit that an attempt failed, of the item with this index if the stage is mapped, and that another one follows."""
+    data: dict[str, Any] = {"error": error_data(failure), "delay_s": delay_s, "next_attempt": attempt + 1}
+    if index is not None:
+        data["index"] = index
     emitter.emit(f"stage.{stage}.retrying", stage=stage, attempt=attempt, data=data)
 
 
@@ -109,5 +113,5 @@ def end_in_words(stored: Stored) -> str:
 def error_data(info: ErrorInfo) -> dict[str, Any]:
     """Return an error as the data of an event; of what broke a contract it tells the type alone."""
     error = info.exception
-    message = error.without_values if isinstance(error, StageContractError) else info.message
+    message = error.without_values if isinstance(error, (StageContractError, MapItemError)) else info.message
     return {"message": message, "type": info.type, "code": info.code}

@@ -221,12 +221,16 @@ class ManagedStage:
 
     def _may_go_on(self, policy: RetryPolicy) -> bool:
         # A stage of which an attempt still runs would run twice.
-        running = self._node.name in self._scope.left_behind
-        if self._attempt >= policy.max_attempts or self._scope.stopping is not None or running:
+        if self._attempt >= policy.max_attempts or self._scope.stopping is not None or self._runs_on():
             return False
         # What was read cannot be taken back, nor be had a second time.
         streams = self._scope.streams
         return streams is None or not streams.has_delivered(self._node.index)
+
+    def _runs_on(self) -> bool:
+        """Return whether an attempt, or a child that it ran, was left behind."""
+        scope = self._scope
+        return self._left is not None or scope.left or (scope.index is None and self._node.name in scope.left_behind)
 
     async def _wait(self, policy: RetryPolicy, demand: _Demand) -> None:
         """Wait as the policy says before the next attempt, and count it."""
@@ -237,7 +241,7 @@ class ManagedStage:
         if self._until is not None and self._loop.time() + delay_s >= self._until:
             raise self._out_of_time(demand.failure)
         if scope.emitter is not None:
-            announce_retry(scope.emitter, node.name, attempt, delay_s, demand.failure)
+            announce_retry(scope.emitter, node.name, attempt, delay_s, demand.failure, index=scope.index)
         await asyncio.sleep(delay_s)
         if scope.stopping is not None:  # the wait was shorter than it takes the coordinator to cancel this
             raise asyncio.CancelledError(scope.stopping)

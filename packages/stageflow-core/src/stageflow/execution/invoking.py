@@ -22,6 +22,7 @@ from stageflow.execution.calling import (
     invoke_function,
     invoke_in_context,
 )
+from stageflow.execution.mapping import mapped
 from stageflow.execution.plan import Form, Invoke, Management, PlanNode
 from stageflow.execution.streaming import driven, joined
 from stageflow.frozen import FrozenDict
@@ -32,6 +33,10 @@ from stageflow.interceptors.chain import Chain
 def choose_invoke(form: Form, management: Management) -> Invoke:
     """Return what starts a stage of that form and with that management."""
     chain, retry = management.chain, management.retry
+    if management.map_over is not None:  # of a class, there is one instance for all items
+        of_one = management._replace(map_over=None, deadline=None, version=None, streams=None)
+        start = mapped(choose_invoke(Form.METHOD if form is Form.CLASS else form, of_one), management)
+        return start if management.streams is None else joined(start)
     if management.streams is not None:
         return joined(_joined(form, management, driven if management.streams else None))
     if management.timeout is not None or management.deadline is not None or management.limit is not None:

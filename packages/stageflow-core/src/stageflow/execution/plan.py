@@ -78,6 +78,18 @@ class StreamPlan(NamedTuple):
     readers: tuple[tuple[int, str, bool], ...]
 
 
+class MapOver(NamedTuple):
+    """What a stage is mapped over: a key in the data of a stage, which has an index and a name; or its chunks.
+
+    `most` is how many of the items may run at once.
+    """
+
+    source: int
+    stage: str
+    key: str | None
+    most: int
+
+
 class Management(NamedTuple):
     """What is done with a stage beside calling it once.
 
@@ -90,6 +102,7 @@ class Management(NamedTuple):
         grace_s: Seconds that an attempt may take to stop when its time is up, before it is left behind.
         limit, priority: As in `StageOptions`.
         streams: Whether it streams, or None if it is not joined to others by streams at all.
+        map_over: Where the items come from for each of which the stage runs, if it is mapped.
     """
 
     grace_s: float
@@ -103,6 +116,7 @@ class Management(NamedTuple):
     limit: str | None = None
     priority: int = 0
     streams: bool | None = None
+    map_over: MapOver | None = None
 
     @property
     def checks(self) -> bool:

@@ -10,7 +10,7 @@ that goes on beyond its grace is left behind, and whoever asked is told.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextvars import copy_context
 from typing import Any, TypeVar
 
@@ -53,7 +53,7 @@ async def within(seconds: float, call: Callable[[], Coroutine[Any, Any, T]], *, 
     except asyncio.CancelledError as cancelled:
         if not expired:
             task.cancel(*cancelled.args)
-        await _end_of(task)
+        await end_of_all((task,))
         if expired:
             _ = task.cancelled() or task.exception()  # looked at, so that asyncio does not report it
             raise
@@ -71,10 +71,11 @@ async def _keep(call: Callable[[], Coroutine[Any, Any, T]], kept: list[T]) -> T:
     return result
 
 
-async def _end_of(task: asyncio.Task[T]) -> None:
-    """Wait until the task has ended, passing on every further cancellation."""
-    while not task.done():
+async def end_of_all(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """Wait until the tasks have ended, passing on every further cancellation."""
+    while living := [task for task in tasks if not task.done()]:
         try:
-            await asyncio.wait({task})
+            await asyncio.wait(living)
         except asyncio.CancelledError as again:
-            task.cancel(*again.args)
+            for task in living:
+                task.cancel(*again.args)

@@ -15,7 +15,7 @@ from stageflow.context.identity import RunIdentity, uuid7
 from stageflow.context.parent import MOST_DEEP, ParentStage
 from stageflow.context.pipeline_context import ChildFields, PipelineContext
 from stageflow.context.snapshot import ContextSnapshot
-from stageflow.core.context import RunScope
+from stageflow.core.context import RunScope, StageScope
 from stageflow.errors import LimitDeadlockError, PipelineDepthError, StageflowError
 from stageflow.events.sinks import NO_SINK
 from stageflow.execution.announcing import announce_child_straggler
@@ -177,6 +177,8 @@ async def _execute(run: Run, scope: RunScope, stage: str, task: asyncio.Task[Any
         del scope.children[task]
         if run.results is not None and run.results.stragglers:
             scope.left_behind.append(stage)
+            if isinstance(scope, StageScope):
+                scope.left = True
             announce_child_straggler(scope.emitter, stage, run.results, run.scope.grace_s)
     if permit is not None:
         await permit.regain()

@@ -31,6 +31,7 @@ from stageflow.execution.plan import (
     ExecutionPlan,
     Form,
     Management,
+    MapOver,
     OnFailure,
     PlanNode,
     Reads,
@@ -46,6 +47,7 @@ from stageflow.pipeline.contract_checks import (
 )
 from stageflow.pipeline.cycles import find_cycles
 from stageflow.pipeline.fingerprint import fingerprint
+from stageflow.pipeline.map_checks import map_faults, reads_one_item, source_faults
 from stageflow.pipeline.routing import join_faults, route_faults
 from stageflow.pipeline.signature import ParameterRead, UnreadableSignature, read_signature
 from stageflow.pipeline.spec import StageSpec
@@ -60,6 +62,7 @@ from stageflow.pipeline.streaming import (
     streams,
 )
 from stageflow.validation.contract import TypeContract
+from stageflow.validation.returning import mapped_contract
 from stageflow.wording import nearest
 
 MOST_SUGGESTIONS = 100
@@ -97,7 +100,9 @@ class _Draft(NamedTuple):
     def flow(self) -> Flow:
         whole = {read.stage for read in self.parameters if read.reads not in (Reads.STREAM, Reads.CONTEXT, Reads.INPUT)}
         both = whole & self.streams.keys()
-        return Flow(streams(self.spec.runner), self.streams, {**self.required, **self.optional}, both)
+        over = self.spec.map_over
+        maps = over[0] if over is not None and over[1] is None else None
+        return Flow(streams(self.spec.runner), self.streams, {**self.required, **self.optional}, both, maps)
 
     def joined(self) -> tuple[str, ...]:
         """Return the dependencies of which one is enough: the required ones but for routers, or all optional ones."""
@@ -138,6 +143,7 @@ def compile_plan(pipeline: str, specs: Sequence[StageSpec[Any]], options: Pipeli
     _check_dependencies(pipeline, drafts, index, faults)
     _check_cycles(pipeline, drafts, index, faults)
     _check_routes_and_joins(drafts, faults)
+    _check_maps(drafts, index, faults)
     groups = _check_streams(drafts, faults)
     asked = _input(pipeline, options, faults)
     _check_contracts(drafts, index, options, faults)
@@ -160,6 +166,8 @@ def _draft(spec: StageSpec[Any], faults: list[PipelineValidationError]) -> _Draf
             spec.runner, spec.output, spec.local_names, returns=Any if streams(spec.runner) else None
         )
         contract = declared_contract(declared, spec.local_names)
+        if spec.map_over is not None:
+            declared = Mapping[str, Any]  # of all items, where the contract is of one
     except UnreadableSignature as error:
         faults.append(
             InvalidStageError(f"Stage '{spec.name}' cannot be read: {error}", stage=spec.name, hint=error.hint)
@@ -167,7 +175,12 @@ def _draft(spec: StageSpec[Any], faults: list[PipelineValidationError]) -> _Draf
     reads = [parameter for parameter in parameters if parameter.stage and parameter.reads is not Reads.STREAM]
     read_streams = {name: name in spec.optional for name in spec.streams}
     read_streams |= {read.stage: read.optional for read in parameters if read.reads is Reads.STREAM}
-    required = [*spec.dependencies, *(spec.route or ()), *(read.stage for read in reads if not read.optional)]
+    over: tuple[str, ...] = ()
+    if spec.map_over is not None and spec.map_over[1] is None:
+        read_streams[spec.map_over[0]] = False
+    elif spec.map_over is not None:
+        over = spec.map_over[:1]
+    required = [*spec.dependencies, *(spec.route or ()), *over, *(read.stage for read in reads if not read.optional)]
     optional = [*spec.optional, *(read.stage for read in reads if read.optional)]
     return _Draft(
         spec,
@@ -261,7 +274,8 @@ def _check_contracts(
                 continue
             fault = parameter_fault(draft.name, read, given)
             if fault is not None:
-                faults.append(fault)
+                mapped = read.stage in index and drafts[index[read.stage]].spec.map_over is not None
+                faults.append(reads_one_item(fault) if mapped else fault)
 
 
 def _check_routes_and_joins(drafts: list[_Draft], faults: list[PipelineValidationError]) -> None:
@@ -286,6 +300,16 @@ def _check_streams(drafts: list[_Draft], faults: list[PipelineValidationError]) 
     groups = groups_of(flows)
     faults.extend(halting(flows, groups))
     return groups
+
+
+def _check_maps(drafts: list[_Draft], index: Mapping[str, int], faults: list[PipelineValidationError]) -> None:
+    for draft in drafts:
+        if draft.spec.map_over is None:
+            continue
+        faults.extend(map_faults(draft.spec, draft.joined(), draft.streams))
+        source = index.get(draft.spec.map_over[0])
+        if source is not None and drafts[source] is not draft:
+            faults.extend(source_faults(draft.spec, drafts[source].spec, drafts[source].declared))
 
 
 _NOTHING_DECLARED: Mapping[str, int] = MappingProxyType({})
@@ -317,7 +341,7 @@ def _assemble(
         _node(
             draft,
             index,
-            management=_management(draft, chain, options.cancel_grace),
+            management=_management(draft, chain, index, options),
             awaited=awaited.get(draft.name, ()),
             successors=tuple(successors[position]),
             readers=tuple(readers[position]),
@@ -391,7 +415,8 @@ def _node(
         target=target,
         arguments=tuple(_argument(read, index) for read in draft.parameters),
         declared=declared or _NOTHING_DECLARED,
-        streams={name: index[name] for name in draft.streams} or _NOTHING_DECLARED,
+        # The chunks that it is mapped over are its items.
+        streams={name: index[name] for name in draft.streams if name != draft.flow.maps} or _NOTHING_DECLARED,
         waits_for=tuple(index[name] for name in (*declared, *awaited, *draft.streams)),
         optional=frozenset(
             index[name]
@@ -404,13 +429,13 @@ def _node(
         readers=readers,
         following=following,
         stream=spec.stream or StreamOptions() if streams(spec.runner) else None,
-        contract=draft.contract,
+        contract=draft.contract if spec.map_over is None else mapped_contract(draft.contract),
         started_event=f"stage.{spec.name}.started",
         completed_event=f"stage.{spec.name}.completed",
     )
 
 
-def _management(draft: _Draft, chain: Chain | None, grace_s: float) -> Management:
+def _management(draft: _Draft, chain: Chain | None, index: Mapping[str, int], options: PipelineOptions) -> Management:
     spec = draft.spec
     return Management(
         retry=spec.retry,
@@ -420,11 +445,20 @@ def _management(draft: _Draft, chain: Chain | None, grace_s: float) -> Managemen
         version=spec.version,
         contract=draft.contract,
         chain=chain,
-        grace_s=grace_s,
+        grace_s=options.cancel_grace,
         limit=spec.limit,
         priority=spec.priority,
         streams=streams(spec.runner) if draft.streams or streams(spec.runner) else None,
+        map_over=_map_over(spec, index, options.max_concurrency),
     )
+
+
+def _map_over(spec: StageSpec[Any], index: Mapping[str, int], most: int | None) -> MapOver | None:
+    if spec.map_over is None:
+        return None
+    source, key = spec.map_over
+    at_once = spec.map_concurrency if most is None else min(spec.map_concurrency, most)
+    return MapOver(index[source], source, key, at_once)
 
 
 def _argument(read: ParameterRead, index: Mapping[str, int]) -> Argument:

@@ -28,12 +28,14 @@ class Flow(NamedTuple):
         reads: The stages whose streams it reads.
         waits: Those that it waits for to end.
         both: Those that its parameters ask both ways of.
+        maps: The one whose chunks it is mapped over, if it is.
     """
 
     streams: bool
     reads: Collection[str]
     waits: Collection[str]
     both: Collection[str] = ()
+    maps: str | None = None
 
 
 def streams(runner: Runner) -> bool:
@@ -53,7 +55,17 @@ def stream_faults(flows: Mapping[str, Flow]) -> Iterator[PipelineValidationError
                     dependency=source,
                     hint="Read its chunks, and let another stage, which waits for its end, read what it returned.",
                 )
-            elif source in flows and source != stage and not flows[source].streams:
+            elif source not in flows or source == stage or flows[source].streams:
+                continue
+            elif source == flow.maps:
+                yield InvalidStreamError(
+                    stage,
+                    f"is mapped over the chunks of '{source}', which does not stream",
+                    dependency=source,
+                    hint=f"Name the key of its data that holds the items: map_over=('{source}', 'items'); or let "
+                    f"'{source}' be an async generator that yields them.",
+                )
+            else:
                 yield InvalidStreamError(
                     stage,
                     f"reads the stream of '{source}', which does not stream",

@@ -21,14 +21,15 @@ class TypeContract:
     Attributes:
         type: The annotation.
         name: What errors call it.
+        shape: What its values look like.
     """
 
-    __slots__ = ("_classes", "_shape", "name", "type")
+    __slots__ = ("_classes", "name", "shape", "type")
 
     def __init__(self, type: Any, shape: Shape, name: str | None = None) -> None:
         self.type = type
         self.name = name or type_text(type)
-        self._shape = shape
+        self.shape = shape
         self._classes: dict[str, Any] | None = None
 
     def check(self, value: Any) -> None:
@@ -38,7 +39,7 @@ class TypeContract:
             ContractMismatch: It is not.
         """
         try:
-            self._shape.check(value)
+            self.shape.check(value)
         except ContractMismatch as error:
             error.hidden = _may_be_secret(error)
             raise
@@ -72,7 +73,7 @@ class TypeContract:
 
     def _class_called(self, name: str) -> Any:
         if self._classes is None:
-            self._classes = {class_name(kind): kind for kind in _classes_in(self._shape)}
+            self._classes = {class_name(kind): kind for kind in _classes_in(self.shape)}
         if name in self._classes:
             return self._classes[name]
         # What is the script in one process may be a module in another.

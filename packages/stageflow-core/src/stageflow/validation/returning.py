@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Coroutine, Mapping
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping
 from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, NewType, Union, cast, get_args, get_origin
@@ -29,6 +29,39 @@ class _Empty(Shape):
     def check(self, value: Any) -> None:
         if value != {}:
             raise ContractMismatch(self.name, value=value)
+
+
+class _Items(Shape):
+    """What is recorded of a mapped stage: what it returned for each item, None where it was skipped."""
+
+    __slots__ = ("_item",)
+
+    def __init__(self, item: TypeContract) -> None:
+        super().__init__(f"a mapping with items: list[{item.name} | None]")
+        self._item = item
+
+    def check(self, value: Any) -> None:
+        items: Any = cast("Mapping[str, Any]", value).get("items") if isinstance(value, Mapping) else None
+        if not isinstance(items, list):
+            raise ContractMismatch(self.name, value=cast("object", value))
+        for index, one in enumerate(cast("list[Any]", items)):
+            if one is not None:
+                self._check_item(index, one)
+
+    def _check_item(self, index: int, one: Any) -> None:
+        try:
+            self._item.check(one)
+        except ContractMismatch as error:
+            error.within(f".items[{index}]")
+            raise
+
+    def parts(self) -> Iterable[Shape]:
+        return (self._item.shape,)
+
+
+def mapped_contract(item: TypeContract | None) -> TypeContract | None:
+    """Return what the output of a mapped stage must be that has this contract for each item."""
+    return None if item is None else TypeContract(Mapping[str, Any], shape := _Items(item), shape.name)
 
 
 _EMPTY = _Empty("None")
