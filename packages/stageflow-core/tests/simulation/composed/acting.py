@@ -143,13 +143,16 @@ class Actor:
 
     async def run_children(self):
         children = [self.plan] if self.part.spawns_itself else self.part.children
-        if not self.part.children_at_once:
-            for child in children:
-                await self.run_child(child)
-            return
-        async with asyncio.TaskGroup() as group:
-            for child in children:
-                group.create_task(self.run_child(child))
+        match self.part.children_run:
+            case "in turn":
+                for child in children:
+                    await self.run_child(child)
+            case "in a group":
+                async with asyncio.TaskGroup() as group:
+                    for child in children:
+                        group.create_task(self.run_child(child))
+            case "gathered":
+                await asyncio.gather(*map(self.run_child, children))
 
     async def run_child(self, child):
         call = self.stay.begin_child(child)

@@ -235,7 +235,7 @@ def _tree(random: Random, mood: Mood, depth: int) -> Plan:
             mood.part(
                 needs=tuple(other for other in range(index) if random.random() < 0.3),
                 children=children,
-                children_at_once=random.random() < 0.5,
+                children_run=random.choice(("in turn", "in a group", "gathered")),
                 when_child_fails=random.choice(("raise", "raise", "go on")),
             )
         )

@@ -8,10 +8,10 @@ from simulation.scenario import name_of
 
 
 class Read:
-    """One chunk that was read: when it was asked for, when it came, and what it was."""
+    """One chunk that was read: when it was asked for, where and when it came, and what it was."""
 
-    def __init__(self, asked_at, at, chunk):
-        self.asked_at, self.at, self.chunk = asked_at, at, chunk
+    def __init__(self, asked_at, place, at, chunk):
+        self.asked_at, self.place, self.at, self.chunk = asked_at, place, at, chunk
 
 
 class Reader:
@@ -63,8 +63,8 @@ class Reader:
             self.ended = type(error).__name__
             self.tell(f"reads {self.ended} of")
             raise
-        self.reads.append(Read(asked_at, loop.time(), chunk))
-        self.tell("reads", f" {chunk}")
+        place, at = self.tell("reads", f" {chunk}")
+        self.reads.append(Read(asked_at, place, at, chunk))
         return True
 
     async def read(self):

@@ -29,7 +29,7 @@ _ENRICHING = Plan(
 _LEAF = Plan((Part(waits=(0.25,), limit="model"), Part(needs=(0,), waits=(0.0,), when_cancelled="clean up")))
 _AGENTS = Plan(
     (
-        Part(children=(_LEAF, _LEAF), children_at_once=True, limit="model"),
+        Part(children=(_LEAF, _LEAF), children_run="in a group", limit="model"),
         Part(
             needs=(0,),
             children=(Plan((Part(children=(_LEAF,), when_cancelled="clean up"),)),),

@@ -76,7 +76,8 @@ class Part:
         endings: Of each attempt; the last one is for all further ones.
         items: How many items it returns.
         items_are: What they come as.
-        children: What it runs as children, one after the other or at once.
+        children: What it runs as children.
+        children_run: One after the other, in a TaskGroup, or by `gather`, which does not wait for all if one fails.
         spawns_itself: Whether it runs its own pipeline as a child, without an end.
         when_child_fails: What it does with what a child raises: raise it, or go on.
     """
@@ -92,7 +93,7 @@ class Part:
     items: int | None = None
     items_are: Literal["list", "async"] = "list"
     children: tuple["Plan", ...] = ()
-    children_at_once: bool = False
+    children_run: Literal["in turn", "in a group", "gathered"] = "in turn"
     spawns_itself: bool = False
     when_child_fails: Literal["raise", "go on"] = "raise"
     policy: Policy | None = None

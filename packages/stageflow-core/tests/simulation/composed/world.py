@@ -83,7 +83,7 @@ class Stay:
     def end_child(self, *, regained):
         """Note that a child has ended; a cancelled stage does not get its permit back."""
         self.children -= 1
-        self.holds = self.holds and regained
+        self.holds = self.holds and regained and self.final is None
         if self.holds and not self.children:
             self.world.hold(self.limit, 1)
 

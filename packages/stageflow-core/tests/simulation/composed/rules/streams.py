@@ -110,6 +110,26 @@ def chunks_come_in_their_order(account):
             yield f"{which}, and none were to be dropped"
 
 
+def what_there_is_no_room_for_is_dropped_and_nothing_else(account):
+    """Of a stream that drops chunks a reader gets those that a buffer of that size would have had for it."""
+    for flow in flows_of(account):
+        if not flow.chunks.on_full.startswith("drop"):
+            continue
+        happened = [(place, chunk, True) for place, *_, chunk in flow.yields]
+        happened += [(read.place, read.chunk, False) for read in flow.reads]
+        buffer = []
+        for _, chunk, is_yield in sorted(happened):
+            if not is_yield:
+                expected = buffer.pop(0) if buffer else "nothing"
+                if chunk != expected:
+                    yield f"{flow.name} read {chunk} of {name_of(flow.source)}, and should have read {expected}"
+                    break
+            elif len(buffer) < flow.chunks.capacity:
+                buffer.append(chunk)
+            elif flow.chunks.on_full == "drop_oldest":
+                buffer = [*buffer[1:], chunk]
+
+
 def who_reads_to_the_end_gets_all(account):
     """A reader that saw the end of a stream has had every chunk that was not dropped."""
     for flow in flows_of(account):
@@ -227,6 +247,7 @@ RULES = (
     what_was_sent_was_received_or_dropped,
     what_was_yielded_is_counted,
     chunks_come_in_their_order,
+    what_there_is_no_room_for_is_dropped_and_nothing_else,
     who_reads_to_the_end_gets_all,
     who_requires_what_broke_does_not_end_ok,
     chunks_are_read_as_soon_as_they_are_there,
