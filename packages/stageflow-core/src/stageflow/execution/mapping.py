@@ -124,9 +124,9 @@ class _MappedStage:
         if stopped is None or scope.streams is None or node.index not in scope.streams.cut:
             ending = self._failure(tasks) or self._cancel(tasks)
         tasks.open, tasks.cancelling = False, True
-        if stopped is not None:
-            await _stop(tasks, node.name, *stopped.args)
-        elif ending is not None:
+        if stopped is not None or ending is None:  # also if the run is stopping, and has not yet cancelled this stage
+            await _stop(tasks, node.name, *((scope.stopping,) if stopped is None else stopped.args))
+        else:
             reason = f"another item of stage '{node.name}' has ended the map"
             self._leave_behind(await _stop(tasks, node.name, reason, grace_s=self._management.grace_s))
         if ending is None:
