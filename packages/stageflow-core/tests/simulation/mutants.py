@@ -347,8 +347,8 @@ MUTANTS = (
     Mutant(
         "a stage more than max_concurrency",
         "execution/worker.py",
-        "if len(run.workers) >= run.room:",
-        "if len(run.workers) > run.room:",
+        "min(count, run.room - len(run.workers))",
+        "min(count, run.room + 1 - len(run.workers))",
     ),
     Mutant(
         "results in the order in which items end",

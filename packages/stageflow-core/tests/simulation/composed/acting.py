@@ -21,10 +21,11 @@ async def pause(seconds):
 
 
 class AsyncItems:
-    """Items that come one by one, and each takes a turn; `taken` counts them."""
+    """Items that come one by one, and each takes as long as the script says."""
 
-    def __init__(self, count, stay):
+    def __init__(self, count, pace, stay):
         self.count = count
+        self.pace = pace
         self.stay = stay
 
     def __deepcopy__(self, memo):
@@ -33,11 +34,11 @@ class AsyncItems:
     async def __aiter__(self):
         try:
             for index in range(self.count):
-                await asyncio.sleep(0)
+                await pause(self.pace[index % len(self.pace)])
                 self.stay.pulls.append(self.stay.tell("is asked for an item", str(index))[0])
                 yield index
         finally:
-            self.stay.source_closed = True
+            self.stay.source_closed, _ = self.stay.tell("has given its last item")
 
 
 class Actor:
@@ -193,7 +194,11 @@ class Actor:
         said = {"said": f"{self.index}"} if self.stay.item is None else {"item": self.stay.item}
         if self.part.items is not None:
             is_async = self.part.items_are == "async"
-            said["items"] = AsyncItems(self.part.items, self.stay) if is_async else list(range(self.part.items))
+            said["items"] = (
+                AsyncItems(self.part.items, self.part.items_pace, self.stay)
+                if is_async
+                else list(range(self.part.items))
+            )
         return said
 
     async def react(self):

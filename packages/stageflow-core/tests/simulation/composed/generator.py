@@ -198,7 +198,8 @@ def _mapping_plan(random: Random, mood: Mood) -> Plan:
             parts.append(mood.part(needs=tuple(other for other in waited if other != source), mapped=mapped))
         elif random.random() < 0.7:
             kind = random.choice(("list", "list", "async"))
-            parts.append(mood.part(needs=tuple(waited), items=random.choice((0, 1, 3, 5, 12)), items_are=kind))
+            count, pace = random.choice((0, 1, 3, 5, 12)), mood.pace()
+            parts.append(mood.part(needs=tuple(waited), items=count, items_are=kind, items_pace=pace))
         else:
             parts.append(mood.part(needs=tuple(waited)))
     return mood.plan(parts)
@@ -244,15 +245,30 @@ def _tree(random: Random, mood: Mood, depth: int) -> Plan:
 
 def _limits(random: Random, mood: Mood, seed: int) -> Composed:
     mood.limits(1.0)
-    # Many wait for a long time in some: then it shows who is passed over, and how often.
-    crowd = random.random() < 0.2
-    size = random.randint(20, 40) if crowd else random.choice((1, 2, 3, 5, 8))
+    if random.random() < 0.1:
+        return mood.scenario(_crowd(random, mood), seed, starts=(0.0, random.choice((0.0, 1.0))))
     parts: list[Part] = []
-    for index in range(size):
-        needs = (random.randrange(index),) if index and not crowd and random.random() < 0.3 else ()
+    for index in range(random.choice((1, 2, 3, 5, 8))):
+        needs = (random.randrange(index),) if index and random.random() < 0.3 else ()
         parts.append(mood.part(needs=needs))
-    starts = tuple(random.choice((0.0, 0.0, 0.5, 1.0)) for _ in range(1 if crowd else random.choice((1, 2, 4))))
+    starts = tuple(random.choice((0.0, 0.0, 0.5, 1.0)) for _ in range(random.choice((1, 2, 4))))
     return mood.scenario(mood.plan(parts), seed, starts=starts)
+
+
+def _crowd(random: Random, mood: Mood) -> Plan:
+    """Return stages of which many wait for a long time: then it shows who is passed over, and how often."""
+    larger = random.choice(((5,), (1, 5)))
+    parts = [
+        replace(
+            mood.part(),
+            endings=("ok",),
+            limit="one",
+            priority=random.choice(larger) if random.random() < 0.85 else 0,
+            deadline=None,
+        )
+        for _ in range(random.randint(20, 35))
+    ]
+    return replace(mood.plan(parts), max_concurrency=None)
 
 
 KINDS = {"streams": _streams, "maps": _maps, "children": _children, "limits": _limits}

@@ -76,6 +76,7 @@ class Part:
         endings: Of each attempt; the last one is for all further ones.
         items: How many items it returns.
         items_are: What they come as.
+        items_pace: The waits between them, over and over, if they come one by one.
         children: What it runs as children.
         children_run: One after the other, in a TaskGroup, or by `gather`, which does not wait for all if one fails.
         spawns_itself: Whether it runs its own pipeline as a child, without an end.
@@ -92,6 +93,7 @@ class Part:
     when_cancelled: Reaction = "leave"
     items: int | None = None
     items_are: Literal["list", "async"] = "list"
+    items_pace: Waits = (0.0,)
     children: tuple["Plan", ...] = ()
     children_run: Literal["in turn", "in a group", "gathered"] = "in turn"
     spawns_itself: bool = False

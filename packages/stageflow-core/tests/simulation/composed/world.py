@@ -25,7 +25,7 @@ class Stay:
         calls: The children that it ran.
         how: What it ended as: "return ok", "raise LookupError".
         pulls: The places at which items were taken of those that it returned, if they come one by one.
-        source_closed: Whether whoever took them has finished or closed that.
+        source_closed: The place at which whoever took them had taken all, or closed what gave them.
         holds: Whether it has its permit back after each child, if it has one.
     """
 
@@ -37,7 +37,7 @@ class Stay:
         self.readers, self.yields, self.calls = [], [], []
         self.cancelled = self.cancelled_at = self.ended = self.ended_at = self.final = self.final_at = self.how = None
         self.told_to_stop = False
-        self.pulls, self.source_closed, self.children, self.holds = [], False, 0, True
+        self.pulls, self.source_closed, self.children, self.holds = [], None, 0, True
         self.limit = world.runs_by_number[run].plan.parts[index].limit
         world.hold(self.limit, 1)
         self.started, self.started_at = self.tell("start", f"attempt={self.attempt} mark={self.mark}")
@@ -148,6 +148,10 @@ class World:
     @property
     def runs_by_number(self):
         return list(self.runs.values())
+
+    @property
+    def has_streams(self):
+        return any(part.chunks is not None for part in self.scenario.plan.parts)
 
     def roots_ended_by(self, place):
         """Return whether any of the scenario's own runs had ended by then: nobody can stop them any more."""
@@ -306,6 +310,11 @@ class PermitWatch(Interrupter):
             idle = not any(map(world.limits.in_use, names))
             if idle and any(map(world.limits.waiting, names)):
                 world.misuse.append("somebody waits for permits, and nobody has any")
+            for name, capacity in world.scenario.capacities:
+                used = world.holders.get(name, 0)
+                # Stages that are joined by streams hold permits for each other.
+                if used < capacity and world.limits.waiting(name) and not world.has_streams:
+                    world.misuse.append(f"somebody waits for '{name}', of which {used} of {capacity} are made use of")
         super().begin_turn(stalled=stalled)
 
 

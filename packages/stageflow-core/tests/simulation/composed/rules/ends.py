@@ -57,6 +57,21 @@ def a_stage_ends_as_its_code_did(account):
             yield f"{name_of(index)} ended '{last.how}', and is recorded {status}"
 
 
+def who_is_cut_off_is_skipped(account):
+    """S1: a stage that required a stream which broke did not fail, and is skipped, whatever it returned then."""
+    for index, part in enumerate(account.parts):
+        stays, status = account.run.stays_of(index), account.status.get(index)
+        if not stays or stays[-1].final is None or part.is_timed or index in account.excused or status is None:
+            continue
+        last = stays[-1]
+        broken = any(account.status.get(read.source) != OK for read in part.reads if not read.optional)
+        was_cut = broken and last.cancelled is not None and not last.told_to_stop
+        if was_cut and not account.world.trace[last.final].stopping and part.chunks is None:
+            by_itself = last.how.startswith("raise") and last.how != "raise CancelledError"
+            if status != (FAIL if by_itself else SKIP):
+                yield f"{name_of(index)} was cut off and ended '{last.how}', and is recorded {status}"
+
+
 def _reads_what_broke(account, part):
     return any(account.status.get(reading.source) != OK for reading in part.reads)
 
@@ -124,6 +139,7 @@ RULES = (
     no_task_outlives_the_run,
     every_stage_has_one_outcome,
     a_stage_ends_as_its_code_did,
+    who_is_cut_off_is_skipped,
     what_is_cancelled_was_to_be,
     what_never_ran_says_why,
     the_status_says_what_happened,

@@ -170,8 +170,9 @@ def items_are_asked_for_when_there_is_room(account):
                 if number >= ended + most:
                     yield f"{name_of(reader)} asked for item {number} when {ended} had ended, and {most} run at once"
                     break
-            if giver.pulls and not giver.source_closed:
-                yield f"nobody has closed the source of {name_of(reader)}"
+            closed, over = giver.source_closed, account.ended.get(reader)
+            if giver.pulls and (closed is None or (over is not None and closed > over)):
+                yield f"the source of {name_of(reader)} was not closed before its end"
 
 
 RULES = (
