@@ -13,7 +13,7 @@ TESTS := $(wildcard packages/*/tests) tests $(wildcard examples benchmarks)
 PAGES := $(filter-out CHANGELOG.md,$(wildcard *.md packages/*/README.md)) docs
 PACKAGES := $(notdir $(wildcard packages/*))
 
-.PHONY: help demo test simulate simulate-mutants check format bench bench-peers coverage build clean
+.PHONY: help demo voice test simulate simulate-mutants check format bench bench-peers scale coverage build clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -23,6 +23,9 @@ help: ## List the targets
 
 demo: $(READY) ## Chat with a model on the terminal (Groq with GROQ_API_KEY set, a local server without)
 	@exec $(BIN)/python -m examples.chat $(ARGS)
+
+voice: $(READY) ## Hear a model's answer while it is written (a WAV file of tones); ARGS="--interrupt-after 2" breaks in
+	@exec $(BIN)/python -m examples.voice_turn $(ARGS)
 
 test: $(READY) ## Run the tests
 	@$(BIN)/python -m pytest $(TESTS) $(ARGS)
@@ -52,6 +55,9 @@ bench: $(READY) ## Measure the executor against hand-written asyncio
 
 bench-peers: $(READY) ## Measure other frameworks, each in an environment of its own, made when first needed
 	@$(BIN)/python -m benchmarks.peers $(ARGS)
+
+scale: $(READY) ## Run 100,000 stages, a map of 1,000,000 items and crowds of runs, and see how they grow (minutes)
+	@$(BIN)/python -m benchmarks.scale $(ARGS)
 
 coverage: $(READY) ## Run the tests, and show which branches they miss; core must reach 90 %
 	@$(BIN)/python -m pytest -q --cov --cov-report= $(TESTS) $(ARGS)

@@ -4,12 +4,15 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
+from benchmarks.children import child_rows
 from benchmarks.effort import Effort
 from benchmarks.executing import interceptor_rows, option_rows, sink_rows, workload_rows
 from benchmarks.footprint import flat_rows, import_rows, memory_rows
 from benchmarks.growing import build_rows, run_growth_rows
 from benchmarks.holding import hold_rows
+from benchmarks.maps import map_rows
 from benchmarks.report import Row
+from benchmarks.streams import stream_rows
 from benchmarks.workloads import workloads
 
 Benchmark = Callable[[Effort], Coroutine[Any, Any, list[Row]]]
@@ -22,6 +25,9 @@ def benchmarks() -> Mapping[str, Benchmark]:
         "interceptor": interceptor_rows,
         "option": option_rows,
         "sink": sink_rows,
+        "stream": stream_rows,
+        "map": map_rows,
+        "child": child_rows,
         "growth": run_growth_rows,
         "memory": memory_rows,
         "flat": flat_rows,

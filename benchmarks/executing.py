@@ -5,9 +5,8 @@ from typing import Any
 
 from benchmarks import framework, graphs
 from benchmarks.effort import Effort
-from benchmarks.graphs import Graph
 from benchmarks.handwritten import LIMIT
-from benchmarks.measuring import Contender, Load, Samples, cheapest, interleave, ratio
+from benchmarks.measuring import Contender, Load, Samples, Sampling, Work, cheapest, interleave, ratio, sample
 from benchmarks.report import Row, duration
 from benchmarks.workloads import INLINE, Workload, workloads
 
@@ -44,10 +43,17 @@ async def workload_rows(effort: Effort, key: str) -> list[Row]:
 
 
 async def added_cost(
-    graph: Graph, load: Load, contender: Contender, plain: Contender, *, rounds: int, **fields: Any
+    work: Work,
+    load: Load,
+    contender: Contender,
+    plain: Contender,
+    *,
+    rounds: int,
+    take: Sampling = sample,
+    **fields: Any,
 ) -> Row:
     """Compare a contender with one that does without something."""
-    samples = await interleave([plain, contender], graph, load, rounds)
+    samples = await interleave([plain, contender], work, load, rounds, take)
     return Row(
         figure=ratio(samples, contender.name, plain.name),
         ours=one_run(samples, contender.name, load),
@@ -82,8 +88,9 @@ async def interceptor_rows(effort: Effort) -> list[Row]:
 
 async def option_rows(effort: Effort) -> list[Row]:
     """Compare what a stage may ask for, where nothing comes of it, with a stage that does not."""
-    graph = graphs.chain(effort.stages(1000))
-    pairs = framework.option_contenders(graph).items()
+    chain, fan = graphs.chain(effort.stages(1000)), graphs.fan(effort.stages(1000))
+    pairs = [(chain, *pair) for pair in framework.option_contenders(chain)]
+    pairs.append((fan, *framework.bounded_contenders(fan)))
     return [
         await added_cost(
             graph,
@@ -92,10 +99,10 @@ async def option_rows(effort: Effort) -> list[Row]:
             plain,
             rounds=effort.rounds_of(0.5),
             key=f"option-{number}",
-            title=f"{title}, {graph.name}",
+            title=f"{contender.name}, {graph.name}",
             against="without it",
         )
-        for number, (title, (contender, plain)) in enumerate(pairs)
+        for number, (graph, contender, plain) in enumerate(pairs)
     ]
 
 

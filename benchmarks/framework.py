@@ -9,6 +9,7 @@ from stageflow import (
     ContextSnapshot,
     InterceptorContext,
     InterceptorResult,
+    Limits,
     Pipeline,
     PipelineResults,
     RetryPolicy,
@@ -50,6 +51,15 @@ class AddAfterSleep(Add):
     async def execute(self, ctx: StageContext) -> Mapping[str, Any]:
         """Wait as a stage on a network does."""
         await asyncio.sleep(handwritten.SLEEP_S)
+        return await super().execute(ctx)
+
+
+class AddAfterTurn(Add):
+    """The same, after a turn of the event loop."""
+
+    async def execute(self, ctx: StageContext) -> Mapping[str, Any]:
+        """Give up the event loop once."""
+        await asyncio.sleep(0)
         return await super().execute(ctx)
 
 
@@ -122,10 +132,17 @@ def specs(graph: Graph, make: type[Add] = Add, **options: Any) -> list[StageSpec
 
 
 def build(
-    graph: Graph, make: type[Add] = Add, *, interceptors: Sequence[BaseInterceptor] = (), **options: Any
+    graph: Graph,
+    make: type[Add] = Add,
+    *,
+    interceptors: Sequence[BaseInterceptor] = (),
+    max_concurrency: int | None = None,
+    **options: Any,
 ) -> StageGraph:
     """Build a graph once; contenders run it many times."""
-    return Pipeline(graph.name, specs(graph, make, **options), interceptors=interceptors).build()
+    return Pipeline(
+        graph.name, specs(graph, make, **options), interceptors=interceptors, max_concurrency=max_concurrency
+    ).build()
 
 
 def values(graph: Graph, results: PipelineResults) -> list[object]:
@@ -138,30 +155,35 @@ def contender(graph: Graph, *, sleeps: bool = False) -> Contender:
     return contender_of(graph, build(graph, AddAfterSleep if sleeps else Add))
 
 
-def contender_of(graph: Graph, built: StageGraph, name: str = "stageflow") -> Contender:
-    """Run what was built of a graph, with no sink."""
+def contender_of(graph: Graph, built: StageGraph, name: str = "stageflow", **given: Any) -> Contender:
+    """Run what was built of a graph, with no sink, and with what else a run is given."""
     return Contender(
         name,
-        run=lambda run_input: built.run(input=run_input),
+        run=lambda run_input: built.run(input=run_input, **given),
         read=lambda results: values(graph, results),
     )
 
 
-def option_contenders(graph: Graph) -> dict[str, tuple[Contender, Contender]]:
+def option_contenders(graph: Graph) -> list[tuple[Contender, Contender]]:
     """Pair what a stage may ask for, where nothing comes of it, with the same graph without it."""
     routes = {"kind": StageKind.ROUTE, "routes": "on", "terminal_routes": "on"}
-    plain, routing = build(graph), build(graph, AddAndRoute)
-    asked = {
-        "a retry policy that is never used": (build(graph, retry=RetryPolicy()), plain),
-        "a `when` that always says yes": (build(graph, when=always), plain),
-        "routes that are checked": (build(graph, AddAndRoute, **routes), routing),
-        "a version": (build(graph, version="1"), plain),
-        "a no-op `around`": (build(graph, interceptors=[PassingOn()]), plain),
-    }
-    return {
-        title: (contender_of(graph, one, title), contender_of(graph, other, f"without {title}"))
-        for title, (one, other) in asked.items()
-    }
+    plain, routing = contender(graph), contender_of(graph, build(graph, AddAndRoute))
+    room = Limits({"service": len(graph)})
+    asked = [
+        ("a retry policy that is never used", build(graph, retry=RetryPolicy()), {}, plain),
+        ("a `when` that always says yes", build(graph, when=always), {}, plain),
+        ("routes that are checked", build(graph, AddAndRoute, **routes), {}, routing),
+        ("a version", build(graph, version="1"), {}, plain),
+        ("a no-op `around`", build(graph, interceptors=[PassingOn()]), {}, plain),
+        ("a limit that nobody waits for", build(graph, limit="service"), {"limits": room}, plain),
+    ]
+    return [(contender_of(graph, built, title, **given), other) for title, built, given, other in asked]
+
+
+def bounded_contenders(graph: Graph, bound: int = 64) -> tuple[Contender, Contender]:
+    """Pair a run in which so many stages may run at once, and none waits, with one without a bound."""
+    built = build(graph, max_concurrency=bound)
+    return contender_of(graph, built, f"max_concurrency={bound}"), contender(graph)
 
 
 def eventful_contender(graph: Graph) -> Contender:

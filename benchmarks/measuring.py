@@ -12,9 +12,7 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from benchmarks.graphs import Graph
+from typing import Any, Protocol
 
 Clock = Callable[[], int]
 """A clock in nanoseconds: `time.process_time_ns` for work, `time.perf_counter_ns` for waiting."""
@@ -23,9 +21,17 @@ Samples = Mapping[str, Sequence[int]]
 """Nanoseconds of each round, by contender."""
 
 
+class Work(Protocol):
+    """What contenders do: a graph, or anything else whose values can be checked."""
+
+    def check(self, values: Sequence[object], run_input: int) -> None:
+        """Raise ValueError naming the first value that is not the one that this input must give."""
+        ...
+
+
 @dataclass(frozen=True)
 class Contender:
-    """A way to run one graph: `run` from the input to an outcome, `read` from that to all values in graph order.
+    """A way to do some work: `run` from the input to an outcome, `read` from that to all values, in order.
 
     `read` stands outside what is timed: a framework that makes its records when they are asked for gains by that.
     """
@@ -61,7 +67,7 @@ class Estimate:
         return cls(median, low, high)
 
 
-async def sample(contender: Contender, graph: Graph, load: Load, first_input: int = 0) -> int:
+async def sample(contender: Contender, work: Work, load: Load, first_input: int = 0) -> int:
     """Time one sample and then checks every value of every run in it."""
     inputs = range(first_input, first_input + load.runs)
     gc.collect()
@@ -72,16 +78,22 @@ async def sample(contender: Contender, graph: Graph, load: Load, first_input: in
         outcomes = [await contender.run(run_input) for run_input in inputs]
     elapsed_ns = load.clock() - started
     for run_input, outcome in zip(inputs, outcomes, strict=True):
-        graph.check(contender.read(outcome), run_input)
+        work.check(contender.read(outcome), run_input)
     return elapsed_ns
 
 
-async def interleave(contenders: Sequence[Contender], graph: Graph, load: Load, rounds: int) -> Samples:
+Sampling = Callable[[Contender, Work, Load, int], Awaitable[int]]
+"""What takes one sample, in nanoseconds: `sample`, or what looks at another moment than the end of a run."""
+
+
+async def interleave(
+    contenders: Sequence[Contender], work: Work, load: Load, rounds: int, take: Sampling = sample
+) -> Samples:
     """Sample the contenders in turn, after one round that warms up and is checked but not counted."""
     samples: dict[str, list[int]] = {contender.name: [] for contender in contenders}
     for number in range(rounds + 1):
         for contender in contenders:
-            elapsed_ns = await sample(contender, graph, load, first_input=number * load.runs)
+            elapsed_ns = await take(contender, work, load, number * load.runs)
             if number:
                 samples[contender.name].append(elapsed_ns)
     return samples

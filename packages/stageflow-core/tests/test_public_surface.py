@@ -75,6 +75,7 @@ def test_the_names_of_this_stage_of_the_work_are_there() -> None:
         "PipelineTimer",
         "ContextSnapshot",
         "RunIdentity",
+        "Limits",
         "Conversation",
         "EventSink",
         "NoOpEventSink",

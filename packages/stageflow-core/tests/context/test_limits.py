@@ -49,6 +49,8 @@ def state(limits):
 def nothing_is_left(limits):
     """Return whether no trace of anybody is kept."""
     ledger = limits._ledger
+    if ledger is None:  # nobody came so far
+        return True
     pools = ledger._pools.values()
     free = all(pool.free == pool.capacity and not pool.waiting and not pool.queues for pool in pools)
     return free and not ledger._queues and ledger._reserver is None
@@ -402,6 +404,22 @@ async def test_single_ones_do_not_starve_behind_groups():
         await log.release(log.granted[-1] if log.granted[-1] in log.permits else next(iter(log.permits)))
     assert log.granted.index("single") < 2 * PATIENCE
     assert log.granted.index("other") < 4 * PATIENCE
+
+
+@simulated
+async def test_a_group_that_was_served_leaves_the_next_of_its_kind_to_be_passed_over_as_often():
+    """The count begins again, else the second would come right behind the first."""
+    limits = Limits({"x": 1, "y": 1})
+    log = Log(limits)
+    log.start("holder", {"x": 1})
+    for number in range(3 * PATIENCE):
+        log.start(number, {"x": 1}, 9)
+    for name in ("first", "second"):
+        log.start(name, {"x": 1, "y": 1})
+    await turns()
+    while "second" not in log.granted:
+        await log.release(log.granted[-1])
+    assert (PATIENCE + 1, 2 * (PATIENCE + 1)) == (log.granted.index("first"), log.granted.index("second"))
 
 
 @simulated
@@ -774,7 +792,7 @@ def test_whatever_is_asked_for_no_limit_is_exceeded_and_everybody_is_served(peop
         await asyncio.sleep(0.5)  # between the moments at which the others do something
         while not all(task.done() for task in tasks):
             assert asyncio.get_running_loop().time() < 1_000
-            ledger = limits._ledger
+            ledger = limits._of_this_loop()
             for queue in ledger._queues.values():
                 assert not ledger._fits(queue.needs, queue)
             assert {name: limits.in_use(name) for name in capacities} == held

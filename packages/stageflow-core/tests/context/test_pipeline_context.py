@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from stageflow import ContextSnapshot, NoOpEventSink, PipelineContext
+from stageflow import ContextSnapshot, Limits, NoOpEventSink, PipelineContext
 
 
 def test_a_context_without_anything_has_a_new_snapshot() -> None:
@@ -32,3 +32,11 @@ def test_the_snapshot_is_a_snapshot() -> None:
     """A text in its place is refused where it is given, not where it is read."""
     with pytest.raises(TypeError, match="is a ContextSnapshot, not 'hello'"):
         PipelineContext(snapshot="hello")  # type: ignore[arg-type]
+
+
+def test_the_limits_are_a_limits() -> None:
+    """A mapping in their place would bound nothing."""
+    limits = Limits({"groq": 8})
+    assert PipelineContext(limits=limits).limits is limits
+    with pytest.raises(TypeError, match=r"are a Limits, not \{'groq': 8\}\. .*limits=Limits\(\{'groq': 8\}\)"):
+        PipelineContext(limits={"groq": 8})  # type: ignore[arg-type]

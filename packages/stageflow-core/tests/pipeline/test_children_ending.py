@@ -17,6 +17,7 @@ from stageflow import (
     StageStatus,
     stage,
 )
+from stageflow.core.context import StageScope
 from stageflow.errors import InvalidOptionError
 from stageflow_mocks.simulation import VirtualClockLoop, simulated
 
@@ -218,7 +219,7 @@ async def test_a_child_runs_after_a_time_limit_of_the_stages_own():
 
 
 @simulated
-async def test_a_gather_that_does_not_wait_leaves_no_child_behind():
+async def test_a_gather_that_does_not_wait_leaves_no_child_behind(caplog):
     """It ends with the first child that has stopped; the run waits for the others, and cancels none of them twice."""
     log = []
     quick = Pipeline("quick").with_stage("b", sleeping(60, log, cleanup=1))
@@ -236,6 +237,7 @@ async def test_a_gather_that_does_not_wait_leaves_no_child_behind():
     results = await run.outcome()
     assert [("begins", "b", 0.0), ("begins", "c", 0.0), ("ends", "b", 2.0), ("a", 2.0), ("ends", "c", 4.0)] == log
     assert (4.0, ()) == (now(), results.stragglers)
+    assert "ended before its child" not in caplog.text
 
 
 @simulated
@@ -289,6 +291,71 @@ async def test_such_a_child_that_does_not_stop_is_a_straggler(recorder):
     assert (("a",), pytest.approx(2.8)) == (results.stragglers, now())
     assert ["stage.b.straggling", "stage.a.straggling"] == [kind for kind in recorder.types if "straggling" in kind]
     await asyncio.sleep(100)
+
+
+@simulated
+async def test_a_stage_that_is_left_behind_with_its_child_is_told_of_once(recorder):
+    """By its own name alone."""
+
+    class Stuck(type(recorder)):
+        async def emit(self, *, type, data):
+            await ignoring()
+
+    run = outer(running(Pipeline("inner").with_stage("b", sleeping(60, [])), event_sink=Stuck()), cancel_grace=2).start(
+        event_sink=recorder
+    )
+    await asyncio.sleep(1)
+    run.cancel()
+    assert ("a",) == (await run.outcome()).stragglers
+    assert 1 == recorder.types.count("stage.a.straggling")
+    await asyncio.sleep(100)
+
+
+@simulated
+async def test_a_stage_that_is_left_behind_is_not_waited_for_twice():
+    """Neither for its own sake nor for that of a child that it has not let end in time."""
+    tasks = []
+
+    class Stuck:
+        async def emit(self, *, type, data):
+            await ignoring()
+
+        def try_emit(self, *, type, data):
+            pass
+
+    async def a(ctx: StageContext):
+        inner = Pipeline("inner").with_stage("b", sleeping(60, []))
+        tasks.append(asyncio.create_task(ctx.run_pipeline(inner, event_sink=Stuck())))
+        await ctx.run_pipeline(inner, event_sink=Stuck())
+
+    run = outer(a, cancel_grace=2).start()
+    await asyncio.sleep(1)
+    run.cancel()
+    results = await run.outcome()
+    assert (("a",), 3.0) == (results.stragglers, now())
+    await asyncio.sleep(100)
+
+
+@simulated
+async def test_a_child_of_an_item_is_one_of_its_run():
+    """It is known to the run, has its deadline and its grace, and its errors say where it began."""
+    log, found, tasks = [], [], []
+
+    async def fails(ctx: StageContext):
+        found.append((ctx._scope.context.deadline, ctx._scope.grace_s))
+        raise ValueError("boom")
+
+    async def a(ctx: StageContext):
+        item = StageContext(StageScope(ctx._scope, 3, None), ctx.stage_name, ctx.inputs)
+        tasks.append(asyncio.create_task(item.run_pipeline(Pipeline("slow").with_stage("b", sleeping(60, log)))))
+        await asyncio.sleep(1)
+        with pytest.raises(StageExecutionError) as caught:
+            await item.run_pipeline(Pipeline("bad", [stage(fails)]))
+        found.append(caught.value.chain)
+
+    await outer(a, timeout=7, cancel_grace=2).run()
+    assert [(7.0, 1.8), ("outer.a", "bad.fails")] == found
+    assert [("begins", "b", 0.0), ("ends", "b", 1.0)] == log
 
 
 @simulated
@@ -567,6 +634,10 @@ async def test_a_child_gives_up_before_its_parent_does(recorder):
     assert (("a",), pytest.approx(5.05)) == (results.stragglers, now())
     assert ["pipeline.cancelled"] * 3 == [kind for kind in recorder.types if kind.startswith("pipeline.c")][3:]
     assert {None} == {event["parent_run_id"] for event in recorder.events[-1:]}
+    (told,) = (
+        event for event in recorder.events if event["data"].get("cancel_grace_s") and not event["data"].get("stages")
+    )
+    assert {"cancel_grace_s": pytest.approx(4.05)} == told["data"]
 
 
 @simulated

@@ -10,6 +10,7 @@ from stageflow.errors import (
     ContractMismatchError,
     CycleDetectedError,
     InvalidOptionError,
+    InvalidStreamError,
     OverlappingDependencyError,
     SelfDependencyError,
     UnknownDependencyError,
@@ -120,7 +121,7 @@ def test_a_join_of_others_goes_with_a_map():
 def test_an_async_generator_cannot_be_mapped():
     """It has chunks, and an item has one result."""
 
-    async def chunks(ctx):
+    async def chunks(ctx: StageContext):
         yield 1
 
     fault = fault_of(source(), stage("each", chunks, map_over=("source", "items")))
@@ -158,8 +159,14 @@ class Source:
         raise NotImplementedError
 
 
+class Feed(dict[str, int]):
+    def __aiter__(self) -> AsyncIterator[int]:
+        raise NotImplementedError
+
+
 class Live(TypedDict):
     items: Source
+    feed: Feed
     one: Sequence[int]
     unknown: Any
     pair: "Pair"
@@ -207,6 +214,7 @@ def test_a_source_that_can_never_give_items_is_found(returns, key, told):
         (Any, "items"),
         (Live, "items"),
         (Live, "one"),
+        (Live, "feed"),
         (Live, "unknown"),
         (Live, "pair"),
         (Rows | Any, "name"),

@@ -21,6 +21,7 @@ from stageflow import (
     PipelineResults,
     PipelineRun,
     PipelineSuspended,
+    RunIdentity,
     Stage,
     StageContext,
     StageGraph,
@@ -263,6 +264,14 @@ async def inside(ctx: StageContext) -> None:
     assert_type(ctx.snapshot.input_text, str | None)
     ctx.inputs.get_from(Profile, "name")  # pyright: ignore[reportArgumentType]
     ctx.stage = "x"  # pyright: ignore[reportAttributeAccessIssue]
+
+
+async def with_children(ctx: StageContext, pipeline: Pipeline, graph: StageGraph) -> None:
+    assert_type(await ctx.run_pipeline(pipeline, input_text="hi", metadata={"a": 1}), PipelineResults)
+    assert_type((await ctx.run_pipeline(graph)).value(profile), Profile)
+    await ctx.run_pipeline("chat")  # pyright: ignore[reportArgumentType]
+    await ctx.run_pipeline(graph, input_txt="hi")  # pyright: ignore[reportCallIssue]
+    await ctx.run_pipeline(graph, run_id=RunIdentity())  # pyright: ignore[reportCallIssue]
 
 
 def outputs() -> None:

@@ -111,10 +111,8 @@ class Ledger:
                 self._grant(queue)
 
     def _next(self, pool: _Pool) -> PermitQueue | None:
-        able = [queue for queue in pool.queues if self._fits(queue.needs, queue)]
-        if self._reserver in able:
-            return self._reserver
-        return max(able, key=PermitQueue.rank) if able else None
+        able = (queue for queue in pool.queues if self._fits(queue.needs, queue))
+        return max(able, key=PermitQueue.rank, default=None)
 
     def _grant(self, queue: PermitQueue) -> None:
         waiter = queue.pop()

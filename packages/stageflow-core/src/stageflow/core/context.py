@@ -100,10 +100,11 @@ class StageScope(RunScope):
         run: The scope that all stages share.
         index, item: The place and the value of the item; None unless the stage is mapped.
         permit: The permit that the attempt holds, or None; see `stageflow.context.limits`.
+        holding: A limit of which another stage that streams with this one holds a permit until it ends, or None.
         left: Whether a child that it ran left stages behind.
     """
 
-    __slots__ = ("_copy", "index", "item", "left", "permit", "run")
+    __slots__ = ("_copy", "holding", "index", "item", "left", "permit", "run")
 
     def __init__(self, run: RunScope, index: int | None = None, item: Any = None) -> None:
         self.run = run
@@ -111,6 +112,7 @@ class StageScope(RunScope):
         self.item = item
         self.permit = None
         self.left = False
+        self.holding = run.holding
         self._copy: tuple[int, Any] | None = None
         self.context = run.context
         self.emitter = run.emitter

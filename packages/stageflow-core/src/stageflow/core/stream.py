@@ -135,10 +135,10 @@ class Stream(Generic[T]):
         try:
             await waiter
         except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
-                self._wake()  # what woke this one is for another task that reads the same stream
-            else:
+            if waiter in self._waiting:  # else a chunk or the end has come, before or since
                 self._waiting.remove(waiter)
+            elif not waiter.cancelled():
+                self._wake()  # what woke this one is for another task that reads the same stream
             raise
 
     def statistics(self) -> StreamStatistics:

@@ -24,6 +24,7 @@ from stageflow.core.returning import returned
 from stageflow.errors import MissingRetryPolicyError, StageflowError, StageTimeoutError, UndeclaredRouteError
 from stageflow.execution.announcing import announce_retry, announce_straggler, publish, report_late_end
 from stageflow.execution.calling import bind, call_bound, context_of
+from stageflow.execution.group_permits import GroupPermits
 from stageflow.execution.plan import Management, PlanNode
 from stageflow.execution.retry import RetryPolicy, asked_delay, system_random
 from stageflow.execution.streaming import drive
@@ -80,6 +81,9 @@ class ManagedStage:
     async def _end_with_permit(self, limit: str) -> Stored | Exception:
         """Make one attempt that holds a permit, from before its interceptors until its code has really ended."""
         scope = self._scope
+        groups = None if scope.streams is None else scope.streams.permits
+        if groups is not None and self._node.index in groups.held:
+            return await self._end_with_permit_of_group(groups)
         scope.permit = permit = await self._permit(limit)
         try:
             return await self._end()
@@ -88,6 +92,15 @@ class ManagedStage:
                 scope.permit = None
                 permit.release()
             else:  # it still uses what the limit protects, and there is no further attempt
+                self._left.add_done_callback(lambda _: permit.release())
+
+    async def _end_with_permit_of_group(self, groups: GroupPermits) -> Stored | Exception:
+        """Make one attempt with the permit that the stage has until it ends, and does not lend."""
+        try:
+            return await self._end()
+        finally:
+            if self._left is not None:
+                permit = groups.held.pop(self._node.index)
                 self._left.add_done_callback(lambda _: permit.release())
 
     async def _permit(self, limit: str) -> Permit:
@@ -173,16 +186,27 @@ class ManagedStage:
             return StageOutput.fail(error)
         except TimeUpError as error:
             left_behind, cause = error.left_behind, error.__cause__
-        problem, hint = None, self._way_out(limit)
+        problem, hint = None, self._held_up(seconds) or self._way_out(limit)
         if left_behind is not None:
             left_behind.add_done_callback(partial(report_late_end, node.name))
             self._scope.left_behind.append(node.name)
-            if limit == "timeout":
-                self._left = left_behind
+            self._left = left_behind
             announce_straggler(self._scope.emitter, node.name, grace_s)
             problem = f"it did not stop when its {limit} of {seconds:g} s was up, and was left behind"
             hint = "Let it stop when it is cancelled. It is not tried again while it still runs."
         raise StageTimeoutError(node.name, limit=limit, seconds=seconds, problem=problem, hint=hint) from cause
+
+    def _held_up(self, limit_s: float) -> str | None:
+        """Return what to do about a reader because of which most of the time of a stage that streams has passed."""
+        if self._node.stream is None:
+            return None
+        reader, waited_s = self._scope.streams.held_up(self._node.index)
+        if waited_s <= limit_s / 2:
+            return None
+        return (
+            f"For {waited_s:.3g} s of it, its reader '{reader}' made no room: let that read on, or close its stream "
+            "where it leaves its loop (`await stream.aclose()`)."
+        )
 
     def _way_out(self, limit: str) -> str:
         policy = self._management.retry

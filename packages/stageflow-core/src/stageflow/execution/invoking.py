@@ -24,7 +24,7 @@ from stageflow.execution.calling import (
 )
 from stageflow.execution.mapping import mapped
 from stageflow.execution.plan import Form, Invoke, Management, PlanNode
-from stageflow.execution.streaming import driven, joined
+from stageflow.execution.streaming import driven, gathering, joined
 from stageflow.frozen import FrozenDict
 from stageflow.interceptors.base import InterceptorContext
 from stageflow.interceptors.chain import Chain
@@ -34,11 +34,11 @@ def choose_invoke(form: Form, management: Management) -> Invoke:
     """Return what starts a stage of that form and with that management."""
     chain, retry = management.chain, management.retry
     if management.map_over is not None:  # of a class, there is one instance for all items
-        of_one = management._replace(map_over=None, deadline=None, version=None, streams=None)
+        of_one = management._replace(map_over=None, deadline=None, version=None, streams=None, gathers=None)
         start = mapped(choose_invoke(Form.METHOD if form is Form.CLASS else form, of_one), management)
-        return start if management.streams is None else joined(start)
+        return start if management.streams is None else _opening(start, management)
     if management.streams is not None:
-        return joined(_joined(form, management, driven if management.streams else None))
+        return _opening(_joined(form, management, driven if management.streams else None), management)
     if management.timeout is not None or management.deadline is not None or management.limit is not None:
         return managed(management)
     if form is Form.CLASS and retry is not None:  # all attempts of a run share an instance
@@ -49,6 +49,12 @@ def choose_invoke(form: Form, management: Management) -> Invoke:
     if retry is not None:
         return retried(start, management)
     return checked(start, management) if management.checks else start
+
+
+def _opening(start: Invoke, management: Management) -> Invoke:
+    """Return what opens the streams of a stage and then starts it."""
+    plainly = management.gathers is None and management.holding is None
+    return joined(start) if plainly else gathering(start, management)
 
 
 def _joined(form: Form, management: Management, wrap: Callable[[Invoke], Invoke] | None) -> Invoke:

@@ -124,11 +124,13 @@ class _MappedStage:
         if stopped is None or scope.streams is None or node.index not in scope.streams.cut:
             ending = self._failure(tasks) or self._cancel(tasks)
         tasks.open, tasks.cancelling = False, True
-        if stopped is not None or ending is None:  # also if the run is stopping, and has not yet cancelled this stage
-            await _stop(tasks, node.name, *((scope.stopping,) if stopped is None else stopped.args))
-        else:
+        if stopped is not None:
+            await _stop(tasks, node.name, *stopped.args)
+        elif tasks.living():
             reason = f"another item of stage '{node.name}' has ended the map"
             self._leave_behind(await _stop(tasks, node.name, reason, grace_s=self._management.grace_s))
+        if tasks.broken is not None:
+            raise tasks.broken
         if ending is None:
             raise stopped or asyncio.CancelledError(scope.stopping)
         if isinstance(ending, StageOutput):
@@ -185,10 +187,7 @@ class _MappedStage:
         if emitter is not None and tasks.published:
             artifacts, events = _published(tasks)
             publish(emitter, self._node.name, 1, make_output(artifacts=artifacts, events=events))
-        try:
-            raise failure
-        finally:
-            del failure  # else the error holds this frame, and this frame the error
+        raise failure
 
     def _leave_behind(self, left: tuple[asyncio.Task[None], ...]) -> None:
         name, scope = self._node.name, self._scope
@@ -209,9 +208,7 @@ def source_of(stage: str, outputs: Sequence[Stored], over: MapOver, key: str) ->
     data: Mapping[str, Any] = stored.data if isinstance(stored, StageOutput) else stored
     if key not in data:
         found = ", ".join(f"'{key}'" for key in data) or "none"
-        raise MapSourceError(
-            stage, over.stage, key, problem="is missing", hint=f"The keys that there are: {found}."
-        )
+        raise MapSourceError(stage, over.stage, key, problem="is missing", hint=f"The keys that there are: {found}.")
     value: Any = data[key]
     kind: type[Any] = cast("Any", type(value))
     if issubclass(kind, (list, tuple, range)):
@@ -256,7 +253,7 @@ async def _stop(
         error = None if not task.done() or task.cancelled() else task.exception()
         if error is not None and not isinstance(error, (KeyboardInterrupt, SystemExit)):
             why = redacted_text(f"{type_name(error)}: {text_of(error)}")
-            logger.warning("An item of stage '%s' raised when it was cancelled: %s", stage, why)
+            logger.warning("An item or the source of stage '%s' raised when it was cancelled: %s", stage, why)
     return tuple(task for task in living if not task.done())
 
 

@@ -78,6 +78,20 @@ class StreamPlan(NamedTuple):
     readers: tuple[tuple[int, str, bool], ...]
 
 
+class PermitGroup(NamedTuple):
+    """Stages joined by streams of which two or more name limits, and which get their permits at once.
+
+    Attributes:
+        limits: The members that name one, by index, each with its limit.
+        needs: How many permits that makes of each.
+        priority: The largest of theirs.
+    """
+
+    limits: tuple[tuple[int, str], ...]
+    needs: tuple[tuple[str, int], ...]
+    priority: int
+
+
 class MapOver(NamedTuple):
     """What a stage is mapped over: a key in the data of a stage, which has an index and a name; or its chunks.
 
@@ -102,6 +116,8 @@ class Management(NamedTuple):
         grace_s: Seconds that an attempt may take to stop when its time is up, before it is left behind.
         limit, priority: As in `StageOptions`.
         streams: Whether it streams, or None if it is not joined to others by streams at all.
+        gathers: Of a stage that may be the first to start of a group that takes its permits at once, that group.
+        holding: A limit of which another stage of its group holds a permit until it ends, or None.
         map_over: Where the items come from for each of which the stage runs, if it is mapped.
     """
 
@@ -116,6 +132,8 @@ class Management(NamedTuple):
     limit: str | None = None
     priority: int = 0
     streams: bool | None = None
+    gathers: PermitGroup | None = None
+    holding: str | None = None
     map_over: MapOver | None = None
 
     @property
@@ -211,6 +229,8 @@ class ExecutionPlan:
         timeout: Seconds that a run may take, or None.
         on_failure: Whether the first failure ends the run, or what does not depend on it goes on.
         max_concurrency: How many stages may run at once, or None.
+        groups: By stage that is joined to others by streams, the number of its group.
+        permit_groups: The groups that take their permits at once.
         limits: By stage, the name of the limit of which each attempt takes a permit, where there is one.
         cancel_grace: Seconds that a stage may take to stop once it is cancelled.
         input: What the input of a run must be, or None.
@@ -233,6 +253,8 @@ class ExecutionPlan:
         timeout: float | None,
         on_failure: OnFailure,
         max_concurrency: int | None,
+        groups: Mapping[int, int],
+        permit_groups: tuple[PermitGroup, ...],
         limits: Mapping[str, str],
         cancel_grace: float,
         intercepted: bool,
@@ -251,6 +273,8 @@ class ExecutionPlan:
         self.timeout = timeout
         self.on_failure = on_failure
         self.max_concurrency = max_concurrency
+        self.groups = groups
+        self.permit_groups = permit_groups
         self.limits = limits
         self.cancel_grace = cancel_grace
         self.intercepted = intercepted

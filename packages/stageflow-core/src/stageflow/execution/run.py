@@ -130,7 +130,7 @@ class Run:
             timer = self._set_timer()
         if self._cancel_requested is not None:
             state.stop(Cause.OUTSIDE, self._cancel_requested)
-        elif self.scope.stopping is None:  # else the time was up before it began
+        if self.scope.stopping is None:  # it may also have begun too late
             spawn(state)
         try:
             await state.wake

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from stageflow.core.context import RunScope
-from stageflow.core.inputs import StageInputs, Stored
+from stageflow.core.inputs import StageInputs, Stored, StreamingInputs
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import ErrorInfo, StageOutput, make_output
 from stageflow.errors import ConditionError, StageflowError, StreamSuspendedError
@@ -67,6 +67,7 @@ class RunState:
         growth: How many workers the next guard brings on that finds work left.
         room: How many workers there may be. Whoever lets stages run beyond `max_concurrency` makes more of it for as
             long as they do, and queues a worker for them; where it gets less, workers retire that settle an outcome.
+        together: By group of stages joined by streams, its members that run or are ready, where that makes room.
         paused: Whether a worker is yielding to the event loop, so that the others stand back.
         hold_until: The reading of the clock from which on the run has held the event loop for too long.
         current: The stage that was started last; another one than that which ended means that it was suspended.
@@ -101,6 +102,7 @@ class RunState:
         "started",
         "streams",
         "suspended",
+        "together",
         "waiting",
         "wake",
         "workers",
@@ -131,6 +133,7 @@ class RunState:
         self.workers: dict[asyncio.Task[None], None] = {}
         self.relief = 0
         self.growth = 1
+        self.together: dict[int, set[int]] = {}
         self.room = sys.maxsize if plan.max_concurrency is None else plan.max_concurrency
         self.paused = False
         self.hold_until = 0
@@ -144,6 +147,22 @@ class RunState:
     def is_settled(self) -> bool:
         """Return whether every stage has an outcome."""
         return all(stored is not None for stored in self.outputs)
+
+    def join_group(self, index: int) -> None:
+        """Make room for a stage beside those of its group that run: together they count as one."""
+        if self.plan.max_concurrency is None:
+            return
+        members = self.together.setdefault(self.plan.groups[index], set())
+        if index not in members:
+            members.add(index)
+            self.room += len(members) > 1
+
+    def _leave_group(self, index: int) -> None:
+        members = self.together.get(self.plan.groups.get(index, -1), ())
+        if index in members:
+            assert isinstance(members, set)
+            members.remove(index)
+            self.room -= len(members) > 0
 
     def is_overstaffed(self) -> bool:
         """Return whether there are more workers than there is room for, since it has become less."""
@@ -244,6 +263,8 @@ class RunState:
         self.outputs[index] = stored
         if self.streams is not None:
             self.streams.settled(index, stored)
+            if self.together:
+                self._leave_group(index)
         emitter = self.scope.emitter
         if emitter is not None:
             self.emit_ended(index, stored)
@@ -268,6 +289,8 @@ class RunState:
             return None  # it was asked before the run was suspended
         when = self.plan.conditions[index]
         inputs = StageInputs(self.outputs, node.name, node.declared)
+        if node.streams:  # nothing has come of them yet, and to say so it must know them
+            inputs = StreamingInputs(self.outputs, node.name, node.declared, dict.fromkeys(node.streams))
         try:
             # In a context of its own: what it sets is not for the stages of this worker.
             holds: Any = self.base.copy().run(when, inputs, self.scope.context.snapshot)

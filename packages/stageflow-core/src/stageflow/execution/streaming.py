@@ -7,12 +7,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, cast
 
-from stageflow.core.context import RunScope
+from stageflow.core.context import RunScope, StageScope
 from stageflow.core.inputs import Stored
 from stageflow.core.output import StageOutput
 from stageflow.core.stream import Source
 from stageflow.errors import NotCopyableError, StageReturnTypeError
-from stageflow.execution.plan import Invoke, PlanNode
+from stageflow.execution.plan import Invoke, Management, PlanNode
 
 HOLD_NS = 1_000_000
 """How long a stage may yield chunks without letting the event loop do anything else, in nanoseconds."""
@@ -24,6 +24,21 @@ def joined(start: Invoke) -> Invoke:
     def invoke(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) -> Awaitable[Any]:
         scope.streams.start(node.index)
         return start(scope, outputs, node)
+
+    return invoke
+
+
+def gathering(start: Invoke, management: Management) -> Invoke:
+    """Return what starts a stage joined to others by streams, some of which take permits."""
+    group, holding = management.gathers, management.holding
+
+    async def invoke(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) -> Any:
+        if group is not None:
+            await scope.streams.permits.take(scope, group)
+        own = StageScope(scope)
+        own.holding = holding
+        scope.streams.start(node.index)
+        return await start(own, outputs, node)
 
     return invoke
 

@@ -23,6 +23,7 @@ from stageflow.core.output import StageOutput
 from stageflow.core.stream import Source, Stream
 from stageflow.errors import TooLateError
 from stageflow.execution.edges import in_words
+from stageflow.execution.group_permits import GroupPermits
 from stageflow.execution.plan import ExecutionPlan
 
 
@@ -34,6 +35,7 @@ class RunStreams:
         cut: Stages that were cut off, each with the stage whose stream broke.
         closing: Stages that were cancelled because nobody reads them any more.
         drivers: The tasks that draw chunks from the stages that stream.
+        permits: What groups of stages hold of limits.
         release: Lets those start that read a stage which has started; set by the run.
     """
 
@@ -48,6 +50,7 @@ class RunStreams:
         "cut",
         "drivers",
         "opened",
+        "permits",
         "release",
     )
 
@@ -62,6 +65,7 @@ class RunStreams:
         self.cut: dict[int, int] = {}
         self.closing: set[int] = set()
         self.drivers: dict[int, asyncio.Task[Any]] = {}
+        self.permits = GroupPermits() if plan.permit_groups else None
         self.release: Callable[[int], None] | None = None
         by_reader = self._readers
         for index, name, options, readers in plan.streaming:
@@ -121,9 +125,19 @@ class RunStreams:
         read = (stream.has_received for stream in self._readers.get(index, {}).values())
         return (source is not None and source.delivered) or any(read)
 
+    def held_up(self, index: int) -> tuple[str, float]:
+        """Return who has held a stage up the longest by not reading, and for how many seconds; none is 0."""
+        source = self._sources.get(index)
+        readers = () if source is None else source.readers
+        waits = [(stream.statistics().blocked_ms / 1e3, stream.name) for stream in readers]
+        seconds, name = max(waits, default=(0.0, ""))
+        return name, seconds
+
     def settled(self, index: int, stored: Stored) -> None:
         """End the streams of a stage whose outcome is known: those that it reads, and its own."""
         self._tasks.pop(index, None)
+        if self.permits is not None:
+            self.permits.settled(index)
         for stream in self._readers.get(index, {}).values():
             stream.close()
         source = self._sources.get(index)

@@ -53,10 +53,13 @@ def spawn(run: RunState, count: int = 1) -> None:
 def release_readers(run: RunState, index: int) -> None:
     """Start the stages that read the stream of one which starts now."""
     released = run.released_by_start(index)
-    if released and run.scope.stopping is None:
-        run.ready.extendleft(reversed(released))
-        # With the first of a group workers for all of it, so that they start in one turn of the event loop.
-        spawn(run, run.plan.nodes[index].following or len(run.ready) - run.relief)
+    if run.scope.stopping is not None:
+        return
+    for member in (index, *released):
+        run.join_group(member)
+    run.ready.extendleft(reversed(released))
+    # With the first of a group workers for all of it, so that they start in one turn of the event loop.
+    spawn(run, run.plan.nodes[index].following or len(run.ready) - run.relief)
 
 
 class _Queued:
@@ -77,7 +80,7 @@ async def work(run: RunState) -> None:
             await QUEUED
         finally:
             run.relief -= 1
-        if not run.paused:
+        if not run.paused and not run.is_overstaffed():
             await _run_stages(run, _current_task(run))
     except asyncio.CancelledError:
         # Between two stages, where nothing is lost: by the coordinator, or by somebody who cancels every task there is.

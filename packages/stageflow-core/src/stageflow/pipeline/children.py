@@ -101,7 +101,7 @@ def _make_run(
     """Return the run of a child, which has not begun."""
     if plan.limits and (holding := _holding(scope)) is not None:
         raise LimitDeadlockError(
-            pipeline=plan.name, stage=stage, holding=holding, limits=tuple(set(plan.limits.values()))
+            pipeline=plan.name, stage=stage, holding=holding, limits=tuple(dict.fromkeys(plan.limits.values()))
         )
     if "run_id" in given:
         raise TypeError(

@@ -33,6 +33,7 @@ from stageflow.execution.plan import (
     Management,
     MapOver,
     OnFailure,
+    PermitGroup,
     PlanNode,
     Reads,
     StreamPlan,
@@ -44,6 +45,7 @@ from stageflow.pipeline.contract_checks import (
     declared_output,
     input_contract,
     parameter_fault,
+    whole_fault,
 )
 from stageflow.pipeline.cycles import find_cycles
 from stageflow.pipeline.fingerprint import fingerprint
@@ -56,6 +58,7 @@ from stageflow.pipeline.streaming import (
     awaited_by_roots,
     groups_of,
     halting,
+    limit_faults,
     option_faults,
     roots_first,
     stream_faults,
@@ -273,6 +276,8 @@ def _check_contracts(
             else:
                 continue
             fault = parameter_fault(draft.name, read, given)
+            if fault is None and read.stage in index and streams(drafts[index[read.stage]].spec.runner):
+                fault = whole_fault(draft.name, read, drafts[index[read.stage]].chunks)
             if fault is not None:
                 mapped = read.stage in index and drafts[index[read.stage]].spec.map_over is not None
                 faults.append(reads_one_item(fault) if mapped else fault)
@@ -299,6 +304,7 @@ def _check_streams(drafts: list[_Draft], faults: list[PipelineValidationError]) 
         return []  # what halts can only be seen where everything else is right
     groups = groups_of(flows)
     faults.extend(halting(flows, groups))
+    faults.extend(limit_faults(groups, {draft.name: draft.spec for draft in drafts}))
     return groups
 
 
@@ -336,12 +342,17 @@ def _assemble(
             successors[index[dependency]].append(position)
         for dependency in draft.streams:
             readers[index[dependency]].append(position)
+    by_name = {draft.name: draft for draft in drafts} if groups else {}
+    gathers = {
+        group[0]: gathered for group in groups if (gathered := _permit_group([by_name[name] for name in group], index))
+    }
+    whole = {name: group for group in groups for name in group}
     chain = Chain.of(options.interceptors)
     nodes = tuple(
         _node(
             draft,
             index,
-            management=_management(draft, chain, index, options),
+            management=_management(draft, chain, index, options)._replace(**_sharing(draft, whole, gathers, by_name)),
             awaited=awaited.get(draft.name, ()),
             successors=tuple(successors[position]),
             readers=tuple(readers[position]),
@@ -379,12 +390,39 @@ def _assemble(
         timeout=options.timeout,
         on_failure=options.on_failure,
         max_concurrency=options.max_concurrency,
+        groups={index[name]: number for number, group in enumerate(groups) for name in group},
+        permit_groups=tuple(gathers.values()),
         limits={draft.name: draft.spec.limit for draft in drafts if draft.spec.limit is not None},
         cancel_grace=options.cancel_grace,
         intercepted=chain is not None,
         input=asked,
         fingerprint=partial(fingerprint, tuple(draft.spec for draft in drafts), nodes, options.told()),
     )
+
+
+def _permit_group(members: list[_Draft], index: Mapping[str, int]) -> PermitGroup | None:
+    """Return what a group of stages needs of permits at once; None if no two of them hold any."""
+    holders = [draft for draft in members if draft.spec.limit is not None and draft.spec.map_over is None]
+    if len(holders) < 2:
+        return None
+    limits = tuple((index[draft.name], str(draft.spec.limit)) for draft in holders)
+    names = [limit for _, limit in limits]
+    needs = tuple((limit, names.count(limit)) for limit in dict.fromkeys(names))
+    return PermitGroup(limits, needs, max(draft.spec.priority for draft in holders))
+
+
+def _sharing(
+    draft: _Draft, whole: Mapping[str, list[str]], gathers: Mapping[str, PermitGroup], by_name: Mapping[str, _Draft]
+) -> dict[str, Any]:
+    """Return how a stage shares permits with those that it is joined to by streams."""
+    group = whole.get(draft.name)
+    if group is None:
+        return {}
+    held = [by_name[name].spec.limit for name in group if name != draft.name and by_name[name].spec.map_over is None]
+    return {
+        "gathers": None if draft.flow.reads else gathers.get(group[0]),
+        "holding": next((limit for limit in held if limit is not None), None),
+    }
 
 
 def _node(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
 from types import NoneType
 from typing import Any, NewType, TypeVar, cast, get_args, get_origin
 
@@ -20,6 +20,8 @@ from stageflow.validation.returning import is_contract, is_mapping, output_contr
 from stageflow.wording import class_name, shown, sketched
 
 T = TypeVar("T")
+
+_CHUNKS = (str, bytes, bytearray, int, float, bool, list, tuple, set, frozenset)
 
 
 def declared_output(
@@ -138,6 +140,35 @@ def _parameter_fault(stage: str, read: ParameterRead, given: Any) -> ContractMis
     # Who annotates a whole output with a mapping may read its data, whatever its value is.
     whole = read.reads is Reads.OUTPUT and not any(map(is_mapping, outputs))
     return _fault(stage, read, types, outputs) if whole else None
+
+
+def whole_fault(stage: str, read: ParameterRead, chunks: Any) -> ContractMismatchError | None:
+    """Return the fault of a parameter that can only mean the chunks of a stage, and would get what it ends as, or None.
+
+    Args:
+        stage: The stage whose parameter it is.
+        read: The parameter.
+        chunks: What the stage that it reads declares that it yields.
+    """
+    wanted = [kind for kind in options(without_none(read.annotation)) if not _is_none(kind)]
+    if read.reads is not Reads.VALUE or not wanted or not all(map(_is_never_returned, wanted)):
+        return None
+    kind = "Any" if chunks is Any else type_text(chunks)
+    return ContractMismatchError(
+        stage,
+        read.parameter,
+        read.stage,
+        expected=type_text(read.annotation),
+        found="a mapping, after its chunks" if chunks is Any else f"a mapping, after its chunks of type {kind}",
+        hint=f"Annotate '{read.parameter}' with Stream[{kind}] to read its chunks while they are made, or with "
+        "Mapping[str, Any] to read what it returns in the end.",
+    )
+
+
+def _is_never_returned(annotation: Any) -> bool:
+    """Return whether no stage may return this, but many a stage yields it."""
+    kind = get_origin(annotation) or annotation
+    return isinstance(kind, type) and (issubclass(kind, AsyncIterable) or kind in _CHUNKS)
 
 
 def _stream_fault(stage: str, read: ParameterRead, given: Any) -> ContractMismatchError | None:

@@ -10,7 +10,7 @@ from stageflow.context.identity import RunIdentity
 from stageflow.context.limits import Limits
 from stageflow.context.pipeline_context import ChildFields, PipelineContext
 from stageflow.context.snapshot import ContextSnapshot
-from stageflow.errors import UnknownLimitError
+from stageflow.errors import LimitTooSmallError, UnknownLimitError
 from stageflow.execution.plan import ExecutionPlan
 from stageflow.execution.resumption import resume
 from stageflow.execution.run import Run
@@ -50,9 +50,17 @@ def check_limits(plan: ExecutionPlan, limits: Limits | None) -> None:
 
     Raises:
         UnknownLimitError: The limit of a stage is not among those of the run.
+        LimitTooSmallError: There are fewer permits than stages that start together take.
     """
     given = None if limits is None else limits.names
     missing = {stage: limit for stage, limit in plan.limits.items() if given is None or limit not in given}
+    for group in plan.permit_groups:
+        if limits is None or missing:
+            break
+        for limit, needed in group.needs:
+            if needed > (capacity := limits.capacity(limit)):
+                stages = [plan.names[index] for index, named in group.limits if named == limit]
+                raise LimitTooSmallError(limit, needed=needed, capacity=capacity, stages=stages)
     for stage, limit in missing.items():
         raise UnknownLimitError(limit, stage=stage, given=given, missing=tuple(dict.fromkeys(missing.values())))
 

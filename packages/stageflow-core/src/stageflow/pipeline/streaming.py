@@ -135,6 +135,22 @@ def _halt(waits: tuple[tuple[str, str], ...]) -> InvalidStreamError:
     )
 
 
+def limit_faults(groups: list[list[str]], specs: Mapping[str, Any]) -> Iterator[PipelineValidationError]:
+    """Find stages mapped over chunks whose items could wait for a permit that the other stages do not give back."""
+    for group in groups:
+        limited = [name for name in group if specs[name].limit is not None]
+        holder = next((name for name in limited if specs[name].map_over is None), None)
+        if holder is None:
+            continue
+        for name in limited:
+            if specs[name].map_over is not None:
+                problem = (
+                    f"is for one of a stage mapped over chunks and those that stream them; '{holder}' names one, too"
+                )
+                hint = "Map over a list, which a stage that collects the chunks returns: map_over=('collect', 'items')."
+                yield InvalidOptionError("limit", problem, stage=name, hint=hint)
+
+
 def awaited_by_roots(flows: Mapping[str, Flow], groups: list[list[str]]) -> dict[str, tuple[str, ...]]:
     """Return what the roots of each group wait for on behalf of the other members."""
     awaited: dict[str, tuple[str, ...]] = {}

@@ -1,0 +1,69 @@
+"""The permits of stages that streams join.
+
+A member of such a group waits for the others in the midst of its work: for room in a buffer, for a chunk. If it held a
+permit meanwhile, and another member had to wait for one, two groups could each hold what the other one needs. So where
+two members or more name limits, the first that starts takes the permits of all of them at once, or none, and each
+member gives its own back when it has ended, and not before: not during a back-off, nor while it runs a child.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from stageflow.context.permits import Permit
+from stageflow.core.context import RunScope
+from stageflow.execution.plan import PermitGroup
+
+
+class GroupPermits:
+    """The permits of the groups of one run; it belongs to the run's `RunStreams`.
+
+    Attributes:
+        held: By the index of a stage, the permit that it has until it ends.
+    """
+
+    __slots__ = ("_granted", "_over", "held")
+
+    def __init__(self) -> None:
+        self.held: dict[int, Permit] = {}
+        self._over: set[int] = set()
+        self._granted: dict[PermitGroup, asyncio.Future[None]] = {}
+
+    async def take(self, scope: RunScope, group: PermitGroup) -> None:
+        """Wait until the whole group has its permits.
+
+        Raises:
+            asyncio.CancelledError: The run is ending.
+        """
+        granted = self._granted.get(group)
+        if granted is None:
+            self._granted[group] = granted = asyncio.get_running_loop().create_future()
+            try:
+                await self._acquire(scope, group)
+            finally:
+                granted.set_result(None)
+        else:
+            await asyncio.wait((granted,))
+        if scope.stopping is not None:
+            raise asyncio.CancelledError(scope.stopping)
+
+    async def _acquire(self, scope: RunScope, group: PermitGroup) -> None:
+        limits, clock = scope.context.limits, scope.timer.clock
+        assert limits is not None  # or the run had not begun
+        since = clock()
+        permit = await limits.acquire(dict(group.needs), group.priority)
+        waited_ms = (clock() - since) / 1e6
+        for member, limit in group.limits:
+            scope.statistics.setdefault(member, {})["limit"] = {"name": limit, "waited_ms": waited_ms}
+            part = permit.split(limit)
+            if member in self._over or scope.stopping is not None:
+                part.release()
+            else:
+                self.held[member] = part
+
+    def settled(self, index: int) -> None:
+        """Give back what a stage has, or would get, now that it has ended."""
+        self._over.add(index)
+        permit = self.held.pop(index, None)
+        if permit is not None:
+            permit.release()
