@@ -65,7 +65,7 @@ class Account:
 
     def streams_read(self):
         """Return each pair of a stage that reads a stream, and its reading."""
-        return [(index, reading) for index, part in enumerate(self.parts) for reading in part.reads]
+        return [(index, reading) for index, part in enumerate(self.parts) for reading in part.streams_read]
 
     def readers_of(self, source):
         """Return the stages that read the stream of one, each with its reading."""

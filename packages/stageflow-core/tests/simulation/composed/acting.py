@@ -251,7 +251,8 @@ def spec_of(world, plan, index):
 def _shared(part):
     options = {} if part.limit is None else {"limit": part.limit, "priority": part.priority}
     if part.mapped is not None:
-        options["map_over"] = (name_of(part.mapped.source), "items")
+        source = name_of(part.mapped.source)
+        options["map_over"] = source if part.mapped.of_stream else (source, "items")
         options["map_concurrency"] = part.mapped.concurrency
     return options
 

@@ -125,6 +125,16 @@ def _hangs(plan: Plan) -> bool:
 
 
 def _streams(random: Random, mood: Mood, seed: int) -> Composed:
+    plan = _streaming_plan(random, mood)
+    streaming = [index for index, part in enumerate(plan.parts) if part.chunks is not None]
+    listeners: tuple[Reading, ...] = ()
+    if streaming and random.random() < 0.4:
+        listeners = tuple(_reading(random, mood, random.choice(streaming)) for _ in range(random.choice((1, 1, 2))))
+    starts = (0.0,) if random.random() < 0.8 else (0.0, random.choice((0.0, 1.0)))
+    return mood.scenario(plan, seed, entry="start" if listeners else None, listeners=listeners, starts=starts)
+
+
+def _streaming_plan(random: Random, mood: Mood) -> Plan:
     # Stages read streams of their own cluster, and wait for the ends of those in earlier ones: so every graph builds.
     sizes = [random.choice((1, 2, 2, 3, 3, 4)) for _ in range(random.choice((1, 1, 2, 3)))]
     size = sum(sizes)
@@ -137,16 +147,13 @@ def _streams(random: Random, mood: Mood, seed: int) -> Composed:
             streaming = [other for other in cluster[:place] if parts[other].chunks is not None]
             parts[index] = _streaming_part(random, mood, streaming, earlier, is_last=place == count - 1)
         earlier += cluster
-    streaming = [index for index in parts if parts[index].chunks is not None]
-    listeners: tuple[Reading, ...] = ()
-    if streaming and random.random() < 0.4:
-        listeners = tuple(_reading(random, mood, random.choice(streaming)) for _ in range(random.choice((1, 1, 2))))
-    plan = replace(mood.plan([parts[index] for index in range(size)]), max_concurrency=None)
-    starts = (0.0,) if random.random() < 0.8 else (0.0, random.choice((0.0, 1.0)))
-    return mood.scenario(plan, seed, entry="start" if listeners else None, listeners=listeners, starts=starts)
+    return replace(mood.plan([parts[index] for index in range(size)]), max_concurrency=None)
 
 
 def _streaming_part(random: Random, mood: Mood, streaming: list[int], earlier: list[int], *, is_last: bool) -> Part:
+    if streaming and random.random() < 0.15:
+        mapped = Mapped(random.choice(streaming), random.choice((1, 2, 10)), _faults(random, mood), of_stream=True)
+        return mood.part(mapped=mapped)
     streams = random.random() < (0.15 if is_last else 0.8)
     # One that streams reads one stream at most: with more of them it could wait for one while the other is full.
     most = 1 if streams else 3
@@ -227,6 +234,13 @@ def _children(random: Random, mood: Mood, seed: int) -> Composed:
 
 
 def _tree(random: Random, mood: Mood, depth: int) -> Plan:
+    kind = "plain" if depth else random.choice(("plain", "plain", "plain", "streams", "maps"))
+    if kind == "maps":
+        return _mapping_plan(random, mood)
+    if kind == "streams":
+        # No stage that streams names a limit: a group would have to be given all of its permits at once.
+        plan = _streaming_plan(random, mood)
+        return replace(plan, parts=tuple(replace(part, limit=None) for part in plan.parts))
     parts: list[Part] = []
     for index in range(random.choice((1, 2, 2, 3))):
         children: tuple[Plan, ...] = ()

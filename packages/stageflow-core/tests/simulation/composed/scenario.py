@@ -57,6 +57,7 @@ class Mapped:
 
     Attributes:
         source: The stage that gives the items.
+        of_stream: Whether they are the chunks that it streams.
         concurrency: How many of them may run at once.
         faults: By index and attempt (or 0 for all further ones), how an item ends that does not end as the stage does.
     """
@@ -64,6 +65,7 @@ class Mapped:
     source: int
     concurrency: int = 10
     faults: tuple[tuple[int, int, Ending], ...] = ()
+    of_stream: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +111,23 @@ class Part:
     @property
     def waits_for(self) -> tuple[int, ...]:
         """The stages that must have ended before it starts."""
-        return (*self.needs, *self.hears, *(() if self.mapped is None else (self.mapped.source,)))
+        return (*self.needs, *self.hears, *self._source_of_items)
 
     @property
     def must_be_ok(self) -> tuple[int, ...]:
         """The stages without which it does not run."""
-        return (*self.needs, *(() if self.mapped is None else (self.mapped.source,)))
+        return (*self.needs, *self._source_of_items)
+
+    @property
+    def _source_of_items(self) -> tuple[int, ...]:
+        return () if self.mapped is None or self.mapped.of_stream else (self.mapped.source,)
+
+    @property
+    def streams_read(self) -> tuple[Reading, ...]:
+        """The streams that it reads, also those whose chunks are its items."""
+        if self.mapped is None or not self.mapped.of_stream:
+            return self.reads
+        return (Reading(self.mapped.source),)
 
     @property
     def is_timed(self) -> bool:

@@ -84,7 +84,7 @@ def a_stop_reaches_every_stage(account):
     """R12, S1, S2, S3: whatever runs when somebody cancels the run is cancelled at once, in children too."""
     trace = account.world.trace
     stop = next((place for place, entry in enumerate(trace) if entry.what.startswith("cancel the")), None)
-    if stop is None or account.world.roots_ended_by(stop):
+    if stop is None or account.world.roots_ended_by(stop) or _may_be_left(account):
         return
     for stay in account.run.stays:
         in_child = any(
@@ -94,6 +94,17 @@ def a_stop_reaches_every_stage(account):
             reached = stay.cancelled_at if stay.cancelled_at is not None else stay.ended_at
             if reached is None or reached - trace[stop].time > SLACK:
                 yield f"{name_of(stay.index)} ran on though the run was cancelled"
+
+
+def _may_be_left(account):
+    """Return whether `gather` may have left it running: then it is cancelled when the run of its stage ends."""
+    run, by_number = account.run, account.world.runs_by_number
+    while run.call is not None:
+        parent = by_number[run.call.stay.run]
+        if parent.plan.parts[run.call.stay.index].children_run == "gathered":
+            return True
+        run = parent
+    return False
 
 
 RULES = (

@@ -64,16 +64,16 @@ def who_is_cut_off_is_skipped(account):
         if not stays or stays[-1].final is None or part.is_timed or index in account.excused or status is None:
             continue
         last = stays[-1]
-        broken = any(account.status.get(read.source) != OK for read in part.reads if not read.optional)
+        broken = any(account.status.get(read.source) != OK for read in part.streams_read if not read.optional)
         was_cut = broken and last.cancelled is not None and not last.told_to_stop
-        if was_cut and not account.world.trace[last.final].stopping and part.chunks is None:
+        if was_cut and part.mapped is None and not account.world.trace[last.final].stopping and part.chunks is None:
             by_itself = last.how.startswith("raise") and last.how != "raise CancelledError"
             if status != (FAIL if by_itself else SKIP):
                 yield f"{name_of(index)} was cut off and ended '{last.how}', and is recorded {status}"
 
 
 def _reads_what_broke(account, part):
-    return any(account.status.get(reading.source) != OK for reading in part.reads)
+    return any(account.status.get(reading.source) != OK for reading in part.streams_read)
 
 
 def what_is_cancelled_was_to_be(account):
@@ -82,7 +82,7 @@ def what_is_cancelled_was_to_be(account):
         part = account.parts[stay.index]
         if stay.cancelled is None or stay.told_to_stop or part.is_timed:
             continue
-        broken = any(account.status.get(read.source) != OK for read in part.reads if not read.optional)
+        broken = any(account.status.get(read.source) != OK for read in part.streams_read if not read.optional)
         closed = part.chunks is not None and _has_lost_its_readers(account, stay)
         if not (broken or closed or part.mapped is not None):
             yield f"{name_of(stay.index)} was cancelled, and nobody had asked for it"
@@ -90,6 +90,8 @@ def what_is_cancelled_was_to_be(account):
 
 def _has_lost_its_readers(account, stay):
     for index, _ in account.readers_of(stay.index):
+        if account.parts[index].mapped is not None:
+            continue  # it leaves the stream when one of its items fails, before its end
         left = [reader.left_place for other in account.run.stays_of(index) for reader in other.readers]
         left = [place for place in left if place is not None]
         ended = account.ended.get(index, min(left, default=None)) if account.listens else 0
@@ -104,7 +106,7 @@ def what_never_ran_says_why(account):
         status = account.status.get(index)
         if status is None or account.has_started(index) or not account.listens:
             continue
-        depended = (*part.must_be_ok, *(reading.source for reading in part.reads if not reading.optional))
+        depended = (*part.must_be_ok, *(reading.source for reading in part.streams_read if not reading.optional))
         missing = [other for other in depended if account.status.get(other) != OK]
         if status == SKIP:
             if not missing:

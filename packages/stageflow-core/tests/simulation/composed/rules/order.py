@@ -41,7 +41,7 @@ def groups_start_as_a_whole(account):
     groups = account.groups()
     for stay in account.run.stays:
         part = account.parts[stay.index]
-        if part.reads or part.chunks is None:
+        if part.streams_read or part.chunks is None:
             continue
         for member in groups[stay.index]:
             for other in account.parts[member].waits_for:

@@ -18,6 +18,7 @@ class Flow:
         closed_at: When the reader had told the stream that it wants no more, or had ended.
         has_left: Whether it closed the stream itself.
         begun: Whether the reader has begun.
+        is_mapped: Whether its chunks are the items of a mapped stage, so that nobody sees it read.
     """
 
     def __init__(self, account, source, name, readers, *, index=None, required=False):
@@ -41,6 +42,8 @@ class Flow:
         self.has_left = index is not None and any(reader.left_at is not None for reader in readers)
         self.begun = index is None or account.has_started(index)
         self.excused = source in account.excused or index in account.excused
+        # What it reads then is seen when its items begin: which is not when they are taken from the stream.
+        self.is_mapped = index is not None and account.parts[index].mapped is not None
 
 
 def flows_of(account):
@@ -53,6 +56,11 @@ def flows_of(account):
         source = reader.reading.source
         before = sum(1 for other in account.run.listeners[:number] if other.reading.source == source)
         yield Flow(account, source, "run.stream" if not before else f"run.stream#{before + 1}", [reader])
+
+
+def seen_flows_of(account):
+    """Return those whose reader can be seen to read."""
+    return [flow for flow in flows_of(account) if not flow.is_mapped]
 
 
 def what_was_sent_was_received_or_dropped(account):
@@ -69,7 +77,7 @@ def what_was_sent_was_received_or_dropped(account):
                 yield f"{len(flow.reads)} chunks {which} were read, the record says {told}, and the reader {final}"
         elif told["sent"] != told["received"] + told["dropped"]:
             yield f"the counters {which} do not add up: {told}"
-        elif not flow.excused and told["received"] != len(flow.reads):
+        elif not flow.excused and not flow.is_mapped and told["received"] != len(flow.reads):
             yield f"{len(flow.reads)} chunks {which} were read, and it says {told['received']}"
         if told["high_water"] > flow.chunks.capacity:
             yield f"{told['high_water']} chunks {which} waited, and there is room for {flow.chunks.capacity}"
@@ -99,7 +107,7 @@ def what_was_yielded_is_counted(account):
 
 def chunks_come_in_their_order(account):
     """Each reader gets a subsequence of the chunks, and all up to the last if none are to be dropped."""
-    for flow in flows_of(account):
+    for flow in seen_flows_of(account):
         all_of_them = [chunk for *_, chunk in flow.yields]
         got = [read.chunk for read in flow.reads]
         rest = iter(all_of_them)
@@ -112,7 +120,7 @@ def chunks_come_in_their_order(account):
 
 def what_there_is_no_room_for_is_dropped_and_nothing_else(account):
     """Of a stream that drops chunks a reader gets those that a buffer of that size would have had for it."""
-    for flow in flows_of(account):
+    for flow in seen_flows_of(account):
         if not flow.chunks.on_full.startswith("drop"):
             continue
         happened = [(place, chunk, True) for place, *_, chunk in flow.yields]
@@ -132,7 +140,7 @@ def what_there_is_no_room_for_is_dropped_and_nothing_else(account):
 
 def who_reads_to_the_end_gets_all(account):
     """A reader that saw the end of a stream has had every chunk that was not dropped."""
-    for flow in flows_of(account):
+    for flow in seen_flows_of(account):
         if not flow.readers or flow.readers[-1].ended != "end" or flow.has_left:
             continue
         if flow.excused or flow.source in account.excused:
@@ -145,6 +153,19 @@ def who_reads_to_the_end_gets_all(account):
             yield f"{flow.name} read {got} of the {sent} chunks of {name_of(flow.source)}, and the end"
         if flow.told is not None and flow.told["sent"] != sent:
             yield f"{flow.name} counts {flow.told['sent']} chunks of the {sent} of {name_of(flow.source)}"
+
+
+def items_are_the_chunks_in_their_order(account):
+    """S2: a stage that is mapped over a stream runs for each chunk, the first one being item 0."""
+    for flow in flows_of(account):
+        if not flow.is_mapped or flow.excused:
+            continue
+        by_item = {stay.item: stay.item_value for stay in account.run.stays_of(flow.index)}
+        chunks, got = [chunk for *_, chunk in flow.yields], [by_item[item] for item in sorted(by_item)]
+        whole = account.status.get(flow.index) == OK and flow.chunks.on_full in ("block", "error")
+        rest = iter(chunks)
+        if not all(chunk in rest for chunk in got) or (whole and got != chunks):
+            yield f"{flow.name} ran for {got}, and {name_of(flow.source)} yielded {chunks}"
 
 
 def who_requires_what_broke_does_not_end_ok(account):
@@ -163,7 +184,7 @@ def who_requires_what_broke_does_not_end_ok(account):
 
 def chunks_are_read_as_soon_as_they_are_there(account):
     """No time passes between a chunk, or the question for it, and its arrival, unless its reader was made to wait."""
-    for flow in flows_of(account):
+    for flow in seen_flows_of(account):
         made = {chunk: max(time, time if on is None else on) for _, time, on, chunk in flow.yields}
         for read in flow.reads:
             # Of several readers one may be given it when the slowest one has room.
@@ -179,7 +200,7 @@ def who_blocks_waits_for_room_and_no_longer(account):
     for flow in flows_of(account):
         by_source.setdefault(flow.source, []).append(flow)
     for source, flows in by_source.items():
-        if any(flow.excused for flow in flows):
+        if any(flow.excused or flow.is_mapped for flow in flows):
             continue
         for number, (_, time, went_on, chunk) in enumerate(flows[0].yields):
             if went_on is None:
@@ -230,7 +251,7 @@ def who_has_lost_all_readers_ends(account):
 
 def nobody_starts_anew_once_chunks_were_delivered(account):
     """Neither side is tried again once a chunk has reached a reader."""
-    for flow in flows_of(account):
+    for flow in seen_flows_of(account):
         sides = [
             (flow.source, flow.stays),
             (flow.index, [] if flow.index is None else account.run.stays_of(flow.index)),
@@ -249,6 +270,7 @@ RULES = (
     chunks_come_in_their_order,
     what_there_is_no_room_for_is_dropped_and_nothing_else,
     who_reads_to_the_end_gets_all,
+    items_are_the_chunks_in_their_order,
     who_requires_what_broke_does_not_end_ok,
     chunks_are_read_as_soon_as_they_are_there,
     who_blocks_waits_for_room_and_no_longer,
