@@ -97,12 +97,12 @@ async def test_a_blocked_stage_waits_until_each_reader_has_room():
     await asyncio.sleep(0)
     assert fast.pending == 1
     await asyncio.sleep(2)
-    assert slow.statistics() == StreamStatistics(1, 0, 0, 1, 2000.0)
+    assert slow.statistics() == StreamStatistics(2, 0, 0, 1, 2000.0, 2)
     assert await anext(slow) == 1
     await asyncio.sleep(0)
     assert (slow.pending, sending.done(), await anext(fast)) == (1, False, 2)
     await asyncio.sleep(1)
-    assert slow.statistics() == StreamStatistics(2, 1, 0, 1, 3000.0)
+    assert slow.statistics() == StreamStatistics(3, 1, 0, 1, 3000.0, 2)
     assert [await anext(slow), await anext(fast)] == [2, 3]
     await sending
     assert await anext(slow) == 3
@@ -322,8 +322,8 @@ async def test_a_reader_that_closes_lets_a_blocked_stage_go_on():
     assert await anext(other) == 1
     await sending
     assert (gone.statistics(), other.statistics()) == (
-        StreamStatistics(1, 0, 1, 1, 1000.0),
-        StreamStatistics(2, 1, 0, 1, 1000.0),
+        StreamStatistics(2, 0, 2, 1, 1000.0),
+        StreamStatistics(2, 1, 0, 1, 1000.0, 1),
     )
 
 
@@ -337,10 +337,10 @@ async def test_a_stage_that_is_cancelled_while_it_is_blocked_waits_no_longer():
     await asyncio.sleep(1)
     sending.cancel()
     await asyncio.sleep(1)
-    assert (sending.cancelled(), stream.statistics()) == (True, StreamStatistics(1, 0, 0, 1, 1000.0))
+    assert (sending.cancelled(), stream.statistics()) == (True, StreamStatistics(2, 0, 1, 1, 1000.0, 1))
     assert await anext(stream) == 1
     made.end()
-    assert stream.statistics() == StreamStatistics(1, 1, 0, 1, 1000.0)
+    assert stream.statistics() == StreamStatistics(2, 1, 1, 1, 1000.0)
 
 
 @pytest.mark.parametrize("then", ["chunk", "end", "nothing", "close"])

@@ -266,6 +266,8 @@ class ItemTasks:
                 handed = await feed.take()
                 if handed is None:
                     return
+                if not self.open or scope.stopping is not None:  # since it was handed over
+                    return
                 index, item = handed
                 running = self.started - self.ended
             else:

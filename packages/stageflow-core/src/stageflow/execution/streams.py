@@ -160,11 +160,12 @@ class RunStreams:
         """End those that require the whole stream of a stage which did not end OK."""
         for reader in self._plan.nodes[index].readers:
             stream, task = self._readers[reader][index], self._tasks.get(reader)
-            if not stream.required or not stream.is_open or task is None or reader in self.cut:
+            if not stream.required or not stream.is_open or task is None:
                 continue
+            # Also of one that was cut off before, and goes on all the same: it would wait for ever.
             closing = self._is_closing(reader)
-            stream.end(partial(asyncio.CancelledError, why), drop=True, wake=closing)
-            if not closing:
+            stream.end(partial(asyncio.CancelledError, why), drop=True, wake=closing or reader in self.cut)
+            if not closing and reader not in self.cut:
                 self.cut[reader] = index
                 task.cancel(why)
 
