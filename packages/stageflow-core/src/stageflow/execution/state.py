@@ -207,6 +207,8 @@ class RunState:
         if cancelled is not None and stored is cancelled:
             self.origins[index] = str(cancelled.reason)
             self.record(index, stored)
+            if self.streams is not None:
+                self.streams.cut_off(index, str(cancelled.reason), stopping=True)
             return
         node, streams = self.plan.nodes[index], self.streams
         if streams is not None:
@@ -224,8 +226,8 @@ class RunState:
         elif status is StageStatus.CANCEL:
             assert isinstance(stored, StageOutput)
             self.stop(Cause.STAGE, f"stage '{node.name}' cancelled the run: {stored.reason}", index)
-        if streams is not None and status is not StageStatus.OK and node.readers and self.ending is None:
-            streams.cut_off(index, f"the stream of stage '{node.name}' broke")
+        if streams is not None and status is not StageStatus.OK and node.readers:
+            streams.cut_off(index, f"the stream of stage '{node.name}' broke", stopping=self.ending is not None)
 
     def _of_streaming(self, node: PlanNode, stored: Stored) -> Stored:
         """Return what a stage ended as, in view of the streams that it yields or reads."""

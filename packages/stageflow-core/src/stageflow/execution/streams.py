@@ -148,15 +148,18 @@ class RunStreams:
             return
         source.end(in_words(stored), None if stored.error is None else stored.error.exception)
 
-    def cut_off(self, index: int, why: str) -> None:
-        """End those that require the whole stream of a stage which did not end OK."""
+    def cut_off(self, index: int, why: str, *, stopping: bool) -> None:
+        """End those that require the whole stream of a stage which did not end OK.
+
+        If the run is stopping they are told by that, and only find that no more comes.
+        """
         for reader in self._plan.nodes[index].readers:
             stream, task = self._readers[reader][index], self._tasks.get(reader)
             if not stream.required or task is None:
                 continue
             # Also of one that was cut off before, and goes on all the same: it would wait for ever.
-            stream.end(partial(asyncio.CancelledError, why), drop=True)
-            if reader not in self.cut:
+            stream.end(partial(asyncio.CancelledError, why), drop=not stopping)
+            if reader not in self.cut and not stopping:
                 self.cut[reader] = index
                 task.cancel(why)
 
