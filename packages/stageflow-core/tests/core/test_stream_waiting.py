@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from stageflow_mocks.simulation import simulated
 
 
 def _joined() -> tuple[Source, Stream[Any]]:
-    source = Source("llm", StreamOptions(), asyncio.get_running_loop(), time.monotonic_ns, lambda: None)
+    source = Source(0, "llm", StreamOptions(), asyncio.get_running_loop(), time.monotonic_ns, SimpleNamespace())
     stream = Stream[Any](source, "reader", required=True)
     source.readers.append(stream)
     return source, stream

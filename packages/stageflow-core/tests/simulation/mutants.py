@@ -275,7 +275,7 @@ MUTANTS = (
     Mutant(
         "a reader that is not cut off",
         "execution/state.py",
-        "if streams is not None and status is not StageStatus.OK and node.readers:",
+        "if streams is not None and status is not StageStatus.OK and (self.ending is None or self.cancelling):",
         "if False:",
     ),
     Mutant(

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from stageflow.context.permits import Permit
 from stageflow.core.context import RunScope, StageContext
@@ -69,7 +70,8 @@ class ManagedStage:
         while True:
             demand = self._demand(ended)
             if demand is None or policy is None or not self._may_go_on(policy):
-                self._explain(ended, policy)
+                if demand is not None and policy is not None:
+                    ended = self._explained(ended, policy)
                 return self._final(ended)
             del ended  # the wait may be long, and what an error holds large
             await self._wait(policy, demand)
@@ -120,16 +122,25 @@ class ManagedStage:
             raise asyncio.CancelledError(scope.stopping)
         return permit
 
-    def _explain(self, ended: Stored | Exception, policy: RetryPolicy | None) -> None:
-        """Note on an error that its policy would have had the stage tried again, if it is for its streams that not."""
+    def _explained(self, ended: Stored | Exception, policy: RetryPolicy) -> Stored | Exception:
+        """Return what ended a stage that its streams keep from being tried again, with a note that says so."""
         streams = self._scope.streams
-        if policy is None or streams is None or self._attempt >= policy.max_attempts:
-            return
-        error = ended
-        if isinstance(ended, StageOutput) and ended.error is not None:
-            error = ended.error.exception
-        if isinstance(error, Exception) and streams.has_delivered(self._node.index) and policy.covers(error):
-            error.add_note(f"Stage '{self._node.name}' was not tried again: chunks of a stream had been delivered.")
+        if streams is None or self._attempt >= policy.max_attempts or not streams.has_delivered(self._node.index):
+            return ended
+        note = f"Stage '{self._node.name}' was not tried again: chunks of a stream had been delivered."
+        asked = ended if isinstance(ended, RetryRequested) else None
+        output = asked.output if asked is not None else ended
+        if not isinstance(output, StageOutput):
+            cast("BaseException", ended if asked is None else asked.error).add_note(note)
+            return ended
+        info = output.error
+        assert info is not None
+        if info.exception is not None:
+            info.exception.add_note(note)
+            return ended
+        fields = output_fields(output)  # of a failure in words only
+        fields["error"] = replace(info, message=f"{info.message} ({note})")
+        return make_output(**fields) if asked is None else RetryRequested(asked.error, make_output(**fields))
 
     async def _end(self) -> Stored | Exception:
         try:
@@ -238,7 +249,7 @@ class ManagedStage:
             call_bound, self._scope, self._outputs, self._node, self._bound, context
         )
         if self._node.stream is not None:
-            call = partial(drive, self._scope, self._node, call)
+            call = partial(drive, self._scope, self._node, self._management, call)
         timeout = self._management.timeout
         result = await call() if timeout is None else await self.limited("timeout", timeout, call)
         return accepted(self._node.name, self._management, returned(self._node.name, result))

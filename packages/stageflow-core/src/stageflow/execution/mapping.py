@@ -95,11 +95,7 @@ class _MappedStage:
             MapItemError: One of them failed.
         """
         scope, node = self._scope, self._node
-        items: Any
-        if self._over.key is None:
-            items = scope.streams.stream(node.index, self._over.source)
-        else:
-            items = source_of(node.name, self._outputs, self._over, self._over.key)
+        items = self._items()
         total = len(cast("Sequence[Any]", items)) if isinstance(items, Sequence) else None
         progress = None if scope.emitter is None else Progress(scope.emitter, node.name, total)
         tasks = ItemTasks(
@@ -136,6 +132,12 @@ class _MappedStage:
         if isinstance(ending, StageOutput):
             return ending
         return self._fail(ending, tasks)
+
+    def _items(self) -> Any:
+        over = self._over
+        if over.key is None:
+            return self._scope.streams.stream(self._node.index, over.source)
+        return source_of(self._node.name, self._outputs, over, over.key)
 
     def _all(self, tasks: ItemTasks) -> Stored:
         """Return the output of a map of which every item has ended."""

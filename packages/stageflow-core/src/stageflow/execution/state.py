@@ -207,7 +207,7 @@ class RunState:
         if cancelled is not None and stored is cancelled:
             self.origins[index] = str(cancelled.reason)
             self.record(index, stored)
-            if self.streams is not None:
+            if self.streams is not None and self.cancelling:
                 self.streams.cut_off(index, str(cancelled.reason), stopping=True)
             return
         node, streams = self.plan.nodes[index], self.streams
@@ -215,8 +215,8 @@ class RunState:
             stored = self._of_streaming(node, stored)
         if isinstance(stored, StageOutput) and stored.status is StageStatus.RETRY:
             stored = failed_for_good(node.name, stored, may_retry=False)
-        self.record(index, stored)
         status = stored.status if isinstance(stored, StageOutput) else StageStatus.OK
+        self.record(index, stored, stops=self._stops(node, status))
         if status is StageStatus.SUSPEND:
             self.suspended.append(index)
             return
@@ -226,8 +226,18 @@ class RunState:
         elif status is StageStatus.CANCEL:
             assert isinstance(stored, StageOutput)
             self.stop(Cause.STAGE, f"stage '{node.name}' cancelled the run: {stored.reason}", index)
-        if streams is not None and status is not StageStatus.OK and node.readers:
-            streams.cut_off(index, f"the stream of stage '{node.name}' broke", stopping=self.ending is not None)
+        # Between the end of the run and the cancellation of its workers they are left alone: that comes at once.
+        if streams is not None and status is not StageStatus.OK and (self.ending is None or self.cancelling):
+            streams.cut_off(index, f"the stream of stage '{node.name}' broke", stopping=self.cancelling)
+
+    def end_broken_streams(self) -> None:
+        """Let those that have just been cancelled, and read on all the same, find the end of what had broken before."""
+        streams, outputs = self.streams, self.outputs
+        assert streams is not None
+        for stage in self.plan.streaming:
+            stored = outputs[stage.stage]
+            if isinstance(stored, StageOutput) and stored.status is not StageStatus.OK:
+                streams.cut_off(stage.stage, "the run is ending", stopping=True)
 
     def _of_streaming(self, node: PlanNode, stored: Stored) -> Stored:
         """Return what a stage ended as, in view of the streams that it yields or reads."""
@@ -260,11 +270,16 @@ class RunState:
         if self.plan.on_failure == "fail_fast":
             self.stop(Cause.FAILURE, f"stage '{node.name}' failed", node.index)
 
-    def record(self, index: int, stored: Stored) -> None:
+    def _stops(self, node: PlanNode, status: StageStatus) -> bool:
+        """Return whether the coordinator is to cancel all that runs, as it has not yet."""
+        fails = status is StageStatus.FAIL and node.critical and self.plan.on_failure == "fail_fast"
+        return not self.cancelling and (fails or status is StageStatus.CANCEL or self.ending is not None)
+
+    def record(self, index: int, stored: Stored, *, stops: bool = False) -> None:
         """Write one outcome down, and emit its events."""
         self.outputs[index] = stored
         if self.streams is not None:
-            self.streams.settled(index, stored)
+            self.streams.settled(index, stored, stops=stops)
             if self.together:
                 self._leave_group(index)
         emitter = self.scope.emitter

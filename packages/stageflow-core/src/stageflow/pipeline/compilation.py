@@ -220,7 +220,8 @@ def _check_dependencies(
                 faults.append(
                     UnknownDependencyError(draft.name, dependency, pipeline=pipeline, stages=names, note=note)
                 )
-            if dependency in draft.required and dependency in draft.optional:
+            both_ways = dependency in draft.spec.dependencies and dependency in draft.spec.optional
+            if both_ways or (dependency in draft.required and dependency in draft.optional):
                 faults.append(OverlappingDependencyError(draft.name, dependency, pipeline=pipeline))
 
 

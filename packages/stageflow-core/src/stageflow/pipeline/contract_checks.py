@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from types import NoneType
 from typing import Any, NewType, TypeVar, cast, get_args, get_origin
 
 from stageflow.contracts import ContractMismatch
 from stageflow.core.output import StageOutput
+from stageflow.core.stream import Stream
 from stageflow.errors import ContractMismatchError, InputContractError
 from stageflow.execution.plan import Reads
 from stageflow.pipeline.compatibility import can_be, options
@@ -22,6 +23,9 @@ from stageflow.wording import class_name, shown, sketched
 T = TypeVar("T")
 
 _CHUNKS = (str, bytes, bytearray, int, float, bool, list, tuple, set, frozenset)
+
+_YIELDING = (AsyncGenerator, AsyncIterator, AsyncIterable)
+"""What an async generator may say that it returns."""
 
 
 def declared_output(
@@ -58,8 +62,8 @@ def declared_chunks(runner: Runner, names: Mapping[str, Any] | None = None) -> A
         UnreadableSignature: The annotation cannot be resolved.
     """
     said = read_return(runner if inspect.isroutine(runner) else cast("Any", runner).execute, names)
-    yielded = get_args(said)[:1]
-    chunks = [kind for kind in options(yielded[0]) if not _is_output(kind)] if yielded else []
+    yielded = [kind for kind in options(said) if get_origin(kind) in _YIELDING]
+    chunks = [kind for kind in options(get_args(yielded[0])[0]) if not _is_output(kind)] if len(yielded) == 1 else []
     return chunks[0] if len(chunks) == 1 else Any
 
 
@@ -172,7 +176,7 @@ def _is_never_returned(annotation: Any) -> bool:
 
 
 def _stream_fault(stage: str, read: ParameterRead, given: Any) -> ContractMismatchError | None:
-    wanted = get_args(without_none(read.annotation))
+    wanted = next((get_args(kind) for kind in options(read.annotation) if get_origin(kind) is Stream), ())
     if not wanted or can_be(given, wanted[0]):
         return None
     return ContractMismatchError(

@@ -169,7 +169,7 @@ def items_are_the_chunks_in_their_order(account):
 
 
 def who_requires_what_broke_does_not_end_ok(account):
-    """The failure of a stage that streams ends those that require all of it, if they have not ended."""
+    """The failure of a stage that streams ends those that require all of it, if they have not ended or let go of it."""
     for flow in flows_of(account):
         if flow.index is None or not flow.required or flow.excused or not account.listens:
             continue
@@ -178,7 +178,9 @@ def who_requires_what_broke_does_not_end_ok(account):
             continue
         # One that goes on when its run is ending ends as it likes: it may have had all that it wants.
         stopped = any(account.world.trace[stay.final].stopping for stay in account.run.stays_of(reader))
-        if account.ended[source] < account.ended[reader] and not stopped:
+        left = [one.left_place for one in flow.readers if one.left_place is not None]
+        had_enough = min(left, default=account.ended[source]) < account.ended[source]
+        if account.ended[source] < account.ended[reader] and not stopped and not had_enough:
             yield f"{name_of(reader)} ended OK though {name_of(source)}, which it reads, had not"
 
 
