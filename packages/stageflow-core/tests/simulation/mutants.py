@@ -275,8 +275,8 @@ MUTANTS = (
     Mutant(
         "a reader that is not cut off",
         "execution/state.py",
-        "            streams.cut_off(index, f\"the stream of stage '{node.name}' broke\")",
-        "            pass",
+        "if streams is not None and status is not StageStatus.OK and (self.ending is None or self.cancelling):",
+        "if False:",
     ),
     Mutant(
         "a reader that is cut off and ends OK",

@@ -117,7 +117,7 @@ class _MappedStage:
                 progress.end(tasks.ended)
             return self._all(tasks)
         ending = None
-        if stopped is None or scope.streams is None or node.index not in scope.streams.cut:
+        if stopped is None or not self._is_cut_off():
             ending = self._failure(tasks) or self._cancel(tasks)
         tasks.open, tasks.cancelling = False, True
         if stopped is not None:
@@ -156,6 +156,14 @@ class _MappedStage:
             return versioned(data, version)
         return data if tasks.shareable else plain(data)
 
+    def _is_cut_off(self) -> bool:
+        """Return whether its items are the chunks of a stream that broke."""
+        streams = self._scope.streams
+        return streams is not None and self._node.index in streams.cut
+
+    def _is_to_end(self) -> bool:
+        return self._scope.stopping is not None or self._is_cut_off()
+
     def _failure(self, tasks: ItemTasks) -> MapItemError | MapSourceError | None:
         """Return what the map fails with, if an item or the source has failed."""
         name, error = self._node.name, tasks.source_error
@@ -166,7 +174,7 @@ class _MappedStage:
                 name, index, detail, completed=tasks.partial(), without_values=_without_values(cause, detail)
             )
             failure.__cause__ = cause
-        elif error is not None:
+        elif error is not None and not (isinstance(error, asyncio.CancelledError) and self._is_to_end()):
             failure = MapSourceError(
                 name,
                 self._over.stage,

@@ -207,6 +207,8 @@ class RunState:
         if cancelled is not None and stored is cancelled:
             self.origins[index] = str(cancelled.reason)
             self.record(index, stored)
+            if self.streams is not None and self.cancelling:
+                self.streams.cut_off(index, str(cancelled.reason), stopping=True)
             return
         node, streams = self.plan.nodes[index], self.streams
         if streams is not None:
@@ -224,8 +226,18 @@ class RunState:
         elif status is StageStatus.CANCEL:
             assert isinstance(stored, StageOutput)
             self.stop(Cause.STAGE, f"stage '{node.name}' cancelled the run: {stored.reason}", index)
-        if streams is not None and status is not StageStatus.OK and node.readers and self.ending is None:
-            streams.cut_off(index, f"the stream of stage '{node.name}' broke")
+        # Between the end of the run and the cancellation of its workers they are left alone: that comes at once.
+        if streams is not None and status is not StageStatus.OK and (self.ending is None or self.cancelling):
+            streams.cut_off(index, f"the stream of stage '{node.name}' broke", stopping=self.cancelling)
+
+    def end_broken_streams(self) -> None:
+        """Let those that have just been cancelled, and read on all the same, find the end of what had broken before."""
+        streams, outputs = self.streams, self.outputs
+        assert streams is not None
+        for stage in self.plan.streaming:
+            stored = outputs[stage.stage]
+            if isinstance(stored, StageOutput) and stored.status is not StageStatus.OK:
+                streams.cut_off(stage.stage, "the run is ending", stopping=True)
 
     def _of_streaming(self, node: PlanNode, stored: Stored) -> Stored:
         """Return what a stage ended as, in view of the streams that it yields or reads."""

@@ -156,13 +156,19 @@ class RunStreams:
         why, cause = in_words(stored), None if stored.error is None else stored.error.exception
         source.end(why, cause, only=self._outside.get(index, ()) if stops else None)
 
-    def cut_off(self, index: int, why: str) -> None:
-        """End those that require the whole stream of a stage which did not end OK."""
+    def cut_off(self, index: int, why: str, *, stopping: bool) -> None:
+        """End those that require the whole stream of a stage which did not end OK.
+
+        If the run is stopping they have been cancelled, and only find that no more comes if they go on all the same.
+        """
         for reader in self._plan.nodes[index].readers:
             stream, task = self._readers[reader][index], self._tasks.get(reader)
-            if not stream.required or not stream.is_open or task is None:
+            if not (stream.required or stopping) or not stream.is_open or task is None:
                 continue
             # Also of one that was cut off before, and goes on all the same: it would wait for ever.
+            if stopping:
+                stream.end(partial(asyncio.CancelledError, why))
+                continue
             closing = self._is_closing(reader)
             stream.end(partial(asyncio.CancelledError, why), drop=True, wake=closing or reader in self.cut)
             if not closing and reader not in self.cut:

@@ -168,7 +168,8 @@ def items_are_asked_for_when_there_is_room(account):
         for giver in account.run.stays_of(index):
             for number, place in enumerate(giver.pulls):
                 ended = sum(1 for stay in last if stay.final is not None and stay.final < place)
-                if number >= ended + most:
+                # When the run is stopping one may still be asked for, in vain.
+                if number >= ended + most and not account.world.trace[place].stopping:
                     yield f"{name_of(reader)} asked for item {number} when {ended} had ended, and {most} run at once"
                     break
             closed, over = giver.source_closed, account.ended.get(reader)
