@@ -1,6 +1,7 @@
 """Stages that stream and stages that read them: how the end of one side becomes the end of the other."""
 
 import asyncio
+import contextlib
 import json
 
 import pytest
@@ -628,6 +629,55 @@ async def test_closing_reaches_up_a_line_of_streams():
 
 
 @simulated
+async def test_a_stage_that_is_being_closed_cleans_up_in_peace_when_what_it_reads_breaks():
+    """Nobody wants what it lacks: it ends OK with what it sent, and has no more to read."""
+    log = []
+
+    async def upper(llm: Stream[int]):
+        try:
+            async for chunk in llm:
+                yield chunk
+        finally:
+            await asyncio.sleep(2)
+            log.append((now(), [chunk async for chunk in ended(llm)]))
+
+    async def ended(stream):
+        with contextlib.suppress(asyncio.CancelledError):
+            async for chunk in stream:
+                yield chunk
+
+    results = await outcome(
+        stage("llm", yielding(1, 2, hold=0.5, then=ValueError("busy"))),
+        stage("upper", upper),
+        reader("tts", "upper", most=2),
+        reader("other"),
+        on_failure="continue",
+    )
+    assert statuses(results) == {"llm": FAIL, "upper": OK, "tts": OK, "other": SKIP}
+    assert (results.data("upper"), log) == ({"count": 2}, [(4.0, [])])
+
+
+@pytest.mark.parametrize("limit", [None, "timeout"])
+@simulated
+async def test_a_reader_that_is_being_ended_cleans_up_in_peace_when_the_run_is_cancelled(limit):
+    """To be told twice would cut it short."""
+    log = []
+    run = Pipeline(
+        "p",
+        [
+            stage("llm", yielding(1, then=ValueError("busy"))),
+            reader(log=log, cleanup=3.0, options={} if limit is None else {limit: 100}),
+            stage("other", yielding(*range(100))),
+        ],
+        on_failure="continue",
+    ).start()
+    await asyncio.sleep(2)
+    run.cancel("enough")
+    results = await run.outcome()
+    assert (log, now(), results["other"].status) == (["cleaning", "clean"], 4.0, CANCEL)
+
+
+@simulated
 async def test_a_stage_that_is_closed_after_its_output_keeps_that():
     """It was only cleaning up."""
     results = await outcome(
@@ -742,16 +792,18 @@ async def test_a_reader_that_leaves_before_the_stage_draws_its_first_chunk():
 async def test_a_cancelled_run_ends_both_sides(state, limit):
     """Each cleans up in peace: it is cancelled once, and waited for."""
     log = []
+
+    async def idle(llm: Stream[int]):
+        await asyncio.sleep(3)
+
     options = {} if limit is None else {limit: 1000}
     every = 0.0 if state in ("blocked", "closing at a chunk") else 1.0
-    hold = {"closing": {"most": 3}, "closing at a chunk": {"most": 1, "slow": 3}, "blocked": {"slow": 1000}}.get(
-        state, {}
-    )
+    hold = {"closing": {"most": 3}, "blocked": {"slow": 1000}}.get(state, {})
     run = Pipeline(
         "p",
         [
             stage("llm", yielding(*range(1000), every=every, log=log, cleanup=2.0), stream=ONE, **options),
-            reader(options=options, **hold),
+            stage("tts", idle) if state == "closing at a chunk" else reader(options=options, **hold),
             stage("other", yielding(*range(1000))),
         ],
     ).start()
@@ -764,3 +816,74 @@ async def test_a_cancelled_run_ends_both_sides(state, limit):
     ]
     assert log == ["cleaning", "clean"]
     assert (len(asyncio.all_tasks()), results.status, results.stragglers) == (1, "cancelled", ())
+
+
+@pytest.mark.parametrize("limit", [None, "timeout"])
+@simulated(seeds=range(20))
+async def test_a_reader_that_leaves_as_the_run_ends_cuts_no_cleanup_short(limit):
+    """The stage that streams has been told to end already, if perhaps not yet heard of it."""
+    log = []
+
+    async def tts(llm: Stream[int]):
+        async for _ in llm:
+            pass
+
+    options = {} if limit is None else {limit: 1000}
+    run = Pipeline(
+        "p", [stage("llm", yielding(*range(99), log=log, cleanup=2.0), **options), stage("tts", tts)]
+    ).start()
+    await asyncio.sleep(1.5)
+    run.cancel("enough")
+    assert statuses(await run.outcome()) == {"llm": CANCEL, "tts": CANCEL}
+    assert log == ["cleaning", "clean"]
+
+
+@simulated
+async def test_a_later_attempt_is_cancelled_like_the_first():
+    """Also if the one before it was cleaned up, or closed, and while it waits for it."""
+
+    async def again(ctx: StageContext):
+        if ctx.attempt == 1:
+            raise LookupError
+        await asyncio.sleep(1000)
+        yield
+
+    async def closed(ctx: StageContext):
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            raise LookupError
+        yield
+
+    async def leaving(closed: Stream[int]):
+        await asyncio.sleep(1)
+
+    def policy(seconds):
+        return RetryPolicy(3, seconds, seconds, jitter=False, retry_on=LookupError)
+
+    run = Pipeline(
+        "p",
+        [stage("again", again, retry=policy(1)), stage("closed", closed, retry=policy(50)), stage("leaving", leaving)],
+    ).start()
+    await asyncio.sleep(3)
+    run.cancel("enough")
+    assert statuses(await run.outcome()) == {"again": CANCEL, "closed": CANCEL, "leaving": OK}
+    assert now() == 3.0
+
+
+@simulated
+async def test_a_reader_of_two_waits_for_the_start_of_both():
+    """That the first has ended meanwhile does not count twice."""
+
+    async def llm(ctx: StageContext):
+        yield 1
+
+    async def upper(llm: Stream[int]):
+        async for chunk in llm:
+            yield chunk + 1
+
+    async def both(llm: Stream[int], upper: Stream[int]):
+        return {"got": [chunk async for chunk in llm] + [chunk async for chunk in upper]}
+
+    results = await outcome(stage("llm", llm), stage("both", both), stage("upper", upper))
+    assert results.data("both") == {"got": [1, 2]}
