@@ -284,6 +284,32 @@ async def test_what_no_policy_covers_gets_no_note(kind):
 
 
 @simulated
+async def test_a_stage_that_is_not_tried_again_for_another_reason_gets_no_note():
+    """Though there are streams in the run."""
+
+    async def llm(ctx: StageContext):
+        yield 1
+
+    async def ignoring(ctx: StageContext):
+        for _ in range(2):
+            try:
+                await asyncio.sleep(20)
+            except asyncio.CancelledError:
+                continue
+
+    results = (
+        await Pipeline(
+            "p",
+            [stage("llm", llm), stage("tts", tts), stage("other", ignoring, timeout=1, retry=policy(TimeoutError))],
+            cancel_grace=1.0,
+        )
+        .start()
+        .outcome()
+    )
+    assert (results.stragglers, notes(error_of(results, "other"))) == (("other",), [])
+
+
+@simulated
 async def test_only_chunks_of_the_attempt_that_stands_are_in_the_count():
     """Those before were heard by nobody, or there would have been no other attempt."""
 

@@ -100,6 +100,15 @@ def error_of(results, name):
     return results[name].error.exception
 
 
+async def until_broken(stream, got):
+    """Read to the end, and return why that was not the whole."""
+    try:
+        while True:
+            got.append(await anext(stream))
+    except StreamBrokenError as error:
+        return error.why
+
+
 def counted(results, producer="llm", name="tts"):
     """Return sent, received and dropped of one reader."""
     made = results.record(producer).statistics["stream"]["readers"][name]
@@ -261,7 +270,7 @@ async def test_the_first_stage_waits_for_what_any_of_its_readers_waits_for(how):
         "gate": {"route": {"voice": "x"}},
         "join": {"dependencies": ("join",)},
     }[how]
-    stages = [voice, stage("llm", llm), reader("other"), stage("tts", tts, streams=("llm",), **options)]
+    stages = [voice, stage("llm", llm), stage("tts", tts, streams=("llm",), **options), reader("other")]
     if how == "join":
         stages.append(stage("join", noted([], "join").runner, dependencies=("voice",), join="any"))
     results = await outcome(*stages)
@@ -448,6 +457,54 @@ async def test_a_failure_that_ends_the_run_cancels_readers_like_all_others(first
 
 
 @simulated
+async def test_two_failures_of_one_turn_are_two_and_no_more():
+    """A reader that is told of one of them is not a third."""
+
+    async def other(ctx: StageContext):
+        await asyncio.sleep(2)
+        raise LookupError
+
+    async def llm(ctx: StageContext):
+        yield 1
+        await asyncio.sleep(2)
+        raise ValueError
+
+    results = await outcome(stage("other", other), stage("llm", llm), reader(optional=True))
+    assert [failure.stage for failure in results.error.failures] == ["other", "llm"]
+    assert results["tts"].status is CANCEL
+
+
+@simulated
+async def test_an_optional_reader_of_a_stage_that_is_not_critical_is_told():
+    """The run goes on, so nothing else would end it."""
+
+    async def tts(llm: Stream[int] | None = None):
+        return {"why": await until_broken(llm, [])}
+
+    results = await outcome(stage("llm", yielding(1, then=ValueError("busy")), critical=False), stage("tts", tts))
+    assert (statuses(results), results.status) == ({"llm": FAIL, "tts": OK}, "completed")
+
+
+@simulated
+async def test_a_reader_that_drains_its_stream_when_it_is_cancelled_comes_to_an_end():
+    """If it makes do without the whole."""
+    got = []
+
+    async def tts(llm: Stream[int] | None = None):
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            got.append(await until_broken(llm, got))
+
+    run = Pipeline("p", [stage("llm", yielding(1, 2, 3)), stage("tts", tts)]).start()
+    await asyncio.sleep(2.5)
+    run.cancel("enough")
+    results = await run.outcome()
+    assert got == [1, 2, "was cancelled: enough"]
+    assert (results.stragglers, statuses(results)) == ((), {"llm": CANCEL, "tts": CANCEL})
+
+
+@simulated
 async def test_an_optional_reader_has_what_was_sent_then_the_error():
     """And may make do with that."""
 
@@ -537,7 +594,9 @@ async def test_a_reader_is_ended_inside_of_its_limits(limit):
 @simulated
 async def test_a_cancel_by_the_stage_that_streams_ends_the_run():
     """Its readers are cancelled."""
-    results = await outcome(stage("llm", yielding(1, then=StageOutput.cancel("enough"))), reader(optional=True))
+    results = await outcome(
+        stage("llm", yielding(1, hold=1.0, then=StageOutput.cancel("enough"))), reader(optional=True)
+    )
     assert statuses(results) == {"llm": CANCEL, "tts": CANCEL}
     assert isinstance(results.error, PipelineCancelled)
 
