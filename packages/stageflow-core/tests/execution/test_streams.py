@@ -100,6 +100,12 @@ def error_of(results, name):
     return results[name].error.exception
 
 
+async def plainly(llm: Stream[int] | None = None):
+    """Read all there is, and fail at once if that is not the whole."""
+    async for _ in llm:
+        pass
+
+
 async def until_broken(stream, got):
     """Read to the end, and return why that was not the whole."""
     try:
@@ -469,7 +475,7 @@ async def test_two_failures_of_one_turn_are_two_and_no_more():
         await asyncio.sleep(2)
         raise ValueError
 
-    results = await outcome(stage("other", other), stage("llm", llm), reader(optional=True))
+    results = await outcome(stage("other", other), stage("llm", llm), stage("tts", plainly))
     assert [failure.stage for failure in results.error.failures] == ["other", "llm"]
     assert results["tts"].status is CANCEL
 
@@ -485,8 +491,9 @@ async def test_an_optional_reader_of_a_stage_that_is_not_critical_is_told():
     assert (statuses(results), results.status) == ({"llm": FAIL, "tts": OK}, "completed")
 
 
+@pytest.mark.parametrize("fails", [False, True])
 @simulated
-async def test_a_reader_that_drains_its_stream_when_it_is_cancelled_comes_to_an_end():
+async def test_a_reader_that_drains_its_stream_when_it_is_cancelled_comes_to_an_end(fails):
     """If it makes do without the whole."""
     got = []
 
@@ -496,12 +503,22 @@ async def test_a_reader_that_drains_its_stream_when_it_is_cancelled_comes_to_an_
         finally:
             got.append(await until_broken(llm, got))
 
-    run = Pipeline("p", [stage("llm", yielding(1, 2, 3)), stage("tts", tts)]).start()
+    async def llm(ctx: StageContext):
+        try:
+            yield 1
+            yield 2
+            await asyncio.sleep(1000)
+        except asyncio.CancelledError:
+            if fails:
+                raise LookupError from None
+            raise
+
+    run = Pipeline("p", [stage("llm", llm), stage("tts", tts)]).start()
     await asyncio.sleep(2.5)
     run.cancel("enough")
     results = await run.outcome()
-    assert got == [1, 2, "was cancelled: enough"]
-    assert (results.stragglers, statuses(results)) == ((), {"llm": CANCEL, "tts": CANCEL})
+    assert got == [1, 2, "failed: LookupError" if fails else "was cancelled: enough"]
+    assert (results.stragglers, statuses(results)) == ((), {"llm": FAIL if fails else CANCEL, "tts": CANCEL})
 
 
 @simulated
@@ -595,7 +612,7 @@ async def test_a_reader_is_ended_inside_of_its_limits(limit):
 async def test_a_cancel_by_the_stage_that_streams_ends_the_run():
     """Its readers are cancelled."""
     results = await outcome(
-        stage("llm", yielding(1, hold=1.0, then=StageOutput.cancel("enough"))), reader(optional=True)
+        stage("llm", yielding(1, hold=1.0, then=StageOutput.cancel("enough"))), stage("tts", plainly)
     )
     assert statuses(results) == {"llm": CANCEL, "tts": CANCEL}
     assert isinstance(results.error, PipelineCancelled)
@@ -877,9 +894,9 @@ async def test_a_cancelled_run_ends_both_sides(state, limit):
     assert (len(asyncio.all_tasks()), results.status, results.stragglers) == (1, "cancelled", ())
 
 
-@pytest.mark.parametrize("limit", [None, "timeout"])
+@pytest.mark.parametrize("limits", [(), ("timeout",), ("timeout", "deadline")], ids=str)
 @simulated(seeds=range(20))
-async def test_a_reader_that_leaves_as_the_run_ends_cuts_no_cleanup_short(limit):
+async def test_a_reader_that_leaves_as_the_run_ends_cuts_no_cleanup_short(limits):
     """The stage that streams has been told to end already, if perhaps not yet heard of it."""
     log = []
 
@@ -887,7 +904,7 @@ async def test_a_reader_that_leaves_as_the_run_ends_cuts_no_cleanup_short(limit)
         async for _ in llm:
             pass
 
-    options = {} if limit is None else {limit: 1000}
+    options = dict.fromkeys(limits, 1000)
     run = Pipeline(
         "p", [stage("llm", yielding(*range(99), log=log, cleanup=2.0), **options), stage("tts", tts)]
     ).start()
