@@ -174,12 +174,16 @@ async def relay_row(relay: Relay, load: Load, rounds: int, take: Sampling, **fie
 
 
 async def first_chunk_rows(effort: Effort) -> list[Row]:
-    """Compare the time until the first chunk has come through: most of it is the start of a run."""
+    """Compare the time until the first chunk has come through.
+
+    Where chunks take time to make that shows whether the stages overlap, and is held to a limit. Where they take none
+    most of it is the start of a run, which queues by hand do not have: these rows inform.
+    """
     rows: list[Row] = []
-    for key, manner, wait_s, count, runs in (
-        ("", "of no-op stages", None, 100, 100),
-        ("-suspending", "that gives up the loop before each chunk", 0, 100, 100),
-        ("-sleeping", "that sleeps 1 ms before each chunk, wall", handwritten.SLEEP_S, 10, 5),
+    for key, manner, wait_s, count, runs, must in (
+        ("-sleeping", "that sleeps 1 ms before each chunk, wall", handwritten.SLEEP_S, 10, 5, 1.5),
+        ("", "of no-op stages", None, 100, 100, None),
+        ("-suspending", "that gives up the loop before each chunk", 0, 100, 100, None),
     ):
         rows.append(
             await relay_row(
@@ -189,8 +193,8 @@ async def first_chunk_rows(effort: Effort) -> list[Row]:
                 first_chunks,
                 key=f"stream-first{key}",
                 title=f"time to first chunk at the end of a three-stage stream {manner}",
-                must=1.5,
-                aim=1.0,
+                must=must,
+                aim=None if must is None else 1.1,
             )
         )
     return rows
