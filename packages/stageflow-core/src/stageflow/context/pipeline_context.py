@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypedDict
 
@@ -14,7 +13,7 @@ from stageflow.context.parent import ParentStage
 from stageflow.context.snapshot import ContextSnapshot
 from stageflow.errors import InvalidOptionError, RunResults
 from stageflow.protocols import EventSink
-from stageflow.value import Value
+from stageflow.value import Value, made_by
 from stageflow.wording import shown
 
 
@@ -39,7 +38,9 @@ class ChildFields(TypedDict, total=False):
     decisions: Mapping[Any, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+_NEW_SNAPSHOT = made_by(ContextSnapshot)
+
+
 class PipelineContext(Value):
     """What a run is given: its snapshot, and the live objects that data cannot hold.
 
@@ -52,26 +53,46 @@ class PipelineContext(Value):
         parent: Of a child run, the stage that it was started by.
     """
 
-    snapshot: ContextSnapshot = field(default_factory=ContextSnapshot)
-    event_sink: EventSink | None = None
-    ports: Any = None
-    limits: Limits | None = None
-    deadline: float | None = None
-    parent: ParentStage | None = None
+    __slots__ = ("deadline", "event_sink", "limits", "parent", "ports", "snapshot")
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.snapshot, ContextSnapshot):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"The snapshot of a PipelineContext is a ContextSnapshot, not {self.snapshot!r}.")
-        if self.limits is not None and not isinstance(self.limits, Limits):  # pyright: ignore[reportUnnecessaryIsInstance]
+    snapshot: ContextSnapshot
+    event_sink: EventSink | None
+    ports: Any
+    limits: Limits | None
+    deadline: float | None
+    parent: ParentStage | None
+
+    def __init__(
+        self,
+        *,
+        snapshot: ContextSnapshot = _NEW_SNAPSHOT,
+        event_sink: EventSink | None = None,
+        ports: Any = None,
+        limits: Limits | None = None,
+        deadline: float | None = None,
+        parent: ParentStage | None = None,
+    ) -> None:
+        if snapshot is _NEW_SNAPSHOT:
+            snapshot = ContextSnapshot()
+        elif not isinstance(snapshot, ContextSnapshot):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"The snapshot of a PipelineContext is a ContextSnapshot, not {snapshot!r}.")
+        if limits is not None and not isinstance(limits, Limits):  # pyright: ignore[reportUnnecessaryIsInstance]
             told = "Make them once, and give them to each run: limits=Limits({'groq': 8})."
-            raise TypeError(f"The limits of a run are a Limits, not {shown(self.limits)}. {told}")
-        if self.deadline is not None and not _is_moment(self.deadline):
+            raise TypeError(f"The limits of a run are a Limits, not {shown(limits)}. {told}")
+        if deadline is not None and not _is_moment(deadline):
             raise InvalidOptionError(
                 "deadline",
-                f"is a moment in seconds, not {shown(self.deadline)}",
+                f"is a moment in seconds, not {shown(deadline)}",
                 of="a PipelineContext",
                 hint="Add to the clock of the event loop: asyncio.get_running_loop().time() + 30.",
             )
+        put = object.__setattr__
+        put(self, "snapshot", snapshot)
+        put(self, "event_sink", event_sink)
+        put(self, "ports", ports)
+        put(self, "limits", limits)
+        put(self, "deadline", deadline)
+        put(self, "parent", parent)
 
 
 def _is_moment(value: Any) -> bool:
