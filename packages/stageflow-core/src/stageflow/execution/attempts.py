@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from stageflow.context.permits import Permit
 from stageflow.core.context import RunScope, StageContext
@@ -35,12 +35,15 @@ from stageflow.interceptors.outcome import RetryRequested
 from stageflow.validation.returning import check_output
 
 
-class _Demand(NamedTuple):
+class _Demand:
     """That there be another attempt: because of what, after how many seconds at least, and what is to be published."""
 
-    failure: ErrorInfo
-    after: float | None
-    output: StageOutput[Any] | None
+    __slots__ = ("after", "failure", "output")
+
+    def __init__(self, failure: ErrorInfo, after: float | None, output: StageOutput[Any] | None) -> None:
+        self.failure = failure
+        self.after = after
+        self.output = output
 
 
 class ManagedStage:

@@ -15,7 +15,7 @@ from contextvars import Context, copy_context
 from dataclasses import replace
 from enum import Enum
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
 from stageflow.core.context import RunScope
 from stageflow.core.inputs import StageInputs, Stored
@@ -42,12 +42,15 @@ class Cause(Enum):
     TIMEOUT = "timeout"
 
 
-class Ending(NamedTuple):
+class Ending:
     """How a run came to end early: what for, why, and which stage did it, if one did."""
 
-    cause: Cause
-    reason: str
-    stage: int | None
+    __slots__ = ("cause", "reason", "stage")
+
+    def __init__(self, cause: Cause, reason: str, stage: int | None) -> None:
+        self.cause = cause
+        self.reason = reason
+        self.stage = stage
 
 
 class RunState:
