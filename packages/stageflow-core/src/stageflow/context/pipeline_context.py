@@ -53,14 +53,13 @@ class PipelineContext(Value):
         parent: Of a child run, the stage that it was started by.
     """
 
-    __slots__ = ("deadline", "event_sink", "limits", "parent", "ports", "snapshot")
-
     snapshot: ContextSnapshot
-    event_sink: EventSink | None
-    ports: Any
-    limits: Limits | None
-    deadline: float | None
-    parent: ParentStage | None
+    # What most runs are not given is not set, but read from here: half of what the object cost.
+    event_sink: EventSink | None = None
+    ports: Any = None
+    limits: Limits | None = None
+    deadline: float | None = None
+    parent: ParentStage | None = None
 
     def __init__(
         self,
@@ -76,24 +75,34 @@ class PipelineContext(Value):
             snapshot = ContextSnapshot()
         elif not isinstance(snapshot, ContextSnapshot):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"The snapshot of a PipelineContext is a ContextSnapshot, not {snapshot!r}.")
-        if limits is not None and not isinstance(limits, Limits):  # pyright: ignore[reportUnnecessaryIsInstance]
-            told = "Make them once, and give them to each run: limits=Limits({'groq': 8})."
-            raise TypeError(f"The limits of a run are a Limits, not {shown(limits)}. {told}")
-        if deadline is not None and not _is_moment(deadline):
-            raise InvalidOptionError(
-                "deadline",
-                f"is a moment in seconds, not {shown(deadline)}",
-                of="a PipelineContext",
-                hint="Add to the clock of the event loop: asyncio.get_running_loop().time() + 30.",
-            )
         put = object.__setattr__
         put(self, "snapshot", snapshot)
-        put(self, "event_sink", event_sink)
-        put(self, "ports", ports)
-        put(self, "limits", limits)
-        put(self, "deadline", deadline)
-        put(self, "parent", parent)
+        if event_sink is not None:
+            put(self, "event_sink", event_sink)
+        if ports is not None:
+            put(self, "ports", ports)
+        if limits is not None:
+            put(self, "limits", _checked_limits(limits))
+        if deadline is not None:
+            put(self, "deadline", _checked_deadline(deadline))
+        if parent is not None:
+            put(self, "parent", parent)
 
 
-def _is_moment(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+def _checked_limits(limits: Any) -> Limits:
+    if not isinstance(limits, Limits):
+        told = "Make them once, and give them to each run: limits=Limits({'groq': 8})."
+        raise TypeError(f"The limits of a run are a Limits, not {shown(limits)}. {told}")
+    return limits
+
+
+def _checked_deadline(deadline: Any) -> float:
+    is_number = isinstance(deadline, (int, float)) and not isinstance(deadline, bool)
+    if not is_number or not abs(deadline) <= sys.float_info.max:
+        raise InvalidOptionError(
+            "deadline",
+            f"is a moment in seconds, not {shown(deadline)}",
+            of="a PipelineContext",
+            hint="Add to the clock of the event loop: asyncio.get_running_loop().time() + 30.",
+        )
+    return deadline

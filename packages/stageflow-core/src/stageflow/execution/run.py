@@ -101,13 +101,12 @@ class Run:
         self.scope = RunScope(context, emitter, timer, plan.name, plan.cancel_grace if grace_s is None else grace_s)
         if context.parent is not None:
             self.scope.first_run_id = context.parent.key
-        if plan.streaming:
-            self.scope.streams = RunStreams(plan, loop, timer.clock)
         if plan.intercepted:
             self.scope.hooks = HookScope(plan.name, context)
         self.state = RunState(plan, self.scope, loop)
         if plan.streaming:
-            self.scope.streams.release = partial(release_readers, self.state)
+            self.scope.streams = self.state.streams = streams = RunStreams(plan, loop, timer.clock)
+            streams.release = partial(release_readers, self.state)
         self.resumption = resumption
         if resumption is not None:
             self._carry_over(resumption)
