@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
-from stageflow.context.permits import Permit
 from stageflow.core.context import RunScope, StageContext
 from stageflow.core.inputs import Stored
 from stageflow.core.kinds import StageStatus
@@ -25,6 +24,7 @@ from stageflow.errors import MissingRetryPolicyError, StageflowError, StageTimeo
 from stageflow.execution.announcing import announce_retry, announce_straggler, publish, report_late_end
 from stageflow.execution.calling import bind, call_bound, context_of
 from stageflow.execution.group_permits import GroupPermits
+from stageflow.execution.permits import take_permit, wait_for_permit
 from stageflow.execution.plan import Management, PlanNode
 from stageflow.execution.retry import RetryPolicy, asked_delay, system_random
 from stageflow.execution.streaming import drive
@@ -87,7 +87,9 @@ class ManagedStage:
         groups = None if scope.streams is None else scope.streams.permits
         if groups is not None and self._node.index in groups.held:
             return await self._end_with_permit_of_group(groups)
-        scope.permit = permit = await self._permit(limit)
+        index, priority = self._node.index, self._management.priority
+        permit = take_permit(scope, index, limit, priority) or await wait_for_permit(scope, index, limit, priority)
+        scope.permit = permit
         try:
             return await self._end()
         finally:
@@ -105,23 +107,6 @@ class ManagedStage:
             if self._left is not None:
                 permit = groups.held.pop(self._node.index)
                 self._left.add_done_callback(lambda _: permit.release())
-
-    async def _permit(self, limit: str) -> Permit:
-        """Wait for a permit, and count for how long."""
-        scope, node = self._scope, self._node
-        limits = scope.context.limits
-        assert limits is not None  # or the run had not begun
-        clock = scope.timer.clock
-        since = clock()
-        try:
-            permit = await limits.acquire({limit: 1}, self._management.priority)
-        finally:
-            counted = scope.statistics.setdefault(node.index, {}).setdefault("limit", {"name": limit, "waited_ms": 0.0})
-            counted["waited_ms"] += (clock() - since) / 1e6
-        if scope.stopping is not None:  # meanwhile: nothing starts any more
-            permit.release()
-            raise asyncio.CancelledError(scope.stopping)
-        return permit
 
     def _explain(self, ended: Stored | Exception, policy: RetryPolicy | None) -> None:
         """Note on an error that its policy would have had the stage tried again, if it is for its streams that not."""
