@@ -13,7 +13,7 @@ TESTS := $(wildcard packages/*/tests) tests $(wildcard examples benchmarks)
 PAGES := $(filter-out CHANGELOG.md,$(wildcard *.md packages/*/README.md)) docs
 PACKAGES := $(notdir $(wildcard packages/*))
 
-.PHONY: help demo test simulate simulate-mutants check format bench bench-peers scale coverage build clean
+.PHONY: help demo voice test simulate simulate-mutants check format bench bench-peers scale coverage build clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -23,6 +23,9 @@ help: ## List the targets
 
 demo: $(READY) ## Chat with a model on the terminal (Groq with GROQ_API_KEY set, a local server without)
 	@exec $(BIN)/python -m examples.chat $(ARGS)
+
+voice: $(READY) ## Hear a model's answer while it is written (a WAV file of tones); ARGS="--interrupt-after 2" breaks in
+	@exec $(BIN)/python -m examples.voice_turn $(ARGS)
 
 test: $(READY) ## Run the tests
 	@$(BIN)/python -m pytest $(TESTS) $(ARGS)

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TextIO
 
-from stageflow import PipelineResults, StageExecutionError
+from stageflow import Limits, PipelineResults, StageExecutionError
 from stageflow.errors import MapItemError
 
 from examples.bulk_enrich.pipeline import BulkPorts, build_enrichment
@@ -45,15 +45,17 @@ class ProgressLine:
 
 
 async def enrich(
-    source: Path, target: Path, *, service: UnreliableService, at_once: int, base_delay: float, out: TextIO
+    source: Path, target: Path, *, service: UnreliableService, calls: int, base_delay: float, out: TextIO
 ) -> PipelineResults:
-    """Run the pipeline, showing its progress.
+    """Run the pipeline with so many calls of the service at once, showing its progress.
 
     Raises:
         StageExecutionError: It failed; nothing has been written.
     """
     ports = BulkPorts(service, source, target)
-    running = build_enrichment(at_once=at_once, base_delay=base_delay).start(ports=ports)
+    # More orders than calls, so that an order that waits to be tried again leaves its call to another one.
+    graph = build_enrichment(at_once=2 * calls, base_delay=base_delay)
+    running = graph.start(ports=ports, limits=Limits({"crm": calls}))
     line = ProgressLine(out)
     async for event in running.events():
         if event.event_type == "stage.enrich.progress" and event.data is not None:
@@ -105,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     source,
                     target,
                     service=service,
-                    at_once=options.at_once,
+                    calls=options.calls,
                     base_delay=2 * options.latency_ms / 1000,
                     out=sys.stdout,
                 )
@@ -129,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-o", "--output", type=Path, help="where the enriched table goes")
     parser.add_argument("--rows", type=_count, default=ROWS, help=f"how many orders to make up ({ROWS})")
-    parser.add_argument("--at-once", type=_count, default=50, help="how many orders to look up at once (50)")
+    parser.add_argument("--calls", type=_count, default=50, help="how many calls of the service at once (50)")
     parser.add_argument("--latency-ms", type=_latency, default=5.0, help="how long the service takes (5)")
     return parser
 

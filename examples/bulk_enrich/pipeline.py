@@ -3,6 +3,7 @@
     read --> enrich, once for each order, many at once --> write
 
 `enrich` knows nothing of the others: not how many orders there are, how many run at once, or how often it is tried.
+Each attempt holds a permit for the service, and gives it back while it waits to be made again.
 """
 
 from __future__ import annotations
@@ -66,13 +67,17 @@ async def enrich_order(ctx: StageContext) -> StageOutput[EnrichedOrder]:
 
 
 def build_enrichment(*, at_once: int, base_delay: float) -> StageGraph:
-    """Compile the pipeline: so many orders at once, each tried up to six times."""
+    """Compile the pipeline: so many orders at once, each tried up to six times.
+
+    Whoever runs it gives it `limits=` with a limit "crm": all runs that are given the same one share its permits.
+    """
     enrich = stage(
         "enrich",
         enrich_order,
         kind=StageKind.ENRICH,
         map_over=(read, "orders"),
         map_concurrency=at_once,
+        limit="crm",
         retry=RetryPolicy(max_attempts=6, base_delay=base_delay, retry_on=ServiceBusyError),
     )
     return Pipeline("bulk_enrich", [read, enrich, write]).build()

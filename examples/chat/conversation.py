@@ -22,7 +22,8 @@ from stageflow_plus import MemoryStoreError, SqliteMemory
 
 from examples.chat.lines import Line, LineReader
 from examples.chat.pipeline import ChatPorts, build_chat
-from examples.chat.terminal import Progress, Terminal
+from examples.chat.progress import Progress
+from examples.terminal.writing import Terminal
 
 GROQ_URL = "https://api.groq.com"
 DENIED = ("password", "credit card number")

@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from stageflow import StageExecutionError, StageStatus
+from stageflow import Limits, StageExecutionError, StageStatus
 from stageflow.errors import MapItemError
 from stageflow_mocks.simulation import simulated
 
@@ -59,7 +59,7 @@ def test_ten_thousand_made_up_rows(capsys):
     out = capsys.readouterr().out
     assert "of 10,000 orders in" in out
     assert "10,000 of 10,000 orders, 100 %" in out
-    assert "at once   50 orders, 50 calls" in out
+    assert "at once   100 orders, 50 calls" in out
 
 
 def test_it_is_run_as_a_module(orders):
@@ -104,7 +104,7 @@ def test_a_target_that_cannot_be_written(orders, tmp_path, capsys):
     assert "cannot be written: No such file or directory." in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["--rows", "0"], ["--rows", "x"], ["--latency-ms", "-1"], ["--at-once", "0"]])
+@pytest.mark.parametrize("arguments", [["--rows", "0"], ["--rows", "x"], ["--latency-ms", "-1"], ["--calls", "0"]])
 def test_options_that_cannot_be(arguments, capsys):
     """They end the command with its usage."""
     with pytest.raises(SystemExit) as ended:
@@ -171,10 +171,12 @@ def ports(service):
 async def test_what_the_service_asks_to_wait_is_waited(written):
     """The others go on meanwhile."""
     service = Patient()
-    results = await build_enrichment(at_once=2, base_delay=0.1).run(ports=ports(service))
+    graph = build_enrichment(at_once=4, base_delay=0.1)
+    results = await graph.run(ports=ports(service), limits=Limits({"crm": 2}))
     assert {0: 1, 1: 2, 2: 1, 3: 2} == service.asked
     assert 1 == service.times[0]
     assert 2 == service.times[2]
+    assert "crm" == results.record("enrich").statistics["limit"]["name"]
     assert service.times[1] >= 62
     assert ["A0", "A1", "A2", "A3"] == [row["order_id"] for row in written]
     assert 6 == results.record("enrich").statistics["map"]["attempts"]
@@ -194,7 +196,7 @@ class Broken:
 async def test_a_service_that_stays_away_fails_the_run(written):
     """After six attempts, with the place of the order and how many were done; nothing is written."""
     with pytest.raises(StageExecutionError) as raised:
-        await build_enrichment(at_once=2, base_delay=0.1).run(ports=ports(Broken()))
+        await build_enrichment(at_once=2, base_delay=0.1).run(ports=ports(Broken()), limits=Limits({"crm": 2}))
     error = raised.value.__cause__
     assert isinstance(error, MapItemError)
     assert (2, {0, 1, 3}) == (error.index, set(error.completed))

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from stageflow import Pipeline, PipelineResults, StageContext, StageOutput
 
-from examples.chat.terminal import visible
-from examples.chat.timeline import Style, bar, timeline
+from examples.terminal.timeline import Style, bar, timeline
+from examples.terminal.writing import visible
 
 PLAIN = Style(colour=False, unicode=True, width=80)
 

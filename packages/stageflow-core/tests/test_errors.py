@@ -844,3 +844,17 @@ def test_a_condition_that_is_awaited_nowhere_says_so() -> None:
     assert "The `when` of stage 'a' returned a coroutine." == error.message
     assert error.hint is not None
     assert error.hint.startswith("It is asked at once, and cannot be async. ")
+
+
+def test_a_failed_map_travels_without_results_that_cannot() -> None:
+    """What its items returned may be of a class that the other side does not know; the place and the text arrive."""
+
+    @dataclass
+    class Local:
+        size: int
+
+    error = MapItemError("enrich", 3, "ValueError: no name", completed={0: Local(1)})
+    travelled = pickle.loads(pickle.dumps(error))
+    assert (str(error), 3) == (str(travelled), travelled.index)
+    assert None is travelled.completed
+    assert ["Its completed could not be pickled"] == [note.split(" (")[0] for note in travelled.__notes__]

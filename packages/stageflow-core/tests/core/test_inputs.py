@@ -8,8 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any, Optional, TypedDict
 
 import pytest
-from stageflow import AmbiguousInputError, StageContext, StageInputs, StageOutput, UndeclaredDependencyError, stage
-from stageflow.core.inputs import Stored
+from stageflow import (
+    AmbiguousInputError,
+    StageContext,
+    StageInputs,
+    StageOutput,
+    Stream,
+    UndeclaredDependencyError,
+    stage,
+)
+from stageflow.core.inputs import Stored, StreamingInputs
 from stageflow.core.returning import returned
 from stageflow.errors import MissingInputError, StageReturnTypeError
 
@@ -247,3 +255,77 @@ def test_a_contract_value_is_no_mapping(wanted: Any, name: str) -> None:
     """The message has the type as it was written, or its name."""
     with pytest.raises(StageReturnTypeError, match=re.escape(f"reads it as {name}")):
         inputs(a=Profile("Ada")).value("a", wanted)
+
+
+# --- streams -----------------------------------------------------------------------------------------------------
+
+
+def streaming_inputs() -> tuple[StageInputs, Stream[Any]]:
+    """Return the inputs of a stage that reads two streams, of which the second never started, and one stage besides."""
+    stream: Any = object()
+    return StreamingInputs([returned("b", {"p": 1})], "me", {"b": 0}, {"a": stream, "late": None}), stream
+
+
+def test_a_stream_is_read_by_name_or_handle() -> None:
+    """It is the same one each time, and other stages are read as ever."""
+    read, stream = streaming_inputs()
+    assert read.stream("a") is read.stream(a) is stream
+    assert (read.declared, read.get_from("b", "p"), read.get("p"), read.has_output("b")) == (("b",), 1, 1, True)
+
+
+def test_an_optional_stream_that_never_started_is_absent() -> None:
+    """The error names it."""
+    with pytest.raises(MissingInputError) as caught:
+        streaming_inputs()[0].stream("late")
+    assert (caught.value.stage, caught.value.dependency) == ("me", "late")
+    assert "not started" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "told", "declared"),
+    [
+        (
+            lambda: inputs(b={"p": 1}),
+            '(declared: b). To read it chunk by chunk, give the stage streams=("x",).',
+            ("b",),
+        ),
+        (
+            lambda: streaming_inputs()[0],
+            (
+                '(its streams: a, late). To read it chunk by chunk, give the stage streams=("x",), '
+                "beside those that it has."
+            ),
+            ("b", "a", "late"),
+        ),
+    ],
+    ids=["none", "others"],
+)
+def test_a_stream_that_is_not_declared_cannot_be_read(
+    make: Callable[[], StageInputs], told: str, declared: tuple[str, ...]
+) -> None:
+    """The message holds the line to add; that it is waited for is another mistake."""
+    with pytest.raises(UndeclaredDependencyError) as caught:
+        make().stream("x")
+    assert str(caught.value) == f"Stage 'me' reads the stream of 'x' without declaring it {told}"
+    assert (caught.value.dependency, caught.value.declared) == ("x", declared)
+    with pytest.raises(
+        UndeclaredDependencyError, match="reads the stream of 'b', and declares it as a dependency that"
+    ):
+        make().stream("b")
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda read: read.get_from("a", "k"),
+        lambda read: read.require_from("a", "k"),
+        lambda read: read.has_output("a"),
+        lambda read: read.get_output(a),
+        lambda read: read.value("a", dict),
+        lambda read: read.get_output("late"),
+    ],
+)
+def test_a_stage_whose_stream_is_read_has_returned_nothing_yet(read: Callable[[StageInputs], Any]) -> None:
+    """No accessor reads it; the error says what to do in place of that."""
+    with pytest.raises(UndeclaredDependencyError, match=r"and declares it as a stream.*ctx\.inputs\.stream\('"):
+        read(streaming_inputs()[0])

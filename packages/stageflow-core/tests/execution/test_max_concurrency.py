@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from stageflow import (
     Limits,
     Pipeline,
+    PipelineContext,
     PipelineTimeoutError,
     RetryPolicy,
     StageContext,
@@ -385,7 +386,7 @@ def test_a_run_without_a_bound_has_room_for_all():
     loop = VirtualClockLoop()
     try:
         graph = Pipeline("p", [stage(name, Runner(None)) for name in names(3)]).build()
-        state = RunState(graph._plan, RunScope(None, None, PipelineTimer(loop)), loop)
+        state = RunState(graph._plan, RunScope(PipelineContext(), None, PipelineTimer(loop)), loop)
         assert state.room > 10**12
         assert not state.is_overstaffed()
     finally:

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple, TypedDict
 import pytest
 from stageflow import Pipeline, PipelineValidationError, StageContext, StageKind, StageOutput, stage
 from stageflow.errors import (
-    InvalidStreamError,
     ContractMismatchError,
     CycleDetectedError,
     InvalidOptionError,
+    InvalidStreamError,
     OverlappingDependencyError,
     SelfDependencyError,
     UnknownDependencyError,
@@ -159,8 +159,14 @@ class Source:
         raise NotImplementedError
 
 
+class Feed(dict[str, int]):
+    def __aiter__(self) -> AsyncIterator[int]:
+        raise NotImplementedError
+
+
 class Live(TypedDict):
     items: Source
+    feed: Feed
     one: Sequence[int]
     unknown: Any
     pair: "Pair"
@@ -208,6 +214,7 @@ def test_a_source_that_can_never_give_items_is_found(returns, key, told):
         (Any, "items"),
         (Live, "items"),
         (Live, "one"),
+        (Live, "feed"),
         (Live, "unknown"),
         (Live, "pair"),
         (Rows | Any, "name"),

@@ -8,6 +8,8 @@
     invariants compare that with what the run said and did, one rule each
     judging    puts these together: one seed in, what it violates out
     references are pipelines by hand, which are cancelled at every step that they take
+    composed   has all of this for streams, maps, children and limits, with rules that need no prediction
+    kinds      says which seed is a scenario of which kind
     mutants    are bugs to plant in the executor, each of which has to be found
 
 `make simulate` tries many seeds, `make simulate ARGS="--seed 1234"` shows one, `make simulate-mutants` plants the bugs.

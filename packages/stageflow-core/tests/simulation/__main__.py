@@ -7,10 +7,8 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
 from os import cpu_count
 
-from simulation.describing import describe, shown
-from simulation.generator import scenario_of
-from simulation.judging import judge, violations_of
-from simulation.world import observe
+from simulation.describing import shown
+from simulation.kinds import describe, judge, kind_of, observe, scenario_of, violations_of
 
 BLOCK = 500
 
@@ -32,14 +30,20 @@ def show(seed: int) -> int:
     scenario = scenario_of(seed)
     observation = observe(scenario)
     found = violations_of(observation)
-    print(describe(scenario), shown(observation.trace), *(found or ["It keeps every rule."]), sep="\n")
+    print(
+        f"{kind_of(seed)}:",
+        describe(scenario),
+        shown(observation.trace),
+        *(found or ["It keeps every rule."]),
+        sep="\n",
+    )
     return bool(found)
 
 
 def search(first: int, seeds: int) -> int:
     """Print the first seed that violates something."""
     for seed in range(first, first + seeds):
-        violations = judge(scenario_of(seed))
+        violations = judge(seed)
         if violations:
             print(f"seed {seed}: {'; '.join(violations)}")
             return 1
@@ -63,7 +67,7 @@ def judge_all(first: int, seeds: int) -> int:
 
 def judge_block(block: int, end: int) -> list[tuple[int, list[str]]]:
     """Return the seeds of a block that violate something, with what."""
-    found = ((seed, judge(scenario_of(seed))) for seed in range(block, min(block + BLOCK, end)))
+    found = ((seed, judge(seed)) for seed in range(block, min(block + BLOCK, end)))
     return [(seed, violations) for seed, violations in found if violations]
 
 

@@ -8,21 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from simulation.generator import scenario_of
-from simulation.judging import judge, violations_of
+from simulation.composed.references import REFERENCES as COMPOSED_REFERENCES
+from simulation.kinds import judge, observe, scenario_of, violations_of
 from simulation.references import REFERENCES
 from simulation.scenario import Outside
-from simulation.world import observe
 
-SCHEDULES = 5_000
-BLOCK = 250
+SCHEDULES = 8_000
+BLOCK = 400
 
 
 @pytest.mark.parametrize("first", range(0, SCHEDULES, BLOCK))
 def test_random_runs_keep_the_rules(first):
     """Whatever their stages do, and in whatever order their tasks run."""
     for seed in range(first, first + BLOCK):
-        found = judge(scenario_of(seed))
+        found = judge(seed)
         assert [] == found, f'seed {seed}; to see it: make simulate ARGS="--seed {seed}"'
 
 
@@ -35,9 +34,8 @@ def test_the_same_seed_gives_the_same_trace(first):
 
 DIGEST = """
 import hashlib
-from simulation.generator import scenario_of
-from simulation.world import observe
-print(hashlib.sha256(repr([observe(scenario_of(seed)).trace for seed in range(60)]).encode()).hexdigest())
+from simulation.kinds import observe, scenario_of
+print(hashlib.sha256(repr([observe(scenario_of(seed)).trace for seed in range(160)]).encode()).hexdigest())
 """
 
 
@@ -57,12 +55,17 @@ def test_the_same_seed_gives_the_same_trace_in_another_process():
     assert len(digests) == 1
 
 
-@pytest.mark.parametrize("name", REFERENCES)
+ALL_REFERENCES = REFERENCES | COMPOSED_REFERENCES
+
+
+@pytest.mark.parametrize("name", ALL_REFERENCES)
 def test_a_cancel_at_every_step(name):
     """Between any two steps of the event loop: of the caller's task, or of the run if somebody holds it."""
-    undisturbed = REFERENCES[name]
+    undisturbed = ALL_REFERENCES[name]
     kind = "cancel the caller" if undisturbed.entry == "run" else "cancel the run"
-    steps = observe(undisturbed).steps
+    seen = observe(undisturbed)
+    assert [] == violations_of(seen)
+    steps = seen.steps
     assert steps > 5
     for step in range(1, steps + 1):
         disturbed = replace(undisturbed, outside=Outside(kind, "step", step))

@@ -73,8 +73,8 @@ def observe(scenario: Scenario) -> Observation:
     observation, outside = Observation(scenario), scenario.outside
     at_step = int(outside.at) if outside is not None and outside.occasion == "step" else None
     loop = Interrupter(scenario.order, at_step, observation.interfere)
-    loop.set_exception_handler(lambda _, context: observation.complaints.append(_complaint(context)))
-    with _without_logs():
+    loop.set_exception_handler(lambda _, context: observation.complaints.append(complaint_of(context)))
+    with without_logs():
         try:
             with asyncio.Runner(loop_factory=lambda: loop) as runner:
                 runner.run(_watch(observation))
@@ -118,13 +118,13 @@ def pipeline_of(scenario: Scenario) -> Pipeline:
     )
 
 
-def _complaint(context):
+def complaint_of(context):
     error = context.get("exception")
     return context["message"] + (f" {type(error).__name__}: {error}" if error is not None else "")
 
 
 @contextlib.contextmanager
-def _without_logs():
+def without_logs():
     """Keep the log quiet: that sinks lose events and stages straggle is what is being tried."""
     logging.disable(logging.WARNING)
     try:

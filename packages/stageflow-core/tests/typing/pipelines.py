@@ -5,7 +5,7 @@ A line that must be an error is marked with the rule that finds it; a mark that 
 
 # pyright: strict, reportUnnecessaryTypeIgnoreComment=error
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict, assert_type
 
@@ -28,6 +28,8 @@ from stageflow import (
     StageKind,
     StageOutput,
     StageSpec,
+    Stream,
+    StreamOptions,
     set_event_sink,
     stage,
 )
@@ -138,6 +140,40 @@ async def perhaps(ctx: StageContext) -> Profile | None:
     return None
 
 
+@stage
+async def words(ctx: StageContext) -> AsyncIterator[str]:
+    yield "a"
+
+
+@stage(kind=StageKind.WORK, stream=StreamOptions(capacity=2, on_full="drop_oldest"))
+async def tokens(words: Stream[str]) -> AsyncGenerator[int | StageOutput[Profile], None]:
+    async for word in words:
+        assert_type(word, str)
+        yield len(word)
+    yield StageOutput.ok(Profile("Ada"))
+
+
+@stage(streams="words", optional="words")
+async def spoken(ctx: StageContext, tokens: Stream[int] | None = None) -> Profile:
+    async with ctx.inputs.stream(words) as stream:
+        assert_type(stream, Stream[Any])
+        assert_type(stream.statistics().dropped, int)
+        await stream.aclose()
+    return Profile("Ada")
+
+
+class Streaming:
+    async def execute(self, ctx: StageContext, /) -> AsyncIterator[str]:
+        yield "a"
+
+
+StreamOptions(on_full="drop")  # pyright: ignore[reportArgumentType]
+StreamOptions(capacity="2")  # pyright: ignore[reportArgumentType]
+stage("x", Streaming)
+stage("x", Streaming())
+stage("x", Runner, stream=2)  # pyright: ignore[reportArgumentType]
+stage("x", Runner, streams=5)  # pyright: ignore[reportArgumentType]
+
 by_name = stage("by-name", Runner, StageKind.WORK, dependencies=(profile,))
 by_keyword = stage("by-keyword", Runner(), kind=StageKind.WORK)
 
@@ -152,6 +188,9 @@ assert_type(guard, StageSpec[Any])
 assert_type(bare_guard, StageSpec[Any])
 assert_type(anything, StageSpec[Any])
 assert_type(perhaps, StageSpec[Profile | None])
+assert_type(words, StageSpec[Mapping[str, Any]])
+assert_type(tokens, StageSpec[Mapping[str, Any]])
+assert_type(spoken, StageSpec[Profile])
 assert_type(by_name, StageSpec[Any])
 assert_type(by_keyword, StageSpec[Any])
 
@@ -213,6 +252,9 @@ async def run(sink: EventSink) -> None:
     assert_type(await chat.run(PipelineContext(event_sink=NoOpEventSink())), PipelineResults)
     started = chat.start(input={"any": "thing"})
     assert_type(started, PipelineRun)
+    async for chunk in started.stream(words):
+        assert_type(chunk, Any)
+    assert_type(started.stream("words").statistics().sent, int)
     assert_type(await started, PipelineResults)
 
     await chat.run(inputtext="hi")  # pyright: ignore[reportCallIssue]

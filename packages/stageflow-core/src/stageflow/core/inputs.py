@@ -13,7 +13,7 @@ from stageflow.core.output import StageOutput, plain, reader_view
 from stageflow.core.stream import Stream
 from stageflow.errors import AmbiguousInputError, MissingInputError, StageReturnTypeError, UndeclaredDependencyError
 from stageflow.frozen import FrozenDict
-from stageflow.wording import listed, type_name, with_article
+from stageflow.wording import listed, nearest, type_name, with_article
 
 T = TypeVar("T")
 
@@ -130,7 +130,7 @@ class StageInputs:
             name,
             declared=declared,
             problem=problem,
-            hint=f'To read it chunk by chunk, give the stage streams=("{name}",)',
+            hint=f'To read it chunk by chunk, give the stage streams=("{name}",).',
         )
 
     def _stored(self, stage: StageRef) -> Stored:
@@ -177,6 +177,16 @@ class StreamingInputs(StageInputs):
 
     def stream(self, stage: StageRef) -> Stream[Any]:
         name = name_of(stage)
+        if name not in self._streams and name not in self._declared:
+            streams = tuple(self._streams)
+            raise UndeclaredDependencyError(
+                self._stage,
+                name,
+                declared=(*self._declared, *streams),
+                problem=f"reads the stream of '{name}' without declaring it (its streams: {listed(streams)})",
+                hint=nearest(name, streams)
+                or f'To read it chunk by chunk, give the stage streams=("{name}",), beside those that it has.',
+            )
         if name not in self._streams:
             return super().stream(stage)
         stream = self._streams[name]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Mapping
 from typing import Any, cast
 
 from stageflow.contracts import contract_of
@@ -38,6 +38,8 @@ def returned(stage: str, result: Any) -> FrozenDict[str, Any] | StageOutput[Any]
     if output is None:
         what = f"{with_article(type_name(result))}, which is not a stage's result"  # pyright: ignore[reportUnknownArgumentType]
         hint = "Await it first: `return await ...`." if isinstance(result, Awaitable) else None
+        if isinstance(result, AsyncIterable):
+            hint = "To stream what it yields, let the stage yield it: `async for chunk in ...: yield chunk`."
         raise StageReturnTypeError(stage, what, hint=hint)
     if type(output) is PlainOutput and type(output.data) is FrozenDict:
         return cast("FrozenDict[str, Any]", output.data)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar, cast, get_args
 
@@ -60,7 +60,7 @@ class StreamOptions(Value):
 
 
 class StreamStatistics(NamedTuple):
-    """What one reader of a stream counted: `sent` is `received` and `dropped` together, but for what waits for it.
+    """What one reader of a stream counted: `sent` is `received`, `dropped` and `waiting` together, at any time.
 
     Attributes:
         sent: Chunks that the stage yielded while it was a reader. Each reader is one from the first chunk on.
@@ -68,6 +68,7 @@ class StreamStatistics(NamedTuple):
         dropped: Those that it did not, because its buffer was full or because it stopped.
         high_water: The most that ever waited for it.
         blocked_ms: How long the stage waited for it to make room, in milliseconds.
+        waiting: Chunks that wait for it; none once it has stopped.
     """
 
     sent: int
@@ -75,6 +76,7 @@ class StreamStatistics(NamedTuple):
     dropped: int
     high_water: int
     blocked_ms: float
+    waiting: int = 0
 
 
 class Stream(Generic[T]):
@@ -88,6 +90,7 @@ class Stream(Generic[T]):
     __slots__ = (
         "_blocked_ns",
         "_buffer",
+        "_closed",
         "_end",
         "_full_since",
         "_high_water",
@@ -110,6 +113,7 @@ class Stream(Generic[T]):
         self._end: Callable[[], BaseException] | None = None
         self._sent = self._received = self._high_water = self._blocked_ns = 0
         self._full_since: int | None = None
+        self._closed = False
 
     def __aiter__(self) -> Stream[T]:
         return self
@@ -137,10 +141,10 @@ class Stream(Generic[T]):
         try:
             await waiter
         except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
-                self._wake()  # what woke this one is for another task that reads the same stream
-            else:
+            if waiter in self._waiting:  # else a chunk or the end has come, before or since
                 self._waiting.remove(waiter)
+            elif not waiter.cancelled():
+                self._wake()  # what woke this one is for another task that reads the same stream
             raise
 
     def statistics(self) -> StreamStatistics:
@@ -151,7 +155,7 @@ class Stream(Generic[T]):
             blocked_ns += source.clock() - self._full_since
             waiting += 1  # which there is no room for yet
         dropped = sent - self._received - waiting
-        return StreamStatistics(sent, self._received, dropped, self._high_water, blocked_ns / 1e6)
+        return StreamStatistics(sent, self._received, dropped, self._high_water, blocked_ns / 1e6, waiting)
 
     async def aclose(self) -> None:
         """Take no more: what waits is dropped, and counted. Once nobody reads it any more, the stage is ended."""
@@ -159,6 +163,7 @@ class Stream(Generic[T]):
 
     def close(self) -> None:
         """Do what `aclose` does, from code that is not async."""
+        self._closed = True
         self.end(StopAsyncIteration, drop=True)
 
     async def __aenter__(self) -> Stream[T]:
@@ -171,19 +176,22 @@ class Stream(Generic[T]):
 
     # What follows is for the source and the run.
 
-    def end(self, why: Callable[[], BaseException], *, drop: bool = False) -> None:
-        """Let nothing more come, and raise `why()` after what waits, or in its place if that is to be dropped."""
+    def end(self, why: Callable[[], BaseException], *, drop: bool = False, wake: bool = True) -> None:
+        """Let nothing more come, and raise `why()` after what waits, or in its place if that is to be dropped.
+
+        Whoever waits for a chunk is woken, unless it is about to be cancelled: one thing is enough to end it.
+        """
         source, self._source = self._source, None
         if drop:
             self._buffer.clear()
+        if wake:
+            self._wake(all_of_them=True)
         if source is None:
             return
         self._end = why
         self._sent = source.sent
         if self._room is not None:
             self._make_room(source)
-        while self._waiting:
-            self._wake()
         source.left(self)
 
     def put(self, chunk: Any) -> None:
@@ -223,8 +231,9 @@ class Stream(Generic[T]):
         return self._source is not None
 
     @property
-    def has_received(self) -> bool:
-        return self._received > 0
+    def is_used(self) -> bool:
+        """Whether whoever reads has taken chunks, or wants no more, so that it cannot begin again."""
+        return self._received > 0 or self._closed
 
     @property
     def pending(self) -> int:
@@ -240,12 +249,13 @@ class Stream(Generic[T]):
             self._blocked_ns += source.clock() - self._full_since
         self._full_since = None
 
-    def _wake(self) -> None:
+    def _wake(self, *, all_of_them: bool = False) -> None:
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
                 waiter.set_result(None)
-                return
+                if not all_of_them:
+                    return
 
 
 class Abandon(Protocol):
@@ -350,13 +360,19 @@ class Source:
         if self.abandoned and not self.ended:
             self.run.abandon(self.index)
 
-    def end(self, broken: str | None = None, cause: BaseException | None = None) -> None:
+    def end(
+        self,
+        broken: str | None = None,
+        cause: BaseException | None = None,
+        *,
+        only: Sequence[Stream[Any]] | None = None,
+    ) -> None:
         """Let the readers end after what waits for them; `broken` says why, if that is not all there was to come.
 
-        Those that require the whole of it are ended by the run.
+        Those that require the whole of it, and if `only` some are to be ended the others, are ended by the run.
         """
         self.ended = True
-        for reader in tuple(self.readers):
+        for reader in tuple(self.readers if only is None else only):
             if broken is None:
                 reader.end(StopAsyncIteration)
             elif not reader.required:

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from stageflow.core.context import RunScope, StageContext
 from stageflow.core.inputs import Stored
@@ -72,7 +73,8 @@ class ManagedStage:
         while True:
             demand = self._demand(ended)
             if demand is None or policy is None or not self._may_go_on(policy):
-                self._explain(ended, policy)
+                if demand is not None and policy is not None:
+                    ended = self._explained(ended, policy)
                 return self._final(ended)
             del ended  # the wait may be long, and what an error holds large
             await self._wait(policy, demand)
@@ -108,16 +110,25 @@ class ManagedStage:
                 permit = groups.held.pop(self._node.index)
                 self._left.add_done_callback(lambda _: permit.release())
 
-    def _explain(self, ended: Stored | Exception, policy: RetryPolicy | None) -> None:
-        """Note on an error that its policy would have had the stage tried again, if it is for its streams that not."""
+    def _explained(self, ended: Stored | Exception, policy: RetryPolicy) -> Stored | Exception:
+        """Return what ended a stage that its streams keep from being tried again, with a note that says so."""
         streams = self._scope.streams
-        if policy is None or streams is None or self._attempt >= policy.max_attempts:
-            return
-        error = ended
-        if isinstance(ended, StageOutput) and ended.error is not None:
-            error = ended.error.exception
-        if isinstance(error, Exception) and streams.has_delivered(self._node.index) and policy.covers(error):
-            error.add_note(f"Stage '{self._node.name}' was not tried again: chunks of a stream had been delivered.")
+        if streams is None or self._attempt >= policy.max_attempts or not streams.has_delivered(self._node.index):
+            return ended
+        note = f"Stage '{self._node.name}' was not tried again: chunks of a stream had been delivered."
+        asked = ended if isinstance(ended, RetryRequested) else None
+        output = asked.output if asked is not None else ended
+        if not isinstance(output, StageOutput):
+            cast("BaseException", ended if asked is None else asked.error).add_note(note)
+            return ended
+        info = output.error
+        assert info is not None
+        if info.exception is not None:
+            info.exception.add_note(note)
+            return ended
+        fields = output_fields(output)  # of a failure in words only
+        fields["error"] = replace(info, message=f"{info.message} ({note})")
+        return make_output(**fields) if asked is None else RetryRequested(asked.error, make_output(**fields))
 
     async def _end(self) -> Stored | Exception:
         try:
@@ -174,7 +185,7 @@ class ManagedStage:
             return StageOutput.fail(error)
         except TimeUpError as error:
             left_behind, cause = error.left_behind, error.__cause__
-        problem, hint = None, self._way_out(limit)
+        problem, hint = None, self._held_up(seconds) or self._way_out(limit)
         if left_behind is not None:
             left_behind.add_done_callback(partial(report_late_end, node.name))
             self._scope.left_behind.append(node.name)
@@ -183,6 +194,18 @@ class ManagedStage:
             problem = f"it did not stop when its {limit} of {seconds:g} s was up, and was left behind"
             hint = "Let it stop when it is cancelled. It is not tried again while it still runs."
         raise StageTimeoutError(node.name, limit=limit, seconds=seconds, problem=problem, hint=hint) from cause
+
+    def _held_up(self, limit_s: float) -> str | None:
+        """Return what to do about a reader because of which most of the time of a stage that streams has passed."""
+        if self._node.stream is None:
+            return None
+        reader, waited_s = self._scope.streams.held_up(self._node.index)
+        if waited_s <= limit_s / 2:
+            return None
+        return (
+            f"For {waited_s:.3g} s of it, its reader '{reader}' made no room: let that read on, or close its stream "
+            "where it leaves its loop (`await stream.aclose()`)."
+        )
 
     def _way_out(self, limit: str) -> str:
         policy = self._management.retry
@@ -214,7 +237,7 @@ class ManagedStage:
             call_bound, self._scope, self._outputs, self._node, self._bound, context
         )
         if self._node.stream is not None:
-            call = partial(drive, self._scope, self._node, call)
+            call = partial(drive, self._scope, self._node, self._management, call)
         timeout = self._management.timeout
         result = await call() if timeout is None else await self.limited("timeout", timeout, call)
         return accepted(self._node.name, self._management, returned(self._node.name, result))

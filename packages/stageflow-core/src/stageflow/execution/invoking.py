@@ -7,7 +7,7 @@ made for time limits, which concern every attempt, and for a further attempt, wh
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from stageflow.core.context import RunScope, StageContext, StageScope
@@ -39,7 +39,7 @@ def choose_invoke(form: Form, management: Management) -> Invoke:
         start = mapped(choose_invoke(Form.METHOD if form is Form.CLASS else form, of_one), management)
         return start if management.streams is None else _opening(start, management)
     if management.streams is not None:
-        return _opening(_joined(form, management, driven if management.streams else None), management)
+        return _opening(_joined(form, management), management)
     if management.timeout is not None or management.deadline is not None:
         return managed(management)
     if form is Form.CLASS and retry is not None:  # all attempts of a run share an instance
@@ -60,14 +60,14 @@ def _opening(start: Invoke, management: Management) -> Invoke:
     return joined(start) if plainly else gathering(start, management)
 
 
-def _joined(form: Form, management: Management, wrap: Callable[[Invoke], Invoke] | None) -> Invoke:
+def _joined(form: Form, management: Management) -> Invoke:
     """Return what starts a stage that streams or reads a stream, once its streams are open."""
     limited = management.timeout is not None or management.deadline is not None or management.limit is not None
     if limited or management.chain is not None or (form is Form.CLASS and management.retry is not None):
         return managed(management)
     start = invoke_function if form is Form.FUNCTION else invoke_in_context
-    if wrap is not None:
-        start = wrap(start)
+    if management.streams:
+        start = driven(start, management)
     if management.retry is not None:
         return retried(start, management)
     return checked(start, management) if management.checks else start
@@ -160,7 +160,6 @@ def permitted(start: Invoke, management: Management, limit: str) -> Invoke:
         except Exception as error:  # noqa: BLE001 - raised again unless a policy covers it
             ended = error
         finally:
-            own.permit = None
             permit.release()
         if type(ended) is FrozenDict:
             return ended

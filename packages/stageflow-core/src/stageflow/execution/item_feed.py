@@ -110,11 +110,11 @@ class ItemFeed:
         close = True
         try:
             while takers.open and takers.scope.stopping is None:
-                if not await self._wait_for_room():
-                    if clock() > until_ns:  # neither the source nor the tasks have suspended for long
-                        await asyncio.sleep(0)
-                        until_ns = clock() + HOLD_NS
-                else:
+                if not self._free() and len(takers.tasks) >= self._most:
+                    await self._wait_for_room()
+                    until_ns = clock() + HOLD_NS
+                elif clock() > until_ns:  # neither the source nor the tasks have suspended for long
+                    await asyncio.sleep(0)
                     until_ns = clock() + HOLD_NS
                 try:
                     item = await anext(iterator)
@@ -129,14 +129,12 @@ class ItemFeed:
             if close:
                 await self._close(iterator)
 
-    async def _wait_for_room(self) -> bool:
-        """Wait until a task is free or may be made; return whether that has taken a turn of the event loop."""
-        waited = False
+    async def _wait_for_room(self) -> None:
+        """Wait until a task is free or may be made."""
         while not self._free() and len(self._takers.tasks) >= self._most:
             self._room = asyncio.get_running_loop().create_future()
             await self._room
-            waited = True
-        return waited
+        self._room = None
 
     def _free(self) -> bool:
         idle = self._idle

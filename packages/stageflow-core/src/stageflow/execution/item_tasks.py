@@ -54,6 +54,7 @@ class ItemTasks:
         failures: By item, the error of those that failed before the others were cancelled, and the error in words.
         cancels: By item, the output of those that cancelled the run.
         source_error: What the source raised.
+        broken: An error of the map itself.
         started, ended, skipped, retries, high_water: Counts of items, and how many ran at once at most.
         exhausted: Whether every item has been started.
         open: Whether items may start.
@@ -78,6 +79,7 @@ class ItemTasks:
         "_progress",
         "_put",
         "_until_ns",
+        "broken",
         "cancelling",
         "cancels",
         "done",
@@ -131,6 +133,7 @@ class ItemTasks:
         self.failures: dict[int, tuple[BaseException, str]] = {}
         self.cancels: dict[int, StageOutput[Any]] = {}
         self.source_error: BaseException | None = None
+        self.broken: BaseException | None = None
         self.started = self.ended = self.skipped = self.retries = self.high_water = 0
         self.exhausted = False
         self.open = True
@@ -160,9 +163,8 @@ class ItemTasks:
         return asyncio.Task(work, loop=self._loop, name=name, context=self._base.copy())
 
     def living(self) -> tuple[asyncio.Task[None], ...]:
-        """Return all tasks that have not ended."""
-        pump = () if self.pump is None or self.pump.done() else (self.pump,)
-        return (*self.tasks, *pump)
+        """Return the tasks that have not ended, and those that a KeyboardInterrupt has ended."""
+        return (*self.tasks,) if self.pump is None else (*self.tasks, self.pump)
 
     def place(self) -> int:
         """Make a place for an item that is to start, and return it."""
@@ -220,12 +222,16 @@ class ItemTasks:
         except GeneratorExit:  # the event loop was closed under the run
             raise
         except asyncio.CancelledError:  # between two items, where nothing is lost, or by the map
-            self._leave()
-        except BaseException:
-            self._leave()
+            pass
+        except (KeyboardInterrupt, SystemExit):  # it stays among the tasks: the map looks at its exception
             raise
-        else:
-            self._leave()
+        except BaseException as error:
+            if self.cancelling:
+                self._leave()
+                raise
+            self.broken = error  # a defect of ours
+            self.end()
+        self._leave()
 
     def _leave(self) -> None:
         self.tasks.pop(cast("asyncio.Task[None]", asyncio.current_task(self._loop)), None)
@@ -260,6 +266,8 @@ class ItemTasks:
                 handed = await feed.take()
                 if handed is None:
                     return
+                if not self.open or scope.stopping is not None:  # since it was handed over
+                    return
                 index, item = handed
                 running = self.started - self.ended
             else:
@@ -293,8 +301,6 @@ class ItemTasks:
                     raise  # not the stage's own: the event loop was closed under the run
                 if not self._raised(index, error):
                     raise
-            if self.cancelling:
-                return
             self.ended += 1
             if own.attempts:
                 self.retries += own.attempts[node.index] - 1
@@ -369,6 +375,5 @@ class ItemTasks:
         return True
 
     def _fail(self, index: int, error: BaseException, detail: str | None = None) -> None:
-        if not self.cancelling:
-            self.failures[index] = (error, str(ErrorInfo.of(error)) if detail is None else detail)
-            self.end()
+        self.failures[index] = (error, str(ErrorInfo.of(error)) if detail is None else detail)
+        self.end()

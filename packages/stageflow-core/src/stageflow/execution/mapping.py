@@ -95,11 +95,7 @@ class _MappedStage:
             MapItemError: One of them failed.
         """
         scope, node = self._scope, self._node
-        items: Any
-        if self._over.key is None:
-            items = scope.streams.stream(node.index, self._over.source)
-        else:
-            items = source_of(node.name, self._outputs, self._over, self._over.key)
+        items = self._items()
         total = len(cast("Sequence[Any]", items)) if isinstance(items, Sequence) else None
         progress = None if scope.emitter is None else Progress(scope.emitter, node.name, total)
         tasks = ItemTasks(
@@ -121,19 +117,27 @@ class _MappedStage:
                 progress.end(tasks.ended)
             return self._all(tasks)
         ending = None
-        if stopped is None or scope.streams is None or node.index not in scope.streams.cut:
+        if stopped is None or not self._is_cut_off():
             ending = self._failure(tasks) or self._cancel(tasks)
         tasks.open, tasks.cancelling = False, True
         if stopped is not None:
             await _stop(tasks, node.name, *stopped.args)
-        elif ending is not None:
+        elif tasks.living():
             reason = f"another item of stage '{node.name}' has ended the map"
             self._leave_behind(await _stop(tasks, node.name, reason, grace_s=self._management.grace_s))
+        if tasks.broken is not None:
+            raise tasks.broken
         if ending is None:
             raise stopped or asyncio.CancelledError(scope.stopping)
         if isinstance(ending, StageOutput):
             return ending
         return self._fail(ending, tasks)
+
+    def _items(self) -> Any:
+        over = self._over
+        if over.key is None:
+            return self._scope.streams.stream(self._node.index, over.source)
+        return source_of(self._node.name, self._outputs, over, over.key)
 
     def _all(self, tasks: ItemTasks) -> Stored:
         """Return the output of a map of which every item has ended."""
@@ -152,6 +156,14 @@ class _MappedStage:
             return versioned(data, version)
         return data if tasks.shareable else plain(data)
 
+    def _is_cut_off(self) -> bool:
+        """Return whether its items are the chunks of a stream that broke."""
+        streams = self._scope.streams
+        return streams is not None and self._node.index in streams.cut
+
+    def _is_to_end(self) -> bool:
+        return self._scope.stopping is not None or self._is_cut_off()
+
     def _failure(self, tasks: ItemTasks) -> MapItemError | MapSourceError | None:
         """Return what the map fails with, if an item or the source has failed."""
         name, error = self._node.name, tasks.source_error
@@ -162,7 +174,7 @@ class _MappedStage:
                 name, index, detail, completed=tasks.partial(), without_values=_without_values(cause, detail)
             )
             failure.__cause__ = cause
-        elif error is not None:
+        elif error is not None and not (isinstance(error, asyncio.CancelledError) and self._is_to_end()):
             failure = MapSourceError(
                 name,
                 self._over.stage,
@@ -185,10 +197,7 @@ class _MappedStage:
         if emitter is not None and tasks.published:
             artifacts, events = _published(tasks)
             publish(emitter, self._node.name, 1, make_output(artifacts=artifacts, events=events))
-        try:
-            raise failure
-        finally:
-            del failure  # else the error holds this frame, and this frame the error
+        raise failure
 
     def _leave_behind(self, left: tuple[asyncio.Task[None], ...]) -> None:
         name, scope = self._node.name, self._scope
@@ -254,7 +263,7 @@ async def _stop(
         error = None if not task.done() or task.cancelled() else task.exception()
         if error is not None and not isinstance(error, (KeyboardInterrupt, SystemExit)):
             why = redacted_text(f"{type_name(error)}: {text_of(error)}")
-            logger.warning("An item of stage '%s' raised when it was cancelled: %s", stage, why)
+            logger.warning("An item or the source of stage '%s' raised when it was cancelled: %s", stage, why)
     return tuple(task for task in living if not task.done())
 
 

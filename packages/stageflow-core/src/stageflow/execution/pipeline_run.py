@@ -35,7 +35,10 @@ class StreamReader(Generic[T]):
         return self
 
     async def __anext__(self) -> T:
-        return await self._stream.__anext__()
+        try:
+            return await self._stream.__anext__()
+        finally:
+            del self  # else a cancellation, which keeps this frame, would keep a reader that is gone
 
     async def aclose(self) -> None:
         """Take no more chunks."""

@@ -271,6 +271,8 @@ class Run:
                 for worker in state.workers:
                     if worker not in ending:
                         worker.cancel(self.scope.stopping)
+                if state.streams is not None:
+                    state.end_broken_streams()
             timeout = None if deadline is None else max(deadline - state.loop.time(), 0.0)
             try:
                 ended, _ = await asyncio.wait(tuple(state.workers), timeout=timeout)

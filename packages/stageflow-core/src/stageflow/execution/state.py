@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from stageflow.core.context import RunScope
-from stageflow.core.inputs import StageInputs, Stored
+from stageflow.core.inputs import StageInputs, Stored, StreamingInputs
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import ErrorInfo, StageOutput, make_output
 from stageflow.errors import ConditionError, StageflowError, StreamSuspendedError
@@ -212,14 +212,16 @@ class RunState:
         if cancelled is not None and stored is cancelled:
             self.origins[index] = str(cancelled.reason)
             self.record(index, stored)
+            if self.streams is not None and self.cancelling:
+                self.streams.cut_off(index, str(cancelled.reason), stopping=True)
             return
         node, streams = self.plan.nodes[index], self.streams
         if streams is not None:
             stored = self._of_streaming(node, stored)
         if isinstance(stored, StageOutput) and stored.status is StageStatus.RETRY:
             stored = failed_for_good(node.name, stored, may_retry=False)
-        self.record(index, stored)
         status = stored.status if isinstance(stored, StageOutput) else StageStatus.OK
+        self.record(index, stored, stops=streams is not None and self._stops(node, status))
         if status is StageStatus.SUSPEND:
             self.suspended.append(index)
             return
@@ -229,8 +231,18 @@ class RunState:
         elif status is StageStatus.CANCEL:
             assert isinstance(stored, StageOutput)
             self.stop(Cause.STAGE, f"stage '{node.name}' cancelled the run: {stored.reason}", index)
-        if streams is not None and status is not StageStatus.OK and node.readers and self.ending is None:
-            streams.cut_off(index, f"the stream of stage '{node.name}' broke")
+        # Between the end of the run and the cancellation of its workers they are left alone: that comes at once.
+        if streams is not None and status is not StageStatus.OK and (self.ending is None or self.cancelling):
+            streams.cut_off(index, f"the stream of stage '{node.name}' broke", stopping=self.cancelling)
+
+    def end_broken_streams(self) -> None:
+        """Let those that have just been cancelled, and read on all the same, find the end of what had broken before."""
+        streams, outputs = self.streams, self.outputs
+        assert streams is not None
+        for stage in self.plan.streaming:
+            stored = outputs[stage.stage]
+            if isinstance(stored, StageOutput) and stored.status is not StageStatus.OK:
+                streams.cut_off(stage.stage, "the run is ending", stopping=True)
 
     def _of_streaming(self, node: PlanNode, stored: Stored) -> Stored:
         """Return what a stage ended as, in view of the streams that it yields or reads."""
@@ -263,11 +275,16 @@ class RunState:
         if self.plan.on_failure == "fail_fast":
             self.stop(Cause.FAILURE, f"stage '{node.name}' failed", node.index)
 
-    def record(self, index: int, stored: Stored) -> None:
+    def _stops(self, node: PlanNode, status: StageStatus) -> bool:
+        """Return whether the coordinator is to cancel all that runs, as it has not yet."""
+        fails = status is StageStatus.FAIL and node.critical and self.plan.on_failure == "fail_fast"
+        return not self.cancelling and (fails or status is StageStatus.CANCEL or self.ending is not None)
+
+    def record(self, index: int, stored: Stored, *, stops: bool = False) -> None:
         """Write one outcome down, and emit its events."""
         self.outputs[index] = stored
         if self.streams is not None:
-            self.streams.settled(index, stored)
+            self.streams.settled(index, stored, stops=stops)
             if self.together:
                 self._leave_group(index)
         emitter = self.scope.emitter
@@ -294,6 +311,8 @@ class RunState:
             return None  # it was asked before the run was suspended
         when = self.plan.conditions[index]
         inputs = StageInputs(self.outputs, node.name, node.declared)
+        if node.streams:  # nothing has come of them yet, and to say so it must know them
+            inputs = StreamingInputs(self.outputs, node.name, node.declared, dict.fromkeys(node.streams))
         try:
             # In a context of its own: what it sets is not for the stages of this worker.
             holds: Any = self.base.copy().run(when, inputs, self.scope.context.snapshot)
@@ -400,7 +419,9 @@ class RunState:
         """Record SUSPEND, without an event, for all that waits for a suspended stage."""
         for index, origin in self._waiting_for_decisions().items():
             self.origins[index] = name = self.plan.names[origin]
-            self.outputs[index] = make_output(StageStatus.SUSPEND, reason=f"waits for '{name}'")
+            self.outputs[index] = waiting = make_output(StageStatus.SUSPEND, reason=f"waits for '{name}'")
+            if self.streams is not None:
+                self.streams.settled(index, waiting)
 
     def _waiting_for_decisions(self) -> dict[int, int]:
         """Return the stages that wait for a suspended one, however far, each with the first for which it does."""

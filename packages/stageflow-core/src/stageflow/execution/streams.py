@@ -33,8 +33,9 @@ class RunStreams:
     Attributes:
         opened: Stages that stream and have started.
         cut: Stages that were cut off, each with the stage whose stream broke.
-        closing: Stages that were cancelled because nobody reads them any more.
+        closing: Stages that were cancelled because nobody reads them any more, and have not ended.
         drivers: The tasks that draw chunks from the stages that stream.
+        cleaning: Stages that stream of which only the cleanup is left.
         permits: What groups of stages hold of limits.
         release: Lets those start that read a stage which has started; set by the run.
     """
@@ -46,6 +47,7 @@ class RunStreams:
         "_readers",
         "_sources",
         "_tasks",
+        "cleaning",
         "closing",
         "cut",
         "drivers",
@@ -64,6 +66,7 @@ class RunStreams:
         self.opened: set[int] = set()
         self.cut: dict[int, int] = {}
         self.closing: set[int] = set()
+        self.cleaning: set[int] = set()
         self.drivers: dict[int, asyncio.Task[Any]] = {}
         self.permits = GroupPermits() if plan.permit_groups else None
         self.release: Callable[[int], None] | None = None
@@ -106,10 +109,11 @@ class RunStreams:
         Raises:
             TooLateError: Chunks have come already, and are gone.
         """
-        source = self._sources[index]
-        if source.sent or source.ended:
+        source = self._sources.get(index)
+        if source is None or source.sent or source.ended or index in self.closing:
             raise TooLateError(
-                f"Stage '{source.stage}' has begun to stream without this reader, so its first chunks are gone.",
+                f"Stage '{self._plan.names[index]}' has begun to stream without this reader, and its first chunks are "
+                "gone.",
                 hint="Call run.stream(...) right after start(), before the first await.",
             )
         outside = self._outside.setdefault(index, [])
@@ -123,11 +127,22 @@ class RunStreams:
     def has_delivered(self, index: int) -> bool:
         """Return whether chunks of the stage, or chunks that it reads, were delivered: then it cannot start anew."""
         source = self._sources.get(index)
-        read = (stream.has_received for stream in self._readers.get(index, {}).values())
+        read = (stream.is_used for stream in self._readers.get(index, {}).values())
         return (source is not None and source.delivered) or any(read)
 
-    def settled(self, index: int, stored: Stored) -> None:
-        """End the streams of a stage whose outcome is known: those that it reads, and its own."""
+    def held_up(self, index: int) -> tuple[str, float]:
+        """Return who has held a stage up the longest by not reading, and for how many seconds; none is 0."""
+        source = self._sources.get(index)
+        readers = () if source is None else source.readers
+        waits = [(stream.statistics().blocked_ms / 1e3, stream.name) for stream in readers]
+        seconds, name = max(waits, default=(0.0, ""))
+        return name, seconds
+
+    def settled(self, index: int, stored: Stored, *, stops: bool = False) -> None:
+        """End the streams of a stage whose outcome is known: those that it reads, and its own.
+
+        If the outcome `stops` the run, stages that read on are cancelled like all others, and need not be told before.
+        """
         self._tasks.pop(index, None)
         if self.permits is not None:
             self.permits.settled(index)
@@ -139,37 +154,52 @@ class RunStreams:
         if not isinstance(stored, StageOutput) or stored.status is StageStatus.OK:
             source.end()
             return
-        source.end(in_words(stored), None if stored.error is None else stored.error.exception)
+        why, cause = in_words(stored), None if stored.error is None else stored.error.exception
+        source.end(why, cause, only=self._outside.get(index, ()) if stops else None)
 
-    def cut_off(self, index: int, why: str) -> None:
-        """End those that require the whole stream of a stage which did not end OK."""
+    def cut_off(self, index: int, why: str, *, stopping: bool) -> None:
+        """End those that require the whole stream of a stage which did not end OK.
+
+        If the run is stopping they have been cancelled, and only find that no more comes if they go on all the same.
+        """
         for reader in self._plan.nodes[index].readers:
             stream, task = self._readers[reader][index], self._tasks.get(reader)
-            if stream.required and task is not None and reader not in self.cut:
+            if not (stream.required or stopping) or not stream.is_open or task is None:
+                continue
+            # Also of one that was cut off before, and goes on all the same: it would wait for ever.
+            if stopping:
+                stream.end(partial(asyncio.CancelledError, why))
+                continue
+            closing = self._is_closing(reader)
+            stream.end(partial(asyncio.CancelledError, why), drop=True, wake=closing or reader in self.cut)
+            if not closing and reader not in self.cut:
                 self.cut[reader] = index
-                stream.end(partial(asyncio.CancelledError, why), drop=True)
                 task.cancel(why)
 
     def being_ended(self) -> set[asyncio.Task[Any]]:
         """Return the tasks of stages that were cut off, or are being closed."""
-        closing = [index for index in self.closing if index in self.drivers]
-        return {self._tasks[index] for index in (*self.cut, *closing) if index in self._tasks}
+        ending = (*self.cut, *self.closing, *self.cleaning)
+        return {self._tasks[index] for index in ending if index in self._tasks}
+
+    def _is_closing(self, index: int) -> bool:
+        """Return whether a stage has been told to end, and has not: to tell it again would cut its cleanup short."""
+        return index in self.cleaning or index in self.closing
 
     def abandon(self, index: int) -> None:
         """Close a stage of whose stream nobody is left to read."""
-        task = self.drivers.get(index)
-        if task is not None and task is not asyncio.current_task(self._loop):
-            self.closing.add(index)
-            task.cancel("nobody reads its stream any more")
+        task, worker = self.drivers.get(index), self._tasks.get(index)
+        if task is None or worker is None or task.cancelling() or worker.cancelling():
+            return
+        if task is asyncio.current_task(self._loop):  # the garbage collector found the last reader
+            self._loop.call_soon(self.abandon, index)
+            return
+        self.closing.add(index)
+        task.cancel("nobody reads its stream any more")
 
     def finish(self, statistics: dict[int, dict[str, Any]]) -> None:
-        """End what is left of the streams with the run, and write down what they counted."""
+        """Write down what the streams counted, and let go of the run. Every stage is settled."""
         self.release = None
         for index, source in self._sources.items():
-            if not source.ended:
-                source.end("never ended")
-            for stream in tuple(source.readers):  # of a stage that was left behind
-                stream.close()
             inside = (self._readers[reader][index] for reader in self._plan.nodes[index].readers)
             by_reader = {
                 stream.name: stream.statistics()._asdict() for stream in (*inside, *self._outside.get(index, ()))

@@ -45,6 +45,7 @@ from stageflow.pipeline.contract_checks import (
     declared_output,
     input_contract,
     parameter_fault,
+    whole_fault,
 )
 from stageflow.pipeline.cycles import find_cycles
 from stageflow.pipeline.fingerprint import fingerprint
@@ -232,7 +233,8 @@ def _check_dependencies(
                 faults.append(
                     UnknownDependencyError(draft.name, dependency, pipeline=pipeline, stages=names, note=note)
                 )
-            if dependency in draft.required and dependency in draft.optional:
+            both_ways = dependency in draft.spec.dependencies and dependency in draft.spec.optional
+            if both_ways or (dependency in draft.required and dependency in draft.optional):
                 faults.append(OverlappingDependencyError(draft.name, dependency, pipeline=pipeline))
 
 
@@ -288,6 +290,8 @@ def _check_contracts(
             else:
                 continue
             fault = parameter_fault(draft.name, read, given)
+            if fault is None and read.stage in index and streams(drafts[index[read.stage]].spec.runner):
+                fault = whole_fault(draft.name, read, drafts[index[read.stage]].chunks)
             if fault is not None:
                 mapped = read.stage in index and drafts[index[read.stage]].spec.map_over is not None
                 faults.append(reads_one_item(fault) if mapped else fault)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from types import NoneType
 from typing import Any, NewType, TypeVar, cast, get_args, get_origin
 
 from stageflow.contracts import ContractMismatch
 from stageflow.core.output import StageOutput
+from stageflow.core.stream import Stream
 from stageflow.errors import ContractMismatchError, InputContractError
 from stageflow.execution.plan import Reads
 from stageflow.pipeline.compatibility import can_be, options
@@ -20,6 +21,11 @@ from stageflow.validation.returning import is_contract, is_mapping, output_contr
 from stageflow.wording import class_name, shown, sketched
 
 T = TypeVar("T")
+
+_CHUNKS = (str, bytes, bytearray, int, float, bool, list, tuple, set, frozenset)
+
+_YIELDING = (AsyncGenerator, AsyncIterator, AsyncIterable)
+"""What an async generator may say that it returns."""
 
 
 def declared_output(
@@ -56,8 +62,8 @@ def declared_chunks(runner: Runner, names: Mapping[str, Any] | None = None) -> A
         UnreadableSignature: The annotation cannot be resolved.
     """
     said = read_return(runner if inspect.isroutine(runner) else cast("Any", runner).execute, names)
-    yielded = get_args(said)[:1]
-    chunks = [kind for kind in options(yielded[0]) if not _is_output(kind)] if yielded else []
+    yielded = [kind for kind in options(said) if get_origin(kind) in _YIELDING]
+    chunks = [kind for kind in options(get_args(yielded[0])[0]) if not _is_output(kind)] if len(yielded) == 1 else []
     return chunks[0] if len(chunks) == 1 else Any
 
 
@@ -140,8 +146,37 @@ def _parameter_fault(stage: str, read: ParameterRead, given: Any) -> ContractMis
     return _fault(stage, read, types, outputs) if whole else None
 
 
+def whole_fault(stage: str, read: ParameterRead, chunks: Any) -> ContractMismatchError | None:
+    """Return the fault of a parameter that can only mean the chunks of a stage, and would get what it ends as, or None.
+
+    Args:
+        stage: The stage whose parameter it is.
+        read: The parameter.
+        chunks: What the stage that it reads declares that it yields.
+    """
+    wanted = [kind for kind in options(without_none(read.annotation)) if not _is_none(kind)]
+    if read.reads is not Reads.VALUE or not wanted or not all(map(_is_never_returned, wanted)):
+        return None
+    kind = "Any" if chunks is Any else type_text(chunks)
+    return ContractMismatchError(
+        stage,
+        read.parameter,
+        read.stage,
+        expected=type_text(read.annotation),
+        found="a mapping, after its chunks" if chunks is Any else f"a mapping, after its chunks of type {kind}",
+        hint=f"Annotate '{read.parameter}' with Stream[{kind}] to read its chunks while they are made, or with "
+        "Mapping[str, Any] to read what it returns in the end.",
+    )
+
+
+def _is_never_returned(annotation: Any) -> bool:
+    """Return whether no stage may return this, but many a stage yields it."""
+    kind = get_origin(annotation) or annotation
+    return isinstance(kind, type) and (issubclass(kind, AsyncIterable) or kind in _CHUNKS)
+
+
 def _stream_fault(stage: str, read: ParameterRead, given: Any) -> ContractMismatchError | None:
-    wanted = get_args(without_none(read.annotation))
+    wanted = next((get_args(kind) for kind in options(read.annotation) if get_origin(kind) is Stream), ())
     if not wanted or can_be(given, wanted[0]):
         return None
     return ContractMismatchError(

@@ -42,7 +42,7 @@ def _stage(spec: StageSpec[Any], node: PlanNode) -> tuple[Any, ...]:
         spec.critical,
         None if spec.output is None else type_text(spec.output),
         spec.version,
-        sorted(node.streams),
+        sorted((name, index in node.optional) for name, index in node.streams.items()),
         None if spec.stream is None else (spec.stream.capacity, spec.stream.on_full),
         spec.map_over,
         spec.map_concurrency,

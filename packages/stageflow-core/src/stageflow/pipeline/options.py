@@ -186,7 +186,10 @@ def check_stream(stage: str, given: Any) -> StreamOptions:
     """Return the options of a stream if they are that."""
     if not isinstance(given, StreamOptions):
         hint = "Write stream=StreamOptions(capacity=16, on_full='block')."
-        raise InvalidOptionError("stream", f"is a StreamOptions, not {shown(given)}", stage=stage, hint=hint)
+        if isinstance(given, (str, StageHandle)):
+            hint += f" To read the chunks of that stage: streams='{name_of(cast('StageRef', given))}'."
+        problem = f"is a StreamOptions, not {shown(cast('object', given))}"
+        raise InvalidOptionError("stream", problem, stage=stage, hint=hint)
     return given
 
 

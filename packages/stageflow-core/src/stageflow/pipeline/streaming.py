@@ -90,6 +90,14 @@ def option_faults(stage: str, flow: Flow, options: Any) -> Iterator[PipelineVali
     if options.stream is not None and not flow.streams:
         hint = "Leave it out, or let the stage `yield` its chunks."
         yield InvalidOptionError("stream", "is for an async generator, which this is not", stage=stage, hint=hint)
+    for router in flow.reads:
+        if router in (options.route or {}):
+            yield InvalidStreamError(
+                stage,
+                f"reads the stream of '{router}', and is behind a route that is chosen when that ends",
+                dependency=router,
+                hint="Let a stage of its own choose the route, before or after the stream.",
+            )
     if options.join == "any" and flow.reads:
         hint = "Let a stage that joins the others come before or after the one that reads the stream."
         yield InvalidOptionError("join", "cannot be 'any' of a stage that reads a stream", stage=stage, hint=hint)
@@ -130,7 +138,11 @@ def halting(flows: Mapping[str, Flow], groups: list[list[str]]) -> Iterator[Pipe
             else:
                 edges[other].setdefault(mine, (source, stage))
     for cycle in find_cycles({stage: list(after) for stage, after in edges.items()}):
-        yield _halt(tuple(edges[one][other] for one, other in zip(cycle, (*cycle[1:], cycle[0]), strict=True)))
+        waits = [edges[one][other] for one, other in zip(cycle, (*cycle[1:], cycle[0]), strict=True)]
+        # Told from a group whose member that is waited for is not the one that waits: without one, no streams were
+        # needed for the cycle, and it was found before.
+        first = next((place for place, wait in enumerate(waits) if wait[0] != waits[place - 1][1]), 0)
+        yield _halt((*waits[first:], *waits[:first]))
 
 
 def _halt(waits: tuple[tuple[str, str], ...]) -> InvalidStreamError:

@@ -1,22 +1,17 @@
-"""What the chat writes on the terminal, with control codes only where there is one."""
+"""What an example writes on the terminal, with control codes only where there is one."""
 
 from __future__ import annotations
 
-import asyncio
 import shutil
-import time
 import unicodedata
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Self, TextIO
+from typing import TextIO
 
-from stageflow import PipelineEvent, PipelineResults
+from stageflow import PipelineResults
 
-from examples.chat.timeline import Style, timeline
+from examples.terminal.timeline import Style, timeline
 
-_FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
-_ASCII_FRAMES = "|/-\\"
-_REDRAW_SECONDS = 0.1
+FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _ECHO_LENGTH = 200
 
 
@@ -28,7 +23,7 @@ class Terminal:
         self.is_live = out.isatty() and environ.get("TERM", "") != "dumb"
         self._colour = self.is_live and not environ.get("NO_COLOR")
         self._prompting = False
-        self._unicode = _can_show(out, "█" + _FRAMES)
+        self._unicode = _can_show(out, "█" + FRAMES)
 
     @property
     def style(self) -> Style:
@@ -60,6 +55,14 @@ class Terminal:
         """Write what the model said."""
         self.line(self.style.paint("bot> ", "35") + visible(text))
 
+    def begin_answer(self) -> None:
+        """Begin a line with what is said, piece by piece: `piece`, and `line` to end it."""
+        self._write(self.style.paint("bot> ", "35"))
+
+    def piece(self, text: str) -> None:
+        """Write a piece of a line."""
+        self._write(visible(text))
+
     def problem(self, text: str) -> None:
         """Say in one line what went wrong."""
         self.line(self.style.paint("  ! " + " ".join(visible(text).split()), "31"))
@@ -79,55 +82,6 @@ class Terminal:
     def _write(self, text: str) -> None:
         self._out.write(text)
         self._out.flush()
-
-
-class Progress:
-    """A live line that says what a run is doing, for the length of an `async with` block.
-
-    Where there is no live line, one plain line says that the model has begun to write.
-    """
-
-    def __init__(self, terminal: Terminal) -> None:
-        self._terminal = terminal
-        self._begun = time.monotonic()
-        self._doing = "starting"
-        self._ticking: asyncio.Task[None] | None = None
-
-    def note(self, event: PipelineEvent) -> None:
-        """Take notice of an event of the run."""
-        if event.event_type == f"stage.{event.stage}.started":
-            self._doing = f"{event.stage}"
-        elif event.event_type == "llm.progress":
-            pieces, characters = event.data["chunks"], event.data["characters"]
-            if pieces == 1 and not self._terminal.is_live:
-                self._terminal.line(
-                    f"  {event.stage} is writing, the first words after {event.data['first_text_ms']:.0f} ms"
-                )
-            self._doing = f"{event.stage} is writing: {characters} characters in {pieces} pieces"
-
-    async def __aenter__(self) -> Self:
-        if self._terminal.is_live:
-            self._ticking = asyncio.create_task(self._tick())
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._ticking is not None:
-            self._ticking.cancel()
-            # If it failed, the terminal is gone, and the next line says so in its place.
-            await asyncio.gather(self._ticking, return_exceptions=True)
-            self._terminal.redraw("")
-
-    async def _tick(self) -> None:
-        style = self._terminal.style
-        frames = _FRAMES if style.unicode else _ASCII_FRAMES
-        number = 0
-        while True:
-            seconds = time.monotonic() - self._begun
-            self._terminal.redraw(f"{frames[number % len(frames)]} {self._doing} · {seconds:.1f} s")
-            number += 1
-            await asyncio.sleep(_REDRAW_SECONDS)
 
 
 def visible(text: str) -> str:

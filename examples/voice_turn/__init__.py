@@ -1,0 +1,1 @@
+"""One turn of a voice assistant: `python -m examples.voice_turn`, or `make voice`."""
