@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from functools import lru_cache
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from stageflow.wording import sketched, type_name, with_article
 
 
-class Contract(NamedTuple):
+class Contract:
     """What is known of a contract type.
 
     Attributes:
@@ -23,9 +23,12 @@ class Contract(NamedTuple):
         closed: Whether its instances hold nothing beside their fields.
     """
 
-    names: tuple[str, ...]
-    frozen: bool
-    closed: bool
+    __slots__ = ("closed", "frozen", "names")
+
+    def __init__(self, names: tuple[str, ...], frozen: bool, closed: bool) -> None:
+        self.names = names
+        self.frozen = frozen
+        self.closed = closed
 
     def contents(self, value: object) -> Iterator[object]:
         """Yield all that a value of the type holds: its fields, and what stands beside them.

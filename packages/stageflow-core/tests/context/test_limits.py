@@ -119,6 +119,46 @@ async def test_what_is_free_is_taken_without_a_wait():
 
 
 @simulated
+async def test_one_permit_is_taken_without_a_wait_or_not_at_all():
+    """While one is free for whoever comes, it is had at once; whoever finds none is not counted as waiting."""
+    limits = Limits({"a": 2, "b": 1})
+    first, second = limits.acquire_nowait("a"), limits.acquire_nowait("a")
+    assert {"a": 1} == first.needs
+    assert limits.acquire_nowait("a") is None
+    assert {"a": (2, 0), "b": (0, 0)} == state(limits)
+    first.release()
+    assert (1, 0) == state(limits)["a"]
+    third = limits.acquire_nowait("a")
+    third.lend()
+    await third.regain()
+    assert third.is_held
+    second.release()
+    third.release()
+    assert nothing_is_left(limits)
+
+
+@simulated
+async def test_one_permit_without_a_wait_does_not_overtake_who_waits():
+    """Be it for the same limit, or for several at once of which one is free."""
+    limits = Limits({"a": 1, "b": 1})
+    held = limits.acquire_nowait("a")
+    both = asyncio.create_task(limits.acquire({"a": 1, "b": 1}))
+    await turns()
+    assert limits.acquire_nowait("b") is None
+    held.release()
+    assert limits.acquire_nowait("a") is None
+    (await both).release()
+    assert nothing_is_left(limits)
+
+
+@simulated
+async def test_one_permit_of_an_unknown_limit_is_an_error():
+    """As it is where one waits."""
+    with pytest.raises(UnknownLimitError):
+        Limits({"a": 1}).acquire_nowait("b")
+
+
+@simulated
 async def test_who_finds_none_waits_until_one_is_given_back():
     """And a user can see it."""
     limits = Limits({"x": 1, "y": 3})

@@ -1,7 +1,7 @@
 """What a stage does not ask for costs it nothing; what it does is done, whatever else it asks for."""
 
 import pytest
-from stageflow import Pipeline, RetryPolicy, StageKind, stage
+from stageflow import Limits, Pipeline, RetryPolicy, StageKind, stage
 from stageflow.execution import invoking
 from stageflow.interceptors.base import BaseInterceptor
 from stageflow_mocks.simulation import simulated
@@ -27,7 +27,7 @@ class Watching(BaseInterceptor):
 ROUTES = {"routes": "left", "terminal_routes": "left"}
 
 
-@pytest.mark.parametrize("options", [{}, {"retry": RetryPolicy()}, {"version": "2"}, ROUTES], ids=str)
+@pytest.mark.parametrize("options", [{}, {"retry": RetryPolicy()}, {"limit": "a"}, {"version": "2"}, ROUTES], ids=str)
 @pytest.mark.parametrize("interceptors", [(), (Watching(),)], ids=["bare", "intercepted"])
 @simulated
 async def test_no_attempts_are_managed_where_the_first_one_stands(options, interceptors, monkeypatch):
@@ -35,9 +35,10 @@ async def test_no_attempts_are_managed_where_the_first_one_stands(options, inter
     made = []
     managed = invoking.ManagedStage
     monkeypatch.setattr(invoking, "ManagedStage", lambda *arguments: made.append(arguments) or managed(*arguments))
-    results = await Pipeline("p", [stage("s", Router(), **options)], interceptors=interceptors).run()
+    pipeline = Pipeline("p", [stage("s", Router(), **options)], interceptors=interceptors)
+    results = await pipeline.run(limits=Limits({"a": 1}))
     assert "left" == results.data("s")["route"]
-    assert bool(made) == (bool(interceptors) and options not in ({}, {"retry": RetryPolicy()}))
+    assert bool(made) == (bool(interceptors) and not options.keys().isdisjoint({"version", "routes"}))
 
 
 @pytest.mark.parametrize("runner", [Router(), Router], ids=["instance", "class"])

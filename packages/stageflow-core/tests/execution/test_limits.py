@@ -397,3 +397,40 @@ def test_limits_that_another_loop_uses_fail_the_stage_at_once():
     finally:
         other.close()
     assert (ForeignLoopError, 1) == (type(caught.value.__cause__), caught.value.attempts)
+
+
+# --- a permit that is free ---------------------------------------------------------------------------------------
+
+
+@simulated
+async def test_a_stage_that_does_not_wait_counts_a_wait_of_nothing():
+    """So that a reader finds the limit of every stage that has one."""
+    limits = Limits({"x": 1})
+    results = await Pipeline("p", several(1, Service(limits))).run(limits=limits)
+    assert {"limit": {"name": "x", "waited_ms": 0.0}} == results.record("s0").statistics
+
+
+class Cancelling:
+    """A sink that cancels the run when it hears of the start of a stage."""
+
+    def __init__(self, stage):
+        self.event = f"stage.{stage}.started"
+        self.run = None
+
+    async def emit(self, *, type, data):
+        pass
+
+    def try_emit(self, *, type, data):
+        if type == self.event:
+            self.run.cancel("enough")
+
+
+@simulated
+async def test_a_stage_whose_run_ends_as_it_starts_takes_no_permit():
+    """It does not begin either, and the permit is free."""
+    limits, sink = Limits({"x": 1}), Cancelling("s0")
+    service = Service(limits)
+    sink.run = Pipeline("p", several(1, service)).start(limits=limits, event_sink=sink)
+    results = await sink.run.outcome()
+    assert (CANCEL, []) == (results["s0"].status, service.log)
+    assert 0 == limits.in_use("x")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from typing import Literal, get_args
 
 from stageflow.value import Value
@@ -12,31 +11,36 @@ Role = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[str, ...] = get_args(Role)
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Message(Value):
     """One message of a conversation. `name` is the speaker's or the tool's, where a provider asks for one."""
 
+    __slots__ = ("content", "name", "role")
+
     role: Role
     content: str
-    name: str | None = None
+    name: str | None
 
-    def __post_init__(self) -> None:
-        if self.role not in ROLES:
-            raise ValueError(f"A message's role is one of {', '.join(ROLES)}, not {self.role!r}.")
-        if not isinstance(self.content, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"A message's content is a string, not {self.content!r}.")
-        if not isinstance(self.name, str | None):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"A message's name is a string or None, not {self.name!r}.")
+    def __init__(self, role: Role, content: str, name: str | None = None) -> None:
+        if role not in ROLES:
+            raise ValueError(f"A message's role is one of {', '.join(ROLES)}, not {role!r}.")
+        if not isinstance(content, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"A message's content is a string, not {content!r}.")
+        if not isinstance(name, str | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"A message's name is a string or None, not {name!r}.")
+        object.__setattr__(self, "role", role)
+        object.__setattr__(self, "content", content)
+        object.__setattr__(self, "name", name)
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Conversation(Value):
     """Messages, oldest first. It is frozen: adding a message gives a new one."""
 
-    messages: tuple[Message, ...] = ()
+    __slots__ = ("messages",)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "messages", tuple(self.messages))
+    messages: tuple[Message, ...]
+
+    def __init__(self, messages: Iterable[Message] = ()) -> None:
+        object.__setattr__(self, "messages", tuple(messages))
         for message in self.messages:
             if not isinstance(message, Message):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise TypeError(f"A conversation is made of Message objects, not {message!r}: see with_message().")

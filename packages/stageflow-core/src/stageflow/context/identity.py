@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, field
 
-from stageflow.value import Value
+from stageflow.value import Value, made_by
 
 
 def uuid7() -> str:
@@ -25,7 +24,9 @@ def uuid7() -> str:
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+_NEW_ID = made_by(uuid7)
+
+
 class RunIdentity(Value):
     """The ids that every event of a run carries.
 
@@ -33,17 +34,36 @@ class RunIdentity(Value):
     others are the caller's own.
     """
 
-    pipeline_run_id: str = field(default_factory=uuid7)
-    request_id: str | None = None
-    session_id: str | None = None
-    user_id: str | None = None
-    org_id: str | None = None
-    interaction_id: str | None = None
+    __slots__ = ("interaction_id", "org_id", "pipeline_run_id", "request_id", "session_id", "user_id")
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.pipeline_run_id, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"pipeline_run_id of a RunIdentity is a string, not {self.pipeline_run_id!r}.")
-        if self.request_id is self.session_id is self.user_id is self.org_id is self.interaction_id is None:
+    pipeline_run_id: str
+    request_id: str | None
+    session_id: str | None
+    user_id: str | None
+    org_id: str | None
+    interaction_id: str | None
+
+    def __init__(
+        self,
+        pipeline_run_id: str = _NEW_ID,
+        request_id: str | None = None,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        org_id: str | None = None,
+        interaction_id: str | None = None,
+    ) -> None:
+        if pipeline_run_id is _NEW_ID:
+            pipeline_run_id = uuid7()
+        elif not isinstance(pipeline_run_id, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"pipeline_run_id of a RunIdentity is a string, not {pipeline_run_id!r}.")
+        put = object.__setattr__
+        put(self, "pipeline_run_id", pipeline_run_id)
+        put(self, "request_id", request_id)
+        put(self, "session_id", session_id)
+        put(self, "user_id", user_id)
+        put(self, "org_id", org_id)
+        put(self, "interaction_id", interaction_id)
+        if request_id is session_id is user_id is org_id is interaction_id is None:
             return  # as in most tests and benchmarks, and quicker than a look at each
         for name in _CALLERS_IDS:
             value = getattr(self, name)

@@ -90,6 +90,18 @@ class Limits:
         await permit.regain()
         return permit
 
+    def acquire_nowait(self, name: str, priority: int = 0) -> Permit | None:
+        """Take one permit as `acquire` does, or return None if that would have to wait.
+
+        Raises:
+            UnknownLimitError: There is no limit of that name.
+            ForeignLoopError: Another event loop uses these limits.
+        """
+        if name not in self._capacities:
+            raise UnknownLimitError(name, given=self.names)
+        ledger = self._of_this_loop()
+        return Permit(self._of_this_loop, {name: 1}, priority, ledger) if ledger.take_one(name) else None
+
     def _of_this_loop(self) -> Ledger:
         loop, ledger = asyncio.get_running_loop(), self._ledger
         if ledger is None or ledger.loop is not loop:

@@ -57,6 +57,14 @@ class Ledger:
         busy = any(pool.free < pool.capacity or pool.waiting for pool in self._pools.values())
         return busy and not self.loop.is_closed()
 
+    def take_one(self, name: str) -> bool:
+        """Take one permit of a limit, if one is free and nobody waits for it; return whether it is taken."""
+        pool = self._pools[name]
+        if pool.queues or not pool.free:  # whoever it may be reserved for is in one of the queues
+            return False
+        pool.free -= 1
+        return True
+
     def enter(self, needs: Mapping[str, int], priority: int) -> Waiter | None:
         """Take permits; return None if they are taken, else the waiter that will be granted them."""
         if not any(self._pools[name].queues for name in needs) and self._fits(needs, None):
@@ -107,7 +115,7 @@ class Ledger:
         """Grant what can be granted of these limits."""
         for name in names:
             pool = self._pools[name]
-            while pool.free and (queue := self._next(pool)) is not None:
+            while pool.free and pool.queues and (queue := self._next(pool)) is not None:
                 self._grant(queue)
 
     def _next(self, pool: _Pool) -> PermitQueue | None:
@@ -156,13 +164,15 @@ class Permit:
 
     __slots__ = ("_held_in", "_ledger", "_lent", "_needs", "_priority", "_released", "_waits")
 
-    def __init__(self, ledger: Callable[[], Ledger], needs: Mapping[str, int], priority: int) -> None:
+    def __init__(
+        self, ledger: Callable[[], Ledger], needs: Mapping[str, int], priority: int, held_in: Ledger | None = None
+    ) -> None:
         self._ledger = ledger
         self._needs = dict(needs)
         self._priority = priority
-        self._lent = 1  # it begins as one that is lent, so that to acquire it is to regain it
+        self._lent = 1 if held_in is None else 0  # it begins as one that is lent, so that to acquire it is to regain it
         self._released = False
-        self._held_in: Ledger | None = None
+        self._held_in = held_in
         self._waits: tuple[Ledger, Waiter] | None = None
 
     @property
@@ -225,9 +235,7 @@ class Permit:
         self._needs[name] -= 1
         if not self._needs[name]:
             del self._needs[name]
-        part = Permit(self._ledger, {name: 1}, self._priority)
-        part._lent, part._held_in = 0, self._held_in
-        return part
+        return Permit(self._ledger, {name: 1}, self._priority, self._held_in)
 
     def _let_go(self) -> None:
         ledger, self._held_in = self._held_in, None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypedDict
 
@@ -14,7 +13,7 @@ from stageflow.context.parent import ParentStage
 from stageflow.context.snapshot import ContextSnapshot
 from stageflow.errors import InvalidOptionError, RunResults
 from stageflow.protocols import EventSink
-from stageflow.value import Value
+from stageflow.value import Value, made_by
 from stageflow.wording import shown
 
 
@@ -39,7 +38,9 @@ class ChildFields(TypedDict, total=False):
     decisions: Mapping[Any, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+_NEW_SNAPSHOT = made_by(ContextSnapshot)
+
+
 class PipelineContext(Value):
     """What a run is given: its snapshot, and the live objects that data cannot hold.
 
@@ -52,27 +53,56 @@ class PipelineContext(Value):
         parent: Of a child run, the stage that it was started by.
     """
 
-    snapshot: ContextSnapshot = field(default_factory=ContextSnapshot)
+    snapshot: ContextSnapshot
+    # What most runs are not given is not set, but read from here: half of what the object cost.
     event_sink: EventSink | None = None
     ports: Any = None
     limits: Limits | None = None
     deadline: float | None = None
     parent: ParentStage | None = None
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.snapshot, ContextSnapshot):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"The snapshot of a PipelineContext is a ContextSnapshot, not {self.snapshot!r}.")
-        if self.limits is not None and not isinstance(self.limits, Limits):  # pyright: ignore[reportUnnecessaryIsInstance]
-            told = "Make them once, and give them to each run: limits=Limits({'groq': 8})."
-            raise TypeError(f"The limits of a run are a Limits, not {shown(self.limits)}. {told}")
-        if self.deadline is not None and not _is_moment(self.deadline):
-            raise InvalidOptionError(
-                "deadline",
-                f"is a moment in seconds, not {shown(self.deadline)}",
-                of="a PipelineContext",
-                hint="Add to the clock of the event loop: asyncio.get_running_loop().time() + 30.",
-            )
+    def __init__(
+        self,
+        *,
+        snapshot: ContextSnapshot = _NEW_SNAPSHOT,
+        event_sink: EventSink | None = None,
+        ports: Any = None,
+        limits: Limits | None = None,
+        deadline: float | None = None,
+        parent: ParentStage | None = None,
+    ) -> None:
+        if snapshot is _NEW_SNAPSHOT:
+            snapshot = ContextSnapshot()
+        elif not isinstance(snapshot, ContextSnapshot):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"The snapshot of a PipelineContext is a ContextSnapshot, not {snapshot!r}.")
+        put = object.__setattr__
+        put(self, "snapshot", snapshot)
+        if event_sink is not None:
+            put(self, "event_sink", event_sink)
+        if ports is not None:
+            put(self, "ports", ports)
+        if limits is not None:
+            put(self, "limits", _checked_limits(limits))
+        if deadline is not None:
+            put(self, "deadline", _checked_deadline(deadline))
+        if parent is not None:
+            put(self, "parent", parent)
 
 
-def _is_moment(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+def _checked_limits(limits: Any) -> Limits:
+    if not isinstance(limits, Limits):
+        told = "Make them once, and give them to each run: limits=Limits({'groq': 8})."
+        raise TypeError(f"The limits of a run are a Limits, not {shown(limits)}. {told}")
+    return limits
+
+
+def _checked_deadline(deadline: Any) -> float:
+    is_number = isinstance(deadline, (int, float)) and not isinstance(deadline, bool)
+    if not is_number or not abs(deadline) <= sys.float_info.max:
+        raise InvalidOptionError(
+            "deadline",
+            f"is a moment in seconds, not {shown(deadline)}",
+            of="a PipelineContext",
+            hint="Add to the clock of the event loop: asyncio.get_running_loop().time() + 30.",
+        )
+    return deadline

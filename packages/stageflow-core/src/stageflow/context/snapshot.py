@@ -25,6 +25,8 @@ from stageflow.wording import type_name, with_article
 
 SCHEMA_VERSION = 1
 
+_NO_CONVERSATION = Conversation()
+
 
 class ContextSnapshot:
     """What a run was asked: frozen all the way down, the same for every stage.
@@ -49,33 +51,19 @@ class ContextSnapshot:
         NotCopyableError: Data in it can be neither frozen nor copied.
     """
 
-    __slots__ = (
-        "_enrichments",
-        "_extensions",
-        "_input",
-        "_metadata",
-        "_run_id",
-        "conversation",
-        "created_at",
-        "execution_mode",
-        "input_audio_duration_ms",
-        "input_text",
-        "topology",
-        "transport",
-    )
-
-    input_text: str | None
-    input_audio_duration_ms: float | None
-    topology: str | None
-    execution_mode: str | None
-    transport: str | None
-    conversation: Conversation
+    # What most runs are not asked is not set, but read from here: a quarter of what a snapshot cost.
+    input_text: str | None = None
+    input_audio_duration_ms: float | None = None
+    topology: str | None = None
+    execution_mode: str | None = None
+    transport: str | None = None
+    conversation: Conversation = _NO_CONVERSATION
     created_at: datetime
-    _run_id: RunIdentity | None
-    _input: Any
-    _enrichments: Mapping[str, Any]
-    _extensions: Mapping[str, Any]
-    _metadata: Mapping[str, Any]
+    _run_id: RunIdentity | None = None
+    _input: Any = None
+    _enrichments: Mapping[str, Any] = EMPTY
+    _extensions: Mapping[str, Any] = EMPTY
+    _metadata: Mapping[str, Any] = EMPTY
 
     def __init__(
         self,
@@ -94,19 +82,23 @@ class ContextSnapshot:
         created_at: datetime | None = None,
     ) -> None:
         put = object.__setattr__
-        put(self, "_run_id", run_id if run_id is None else _of("run_id", run_id, RunIdentity))
-        put(self, "input_text", input_text if input_text is None else _of("input_text", input_text, str))
-        put(self, "_input", input if type(input) in SHAREABLE_TYPES else freeze(input, "input"))
-        put(self, "input_audio_duration_ms", _duration(input_audio_duration_ms))
-        put(self, "topology", topology if topology is None else _of("topology", topology, str))
-        mode = execution_mode
-        put(self, "execution_mode", mode if mode is None else _of("execution_mode", mode, str))
-        put(self, "transport", transport if transport is None else _of("transport", transport, str))
-        talk = _NO_CONVERSATION if conversation is None else _of("conversation", conversation, Conversation)
-        put(self, "conversation", talk)
-        put(self, "_enrichments", enrichments if enrichments is EMPTY else _frozen("enrichments", enrichments))
-        put(self, "_extensions", extensions if extensions is EMPTY else _frozen("extensions", extensions))
-        put(self, "_metadata", metadata if metadata is EMPTY else _frozen("metadata", metadata))
+        if run_id is not None:
+            put(self, "_run_id", _of("run_id", run_id, RunIdentity))
+        if input_text is not None:
+            put(self, "input_text", _of("input_text", input_text, str))
+        if input is not None:
+            put(self, "_input", input if type(input) in SHAREABLE_TYPES else freeze(input, "input"))
+        if input_audio_duration_ms is not None:
+            put(self, "input_audio_duration_ms", _duration(input_audio_duration_ms))
+        if not topology is execution_mode is transport is None:
+            for name, text in (("topology", topology), ("execution_mode", execution_mode), ("transport", transport)):
+                put(self, name, text if text is None else _of(name, text, str))
+        if conversation is not None:
+            put(self, "conversation", _of("conversation", conversation, Conversation))
+        if not enrichments is extensions is metadata is EMPTY:
+            put(self, "_enrichments", _frozen("enrichments", enrichments))
+            put(self, "_extensions", _frozen("extensions", extensions))
+            put(self, "_metadata", _frozen("metadata", metadata))
         put(self, "created_at", datetime.now(UTC) if created_at is None else _in_utc(created_at))
 
     @property
@@ -195,7 +187,6 @@ def _restore(fields: dict[str, Any]) -> ContextSnapshot:
     return ContextSnapshot(**fields)
 
 
-_NO_CONVERSATION = Conversation()
 _OFTEN_EMPTY = ("conversation", "enrichments", "extensions", "metadata")
 
 

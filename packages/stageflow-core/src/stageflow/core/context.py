@@ -294,7 +294,8 @@ class StageContext:
         if kept is not None:
             keys.setdefault(kept, 0)
             return kept
-        first = f"{self.idempotency_key}/{pipeline.translate(_NO_SEPARATORS)}"
+        plain = pipeline.isidentifier()  # as most names are, and ten times as quick as to replace nothing
+        first = f"{self.idempotency_key}/{pipeline if plain else pipeline.translate(_NO_SEPARATORS)}"
         number, key = keys.get(first, 0), first
         while key in keys:  # also if only a child that was resumed has it
             number += 1

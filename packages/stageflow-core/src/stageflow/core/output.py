@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, NoReturn, Protocol, TypeVar, cast, overload
 
 from stageflow.contracts import contract_fields
@@ -41,7 +40,6 @@ class _TypedDict(Protocol):
 K = TypeVar("K", bound=_TypedDict)
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class StageArtifact(Value):
     """Something a stage made that a client wants to see as it is: published as the event `stage.{name}.artifact`.
 
@@ -51,15 +49,17 @@ class StageArtifact(Value):
         SerializationError: The payload holds what is neither JSON nor bytes.
     """
 
+    __slots__ = ("payload", "type")
+
     type: str
-    payload: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    payload: Mapping[str, Any]
 
-    def __post_init__(self) -> None:
-        _expect_text("The type of a StageArtifact", self.type)
-        object.__setattr__(self, "payload", _event_data(self.payload))
+    def __init__(self, type: str, payload: Mapping[str, Any] = EMPTY) -> None:
+        _expect_text("The type of a StageArtifact", type)
+        object.__setattr__(self, "type", type)
+        object.__setattr__(self, "payload", _event_data(payload))
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class StageEvent(Value):
     """An event of the stage's own, published under its own type when the stage ends.
 
@@ -69,19 +69,21 @@ class StageEvent(Value):
         SerializationError: The data holds what is neither JSON nor bytes.
     """
 
-    type: str
-    data: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    __slots__ = ("data", "type")
 
-    def __post_init__(self) -> None:
-        _expect_text("The type of a StageEvent", self.type)
-        object.__setattr__(self, "data", _event_data(self.data))
+    type: str
+    data: Mapping[str, Any]
+
+    def __init__(self, type: str, data: Mapping[str, Any] = EMPTY) -> None:
+        _expect_text("The type of a StageEvent", type)
+        object.__setattr__(self, "type", type)
+        object.__setattr__(self, "data", _event_data(data))
 
 
 def _event_data(data: Mapping[str, Any]) -> FrozenDict[str, Any]:
     return freeze_mapping(publishable(as_object(data, "$")))
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ErrorInfo(Value):
     """Why a stage failed, in a form that survives JSON.
 
@@ -89,10 +91,26 @@ class ErrorInfo(Value):
     is not compared and not there after a round trip through JSON.
     """
 
+    __slots__ = ("code", "exception", "message", "type")
+
+    uncompared = unshown = ("exception",)
+
     message: str
-    type: str | None = None
-    code: str | None = None
-    exception: BaseException | None = field(default=None, compare=False, repr=False)
+    type: str | None
+    code: str | None
+    exception: BaseException | None
+
+    def __init__(
+        self,
+        message: str,
+        type: str | None = None,
+        code: str | None = None,
+        exception: BaseException | None = None,
+    ) -> None:
+        object.__setattr__(self, "message", message)
+        object.__setattr__(self, "type", type)
+        object.__setattr__(self, "code", code)
+        object.__setattr__(self, "exception", exception)
 
     def __str__(self) -> str:
         # An error of ours says what it is in its message. Told by the name, which is still there after JSON.

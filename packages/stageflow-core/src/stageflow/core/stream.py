@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar, cast, get_args
 
@@ -29,7 +28,6 @@ T = TypeVar("T")
 OnFull = Literal["block", "drop_oldest", "drop_newest", "error"]
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class StreamOptions(Value):
     """How a stage that streams is kept from running ahead of those that read it.
 
@@ -42,19 +40,23 @@ class StreamOptions(Value):
         InvalidOptionError: One of them cannot be what it is.
     """
 
-    capacity: int = 16
-    on_full: OnFull = "block"
+    __slots__ = ("capacity", "on_full")
 
-    def __post_init__(self) -> None:
-        capacity: Any = self.capacity
-        if not isinstance(capacity, int) or isinstance(capacity, bool) or capacity < 1:
-            problem = f"is a number of chunks, 1 or more, not {shown(capacity)}"
+    capacity: int
+    on_full: OnFull
+
+    def __init__(self, capacity: int = 16, on_full: OnFull = "block") -> None:
+        count: Any = capacity
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            problem = f"is a number of chunks, 1 or more, not {shown(count)}"
             raise InvalidOptionError("capacity", problem, of="StreamOptions")
-        given: Any = self.on_full
+        given: Any = on_full
         if given not in get_args(OnFull):
             known = ", ".join(f"'{policy}'" for policy in get_args(OnFull))
             near = nearest(given, get_args(OnFull)) if isinstance(given, str) else None
             raise InvalidOptionError("on_full", f"is one of {known}, not {shown(given)}", of="StreamOptions", hint=near)
+        object.__setattr__(self, "capacity", capacity)
+        object.__setattr__(self, "on_full", on_full)
 
 
 class StreamStatistics(NamedTuple):

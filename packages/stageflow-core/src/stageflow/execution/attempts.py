@@ -14,9 +14,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
-from stageflow.context.permits import Permit
 from stageflow.core.context import RunScope, StageContext
 from stageflow.core.inputs import Stored
 from stageflow.core.kinds import StageStatus
@@ -26,6 +25,7 @@ from stageflow.errors import MissingRetryPolicyError, StageflowError, StageTimeo
 from stageflow.execution.announcing import announce_retry, announce_straggler, publish, report_late_end
 from stageflow.execution.calling import bind, call_bound, context_of
 from stageflow.execution.group_permits import GroupPermits
+from stageflow.execution.permits import take_permit, wait_for_permit
 from stageflow.execution.plan import Management, PlanNode
 from stageflow.execution.retry import RetryPolicy, asked_delay, system_random
 from stageflow.execution.streaming import drive
@@ -36,12 +36,15 @@ from stageflow.interceptors.outcome import RetryRequested
 from stageflow.validation.returning import check_output
 
 
-class _Demand(NamedTuple):
+class _Demand:
     """That there be another attempt: because of what, after how many seconds at least, and what is to be published."""
 
-    failure: ErrorInfo
-    after: float | None
-    output: StageOutput[Any] | None
+    __slots__ = ("after", "failure", "output")
+
+    def __init__(self, failure: ErrorInfo, after: float | None, output: StageOutput[Any] | None) -> None:
+        self.failure = failure
+        self.after = after
+        self.output = output
 
 
 class ManagedStage:
@@ -86,7 +89,9 @@ class ManagedStage:
         groups = None if scope.streams is None else scope.streams.permits
         if groups is not None and self._node.index in groups.held:
             return await self._end_with_permit_of_group(groups)
-        scope.permit = permit = await self._permit(limit)
+        index, priority = self._node.index, self._management.priority
+        permit = take_permit(scope, index, limit, priority) or await wait_for_permit(scope, index, limit, priority)
+        scope.permit = permit
         try:
             return await self._end()
         finally:
@@ -104,23 +109,6 @@ class ManagedStage:
             if self._left is not None:
                 permit = groups.held.pop(self._node.index)
                 self._left.add_done_callback(lambda _: permit.release())
-
-    async def _permit(self, limit: str) -> Permit:
-        """Wait for a permit, and count for how long."""
-        scope, node = self._scope, self._node
-        limits = scope.context.limits
-        assert limits is not None  # or the run had not begun
-        clock = scope.timer.clock
-        since = clock()
-        try:
-            permit = await limits.acquire({limit: 1}, self._management.priority)
-        finally:
-            counted = scope.statistics.setdefault(node.index, {}).setdefault("limit", {"name": limit, "waited_ms": 0.0})
-            counted["waited_ms"] += (clock() - since) / 1e6
-        if scope.stopping is not None:  # meanwhile: nothing starts any more
-            permit.release()
-            raise asyncio.CancelledError(scope.stopping)
-        return permit
 
     def _explained(self, ended: Stored | Exception, policy: RetryPolicy) -> Stored | Exception:
         """Return what ended a stage that its streams keep from being tried again, with a note that says so."""

@@ -7,7 +7,7 @@ these: other outcomes, and stages behind which there is a route or a join.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from stageflow.core.inputs import Stored
 from stageflow.core.kinds import StageStatus
@@ -28,7 +28,7 @@ def in_words(ended: StageOutput[Any]) -> str:
     return f"{_ENDED[ended.status]}: {ended.error or ended.reason}"
 
 
-class Held(NamedTuple):
+class Held:
     """Why a stage does not start.
 
     Attributes:
@@ -37,9 +37,12 @@ class Held(NamedTuple):
         passed_on: Whether that stage was skipped itself, so that what began its skip is what begins this one.
     """
 
-    stage: int
-    why: str
-    passed_on: bool = False
+    __slots__ = ("passed_on", "stage", "why")
+
+    def __init__(self, stage: int, why: str, passed_on: bool = False) -> None:
+        self.stage = stage
+        self.why = why
+        self.passed_on = passed_on
 
 
 def edge_holds(node: PlanNode, source: int, stored: Stored, names: Sequence[str]) -> Held | None:

@@ -23,6 +23,7 @@ from stageflow.execution.calling import (
     invoke_in_context,
 )
 from stageflow.execution.mapping import mapped
+from stageflow.execution.permits import take_permit, wait_for_permit
 from stageflow.execution.plan import Form, Invoke, Management, PlanNode
 from stageflow.execution.streaming import driven, gathering, joined
 from stageflow.frozen import FrozenDict
@@ -39,13 +40,15 @@ def choose_invoke(form: Form, management: Management) -> Invoke:
         return start if management.streams is None else _opening(start, management)
     if management.streams is not None:
         return _opening(_joined(form, management), management)
-    if management.timeout is not None or management.deadline is not None or management.limit is not None:
+    if management.timeout is not None or management.deadline is not None:
         return managed(management)
     if form is Form.CLASS and retry is not None:  # all attempts of a run share an instance
         return managed(management)
     if chain is not None and management.checks:  # they belong to the attempt, so that interceptors see what they find
         return managed(management)
     start = _CALLS[form] if chain is None else _intercepted(form, chain)
+    if management.limit is not None:
+        return permitted(start, management, management.limit)
     if retry is not None:
         return retried(start, management)
     return checked(start, management) if management.checks else start
@@ -134,6 +137,34 @@ def retried(start: Invoke, management: Management) -> Invoke:
             ended = error
         try:
             return await ManagedStage(scope, outputs, node, management).go_on(ended)
+        finally:
+            del ended  # else the error holds this frame, and this frame the error
+
+    return invoke
+
+
+def permitted(start: Invoke, management: Management, limit: str) -> Invoke:
+    """Return what starts a stage that holds a permit, and tries it again if its policy says so."""
+    checks, priority = management.checks, management.priority
+
+    async def invoke(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) -> Stored:
+        own = scope if isinstance(scope, StageScope) else StageScope(scope)  # else it is that of an item
+        index = node.index
+        permit = take_permit(own, index, limit, priority) or await wait_for_permit(own, index, limit, priority)
+        own.permit = permit
+        ended: Stored | Exception
+        try:
+            ended = returned(node.name, await start(own, outputs, node))
+            if checks:
+                ended = accepted(node.name, management, ended)
+        except Exception as error:  # noqa: BLE001 - raised again unless a policy covers it
+            ended = error
+        finally:
+            permit.release()
+        if type(ended) is FrozenDict:
+            return ended
+        try:
+            return await ManagedStage(own, outputs, node, management).go_on(ended)
         finally:
             del ended  # else the error holds this frame, and this frame the error
 

@@ -46,7 +46,7 @@ class Reads(Enum):
     OUTPUT = "output"
 
 
-class Argument(NamedTuple):
+class Argument:
     """Where one argument of a function stage comes from.
 
     Attributes:
@@ -56,14 +56,19 @@ class Argument(NamedTuple):
         keyword: Its name, if it can only be given by name.
     """
 
-    reads: Reads
-    source: int = -1
-    stream: int = -1
-    default: Any = None
-    keyword: str | None = None
+    __slots__ = ("default", "keyword", "reads", "source", "stream")
+
+    def __init__(
+        self, reads: Reads, source: int = -1, stream: int = -1, default: Any = None, keyword: str | None = None
+    ) -> None:
+        self.reads = reads
+        self.source = source
+        self.stream = stream
+        self.default = default
+        self.keyword = keyword
 
 
-class StreamPlan(NamedTuple):
+class StreamPlan:
     """One stage that streams.
 
     Attributes:
@@ -72,13 +77,18 @@ class StreamPlan(NamedTuple):
         readers: Those that read it: the index and the name of each, and whether it requires the whole stream.
     """
 
-    stage: int
-    name: str
-    options: StreamOptions
-    readers: tuple[tuple[int, str, bool], ...]
+    __slots__ = ("name", "options", "readers", "stage")
+
+    def __init__(
+        self, stage: int, name: str, options: StreamOptions, readers: tuple[tuple[int, str, bool], ...]
+    ) -> None:
+        self.stage = stage
+        self.name = name
+        self.options = options
+        self.readers = readers
 
 
-class PermitGroup(NamedTuple):
+class PermitGroup:
     """Stages joined by streams of which two or more name limits, and which get their permits at once.
 
     Attributes:
@@ -87,21 +97,27 @@ class PermitGroup(NamedTuple):
         priority: The largest of theirs.
     """
 
-    limits: tuple[tuple[int, str], ...]
-    needs: tuple[tuple[str, int], ...]
-    priority: int
+    __slots__ = ("limits", "needs", "priority")
+
+    def __init__(self, limits: tuple[tuple[int, str], ...], needs: tuple[tuple[str, int], ...], priority: int) -> None:
+        self.limits = limits
+        self.needs = needs
+        self.priority = priority
 
 
-class MapOver(NamedTuple):
+class MapOver:
     """What a stage is mapped over: a key in the data of a stage, which has an index and a name; or its chunks.
 
     `most` is how many of the items may run at once.
     """
 
-    source: int
-    stage: str
-    key: str | None
-    most: int
+    __slots__ = ("key", "most", "source", "stage")
+
+    def __init__(self, source: int, stage: str, key: str | None, most: int) -> None:
+        self.source = source
+        self.stage = stage
+        self.key = key
+        self.most = most
 
 
 class Management(NamedTuple):

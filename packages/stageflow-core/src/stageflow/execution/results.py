@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeVar, cast, get_args, overload
 
 from stageflow.context.snapshot import ContextSnapshot
@@ -50,7 +49,6 @@ class Suspension(NamedTuple):
     input_kinds: Any = None
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class StageResult(Value):
     """The run's record of one stage.
 
@@ -64,13 +62,33 @@ class StageResult(Value):
         statistics: What it counted of its streams, its items and its permits, JSON-ready; empty if it has none.
     """
 
+    __slots__ = ("attempts", "duration_ms", "name", "origin", "output", "started_at", "statistics")
+
     name: str
     output: StageOutput[Any]
     attempts: int
     started_at: float | None
     duration_ms: float
-    origin: str | None = None
-    statistics: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    origin: str | None
+    statistics: Mapping[str, Any]
+
+    def __init__(
+        self,
+        name: str,
+        output: StageOutput[Any],
+        attempts: int,
+        started_at: float | None,
+        duration_ms: float,
+        origin: str | None = None,
+        statistics: Mapping[str, Any] = EMPTY,
+    ) -> None:
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "output", output)
+        object.__setattr__(self, "attempts", attempts)
+        object.__setattr__(self, "started_at", started_at)
+        object.__setattr__(self, "duration_ms", duration_ms)
+        object.__setattr__(self, "origin", origin)
+        object.__setattr__(self, "statistics", statistics)
 
     @property
     def status(self) -> StageStatus:
@@ -110,7 +128,9 @@ class StageTimes:
         return 0, None, 0.0
 
 
-@dataclass(slots=True, eq=False, repr=False)
+_NO_STATISTICS = FrozenDict[int, Any]()
+
+
 class RunLog:
     """The columns that a run writes while it goes, one entry a stage; records are made of them when asked for.
 
@@ -118,12 +138,23 @@ class RunLog:
     statistics.
     """
 
-    names: Sequence[str]
-    index: Mapping[str, int]
-    outputs: Sequence[Stored]
-    origins: Mapping[int, str]
-    times: Callable[[int], tuple[int, float | None, float]]
-    statistics: Mapping[int, Mapping[str, Any]] = field(default_factory=FrozenDict[int, Any])
+    __slots__ = ("index", "names", "origins", "outputs", "statistics", "times")
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        index: Mapping[str, int],
+        outputs: Sequence[Stored],
+        origins: Mapping[int, str],
+        times: Callable[[int], tuple[int, float | None, float]],
+        statistics: Mapping[int, Mapping[str, Any]] = _NO_STATISTICS,
+    ) -> None:
+        self.names = names
+        self.index = index
+        self.outputs = outputs
+        self.origins = origins
+        self.times = times
+        self.statistics = statistics
 
     @classmethod
     def of(cls, records: Sequence[StageResult]) -> RunLog:

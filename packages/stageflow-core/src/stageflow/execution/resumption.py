@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from stageflow.context.identity import uuid7
 from stageflow.context.snapshot import ContextSnapshot
@@ -24,7 +24,7 @@ from stageflow.validation.returning import revive_output
 from stageflow.wording import listed, nearest, shown
 
 
-class Resumption(NamedTuple):
+class Resumption:
     """Where a run starts that resumes another one.
 
     Attributes:
@@ -35,11 +35,21 @@ class Resumption(NamedTuple):
         first_run_id: The id of the run that all began with, which idempotency keys are made of.
     """
 
-    snapshot: ContextSnapshot
-    carried: Mapping[int, StageResult]
-    decisions: Mapping[str, Any]
-    resumed_from: str
-    first_run_id: str
+    __slots__ = ("carried", "decisions", "first_run_id", "resumed_from", "snapshot")
+
+    def __init__(
+        self,
+        snapshot: ContextSnapshot,
+        carried: Mapping[int, StageResult],
+        decisions: Mapping[str, Any],
+        resumed_from: str,
+        first_run_id: str,
+    ) -> None:
+        self.snapshot = snapshot
+        self.carried = carried
+        self.decisions = decisions
+        self.resumed_from = resumed_from
+        self.first_run_id = first_run_id
 
 
 def resume(plan: ExecutionPlan, results: Any, decisions: Any) -> Resumption:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from stageflow.errors import InterceptorError, InvalidOptionError, StageTimeoutError
@@ -13,7 +12,6 @@ from stageflow.value import Value
 from stageflow.wording import shown
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class RetryPolicy(Value):
     """How often a stage is tried, and how long it waits before each further attempt.
 
@@ -37,14 +35,36 @@ class RetryPolicy(Value):
         InvalidOptionError: A value is out of range.
     """
 
-    max_attempts: int = 3
-    base_delay: float = 0.5
-    max_delay: float = 30.0
-    jitter: bool = True
-    retry_on: tuple[type[Exception], ...] | type[Exception] = ()
-    random: Callable[[], float] | None = field(default=None, compare=False, kw_only=True)
+    __slots__ = ("base_delay", "jitter", "max_attempts", "max_delay", "random", "retry_on")
 
-    def __post_init__(self) -> None:
+    uncompared = ("random",)
+
+    max_attempts: int
+    base_delay: float
+    max_delay: float
+    jitter: bool
+    retry_on: tuple[type[Exception], ...] | type[Exception]
+    random: Callable[[], float] | None
+
+    def __init__(
+        self,
+        max_attempts: int = 3,
+        base_delay: float = 0.5,
+        max_delay: float = 30.0,
+        jitter: bool = True,
+        retry_on: tuple[type[Exception], ...] | type[Exception] = (),
+        *,
+        random: Callable[[], float] | None = None,
+    ) -> None:
+        object.__setattr__(self, "max_attempts", max_attempts)
+        object.__setattr__(self, "base_delay", base_delay)
+        object.__setattr__(self, "max_delay", max_delay)
+        object.__setattr__(self, "jitter", jitter)
+        object.__setattr__(self, "retry_on", retry_on)
+        object.__setattr__(self, "random", random)
+        self._check()
+
+    def _check(self) -> None:
         attempts: Any = self.max_attempts
         if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
             hint = "1 means that it is not tried again."

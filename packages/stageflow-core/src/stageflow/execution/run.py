@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from stageflow.context.pipeline_context import PipelineContext
 from stageflow.core.context import RunScope
@@ -49,11 +49,14 @@ from stageflow.protocols import EventSink
 logger = logging.getLogger(__name__)
 
 
-class _Limit(NamedTuple):
+class _Limit:
     """What ends a run whose time is up: "timeout" or "deadline", and how long it may take."""
 
-    name: str
-    seconds: float
+    __slots__ = ("name", "seconds")
+
+    def __init__(self, name: str, seconds: float) -> None:
+        self.name = name
+        self.seconds = seconds
 
     @property
     def in_words(self) -> str:
@@ -98,13 +101,12 @@ class Run:
         self.scope = RunScope(context, emitter, timer, plan.name, plan.cancel_grace if grace_s is None else grace_s)
         if context.parent is not None:
             self.scope.first_run_id = context.parent.key
-        if plan.streaming:
-            self.scope.streams = RunStreams(plan, loop, timer.clock)
         if plan.intercepted:
             self.scope.hooks = HookScope(plan.name, context)
         self.state = RunState(plan, self.scope, loop)
         if plan.streaming:
-            self.scope.streams.release = partial(release_readers, self.state)
+            self.scope.streams = self.state.streams = streams = RunStreams(plan, loop, timer.clock)
+            streams.release = partial(release_readers, self.state)
         self.resumption = resumption
         if resumption is not None:
             self._carry_over(resumption)

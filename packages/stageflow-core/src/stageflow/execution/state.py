@@ -15,7 +15,7 @@ from contextvars import Context, copy_context
 from dataclasses import replace
 from enum import Enum
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
 from stageflow.core.context import RunScope
 from stageflow.core.inputs import StageInputs, Stored, StreamingInputs
@@ -42,12 +42,15 @@ class Cause(Enum):
     TIMEOUT = "timeout"
 
 
-class Ending(NamedTuple):
+class Ending:
     """How a run came to end early: what for, why, and which stage did it, if one did."""
 
-    cause: Cause
-    reason: str
-    stage: int | None
+    __slots__ = ("cause", "reason", "stage")
+
+    def __init__(self, cause: Cause, reason: str, stage: int | None) -> None:
+        self.cause = cause
+        self.reason = reason
+        self.stage = stage
 
 
 class RunState:
@@ -67,7 +70,7 @@ class RunState:
         growth: How many workers the next guard brings on that finds work left.
         room: How many workers there may be. Whoever lets stages run beyond `max_concurrency` makes more of it for as
             long as they do, and queues a worker for them; where it gets less, workers retire that settle an outcome.
-        together: By group of stages joined by streams, its members that run or are ready, where that makes room.
+        together: By group of stages joined by streams, its members that run or are ready, once that makes room.
         paused: Whether a worker is yielding to the event loop, so that the others stand back.
         hold_until: The reading of the clock from which on the run has held the event loop for too long.
         current: The stage that was started last; another one than that which ended means that it was suspended.
@@ -112,7 +115,7 @@ class RunState:
         size = len(plan.nodes)
         self.plan = plan
         self.scope = scope
-        self.streams: RunStreams | None = scope.streams
+        self.streams: RunStreams | None = None
         self.loop = loop
         self.outputs: list[Stored] = [None] * size
         self.waiting = list(plan.in_degrees)
@@ -133,7 +136,7 @@ class RunState:
         self.workers: dict[asyncio.Task[None], None] = {}
         self.relief = 0
         self.growth = 1
-        self.together: dict[int, set[int]] = {}
+        self.together: dict[int, set[int]] | None = None
         self.room = sys.maxsize if plan.max_concurrency is None else plan.max_concurrency
         self.paused = False
         self.hold_until = 0
@@ -152,15 +155,17 @@ class RunState:
         """Make room for a stage beside those of its group that run: together they count as one."""
         if self.plan.max_concurrency is None:
             return
+        if self.together is None:
+            self.together = {}
         members = self.together.setdefault(self.plan.groups[index], set())
         if index not in members:
             members.add(index)
             self.room += len(members) > 1
 
     def _leave_group(self, index: int) -> None:
-        members = self.together.get(self.plan.groups.get(index, -1), ())
-        if index in members:
-            assert isinstance(members, set)
+        assert self.together is not None
+        members = self.together.get(self.plan.groups.get(index, -1))
+        if members is not None and index in members:
             members.remove(index)
             self.room -= len(members) > 0
 

@@ -71,7 +71,8 @@ class RunStreams:
         self.permits = GroupPermits() if plan.permit_groups else None
         self.release: Callable[[int], None] | None = None
         by_reader = self._readers
-        for index, name, options, readers in plan.streaming:
+        for streaming in plan.streaming:
+            index, name, options, readers = streaming.stage, streaming.name, streaming.options, streaming.readers
             self._sources[index] = source = Source(index, name, options, loop, clock, self)
             for reader, reader_name, required in readers:
                 stream: Stream[Any] = Stream(source, reader_name, required=required)

@@ -41,7 +41,9 @@ HOLD_NS = 1_000_000
 
 def spawn(run: RunState, count: int = 1) -> None:
     """Queue workers, as many as there is room for; they start in the next turn of the event loop."""
-    count = max(min(count, run.room - len(run.workers)), 0)
+    room = run.room - len(run.workers)
+    if count > room:
+        count = max(room, 0)
     run.relief += count
     for _ in range(count):
         worker = work(run)
@@ -80,7 +82,7 @@ async def work(run: RunState) -> None:
             await QUEUED
         finally:
             run.relief -= 1
-        if not run.paused and not run.is_overstaffed():
+        if not run.paused and len(run.workers) <= run.room:
             await _run_stages(run, _current_task(run))
     except asyncio.CancelledError:
         # Between two stages, where nothing is lost: by the coordinator, or by somebody who cancels every task there is.

@@ -74,21 +74,34 @@ MOST_SUGGESTIONS = 100
 STAGE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
-class _Draft(NamedTuple):
+class _Draft:
     """A stage on its way into the plan.
 
     `declared` is the type that it says it returns, `chunks` the type of what it yields. `required`, `optional` and
     `streams` are its dependencies, from either form; each of `streams` with whether it is optional.
     """
 
-    spec: StageSpec[Any]
-    parameters: tuple[ParameterRead, ...]
-    declared: Any
-    contract: TypeContract | None
-    required: dict[str, None]
-    optional: dict[str, None]
-    streams: dict[str, bool]
-    chunks: Any
+    __slots__ = ("chunks", "contract", "declared", "optional", "parameters", "required", "spec", "streams")
+
+    def __init__(
+        self,
+        spec: StageSpec[Any],
+        parameters: tuple[ParameterRead, ...],
+        declared: Any,
+        contract: TypeContract | None,
+        required: dict[str, None],
+        optional: dict[str, None],
+        streams: dict[str, bool],
+        chunks: Any,
+    ) -> None:
+        self.spec = spec
+        self.parameters = parameters
+        self.declared = declared
+        self.contract = contract
+        self.required = required
+        self.optional = optional
+        self.streams = streams
+        self.chunks = chunks
 
     @property
     def name(self) -> str:

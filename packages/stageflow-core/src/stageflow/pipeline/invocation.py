@@ -39,7 +39,13 @@ def make_run(plan: ExecutionPlan, context: Any, fields: RunFields) -> Run:
         ResumeError: What is to be resumed cannot be.
         UnknownLimitError: A stage takes permits of a limit that the run is not given.
     """
-    run = _make_run(plan, context, fields)
+    if "resume" in fields or "decisions" in fields:
+        run = _resuming_run(plan, context, fields)
+    else:
+        made = make_context(context, fields)
+        if plan.input is not None:
+            check_input(plan.name, plan.input, made.snapshot.input)
+        run = Run(plan, made)
     if plan.limits:
         check_limits(plan, run.scope.context.limits)
     return run
@@ -65,14 +71,9 @@ def check_limits(plan: ExecutionPlan, limits: Limits | None) -> None:
         raise UnknownLimitError(limit, stage=stage, given=given, missing=tuple(dict.fromkeys(missing.values())))
 
 
-def _make_run(plan: ExecutionPlan, context: Any, fields: RunFields) -> Run:
+def _resuming_run(plan: ExecutionPlan, context: Any, fields: RunFields) -> Run:
     if "resume" not in fields:
-        if "decisions" in fields:
-            raise TypeError("run(decisions=...) goes with run(resume=...), the results of the run that was suspended.")
-        made = make_context(context, fields)
-        if plan.input is not None:
-            check_input(plan.name, plan.input, made.snapshot.input)
-        return Run(plan, made)
+        raise TypeError("run(decisions=...) goes with run(resume=...), the results of the run that was suspended.")
     given = cast("dict[str, Any]", fields)
     resumption = resume(plan, given.pop("resume"), given.pop("decisions", None))
     if isinstance(context, PipelineContext) and not given and _asks_nothing(context.snapshot):

@@ -6,7 +6,7 @@ import inspect
 import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol, TypeVar, Unpack, cast, overload
 
@@ -45,7 +45,6 @@ T = TypeVar("T", covariant=True)
 V = TypeVar("V")
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class From(Value):
     """Names the stage that a parameter reads, where the parameter cannot bear that name.
 
@@ -58,8 +57,7 @@ class From(Value):
         object.__setattr__(self, "stage", name_of(stage))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class StageSpec(StageHandle[T]):
+class StageSpec(Value, StageHandle[T]):
     """One stage of a pipeline: a runner, its name and kind, and its options.
 
     It is also the handle of the stage: `results.value(spec)` is typed by what the function returns.
@@ -77,28 +75,80 @@ class StageSpec(StageHandle[T]):
     name: str
     runner: Runner
     kind: StageKind
-    dependencies: tuple[str, ...] = ()
-    optional: tuple[str, ...] = ()
-    when: Condition | None = None
-    join: Join = "all"
-    route: Mapping[str, str] | None = None
-    routes: tuple[str, ...] = ()
-    terminal_routes: tuple[str, ...] = ()
-    retry: RetryPolicy | None = None
-    timeout: float | None = None
-    deadline: float | None = None
-    critical: bool = True
-    output: Any = None
-    version: str | None = None
-    streams: tuple[str, ...] = ()
-    stream: StreamOptions | None = None
-    map_over: tuple[str, str | None] | None = None
-    map_concurrency: int = MAP_CONCURRENCY
-    limit: str | None = None
-    priority: int = 0
-    local_names: Mapping[str, Any] | None = None
+    dependencies: tuple[str, ...]
+    optional: tuple[str, ...]
+    when: Condition | None
+    join: Join
+    route: Mapping[str, str] | None
+    routes: tuple[str, ...]
+    terminal_routes: tuple[str, ...]
+    retry: RetryPolicy | None
+    timeout: float | None
+    deadline: float | None
+    critical: bool
+    output: Any
+    version: str | None
+    streams: tuple[str, ...]
+    stream: StreamOptions | None
+    map_over: tuple[str, str | None] | None
+    map_concurrency: int
+    limit: str | None
+    priority: int
+    local_names: Mapping[str, Any] | None
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        name: str,
+        runner: Runner,
+        kind: StageKind,
+        dependencies: tuple[str, ...] = (),
+        optional: tuple[str, ...] = (),
+        when: Condition | None = None,
+        join: Join = "all",
+        route: Mapping[str, str] | None = None,
+        routes: tuple[str, ...] = (),
+        terminal_routes: tuple[str, ...] = (),
+        retry: RetryPolicy | None = None,
+        timeout: float | None = None,
+        deadline: float | None = None,
+        critical: bool = True,
+        output: Any = None,
+        version: str | None = None,
+        streams: tuple[str, ...] = (),
+        stream: StreamOptions | None = None,
+        map_over: tuple[str, str | None] | None = None,
+        map_concurrency: int = MAP_CONCURRENCY,
+        limit: str | None = None,
+        priority: int = 0,
+        local_names: Mapping[str, Any] | None = None,
+    ) -> None:
+        put = object.__setattr__
+        put(self, "name", name)
+        put(self, "runner", runner)
+        put(self, "kind", kind)
+        put(self, "dependencies", dependencies)
+        put(self, "optional", optional)
+        put(self, "when", when)
+        put(self, "join", join)
+        put(self, "route", route)
+        put(self, "routes", routes)
+        put(self, "terminal_routes", terminal_routes)
+        put(self, "retry", retry)
+        put(self, "timeout", timeout)
+        put(self, "deadline", deadline)
+        put(self, "critical", critical)
+        put(self, "output", output)
+        put(self, "version", version)
+        put(self, "streams", streams)
+        put(self, "stream", stream)
+        put(self, "map_over", map_over)
+        put(self, "map_concurrency", map_concurrency)
+        put(self, "limit", limit)
+        put(self, "priority", priority)
+        put(self, "local_names", local_names)
+        self._check()
+
+    def _check(self) -> None:
         if not isinstance(self.name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"The name of a stage is a string, not {shown(self.name)}.")
         check_runner(self.name, self.runner)

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from stageflow.errors import InvalidOptionError, InvalidStreamError, PipelineValidationError
 from stageflow.pipeline.cycles import find_cycles
 from stageflow.pipeline.runner import Runner
 
 
-class Flow(NamedTuple):
+class Flow:
     """How one stage is joined to others.
 
     Attributes:
@@ -31,11 +31,21 @@ class Flow(NamedTuple):
         maps: The one whose chunks it is mapped over, if it is.
     """
 
-    streams: bool
-    reads: Collection[str]
-    waits: Collection[str]
-    both: Collection[str] = ()
-    maps: str | None = None
+    __slots__ = ("both", "maps", "reads", "streams", "waits")
+
+    def __init__(
+        self,
+        streams: bool,
+        reads: Collection[str],
+        waits: Collection[str],
+        both: Collection[str] = (),
+        maps: str | None = None,
+    ) -> None:
+        self.streams = streams
+        self.reads = reads
+        self.waits = waits
+        self.both = both
+        self.maps = maps
 
 
 def streams(runner: Runner) -> bool:
