@@ -276,7 +276,11 @@ def test_events_tell_of_every_stage_once_and_in_order(drawn, on_failure, timeout
         mine = [event for event in sink.events if event["stage"] == spec.name]
         told = [event["event_type"].rpartition(".")[2] for event in mine]
         # One with a time limit has a task of its own, which looks whether the run has begun to stop meanwhile.
-        unmade = spec.timeout is not None and record.status is StageStatus.CANCEL and record.attempts - executed[spec.name] == 1
+        unmade = (
+            spec.timeout is not None
+            and record.status is StageStatus.CANCEL
+            and record.attempts - executed[spec.name] == 1
+        )
         assert (record.attempts, record.attempts <= 3) == (executed[spec.name] + unmade, True)
         if not record.attempts:
             waits = record.status is SUSPEND

@@ -208,7 +208,7 @@ class RunState:
             self.origins[index] = str(cancelled.reason)
             self.record(index, stored)
             if self.streams is not None and self.cancelling:
-                self.streams.cut_off(index, str(cancelled.reason), stopping=True)
+                self.streams.cut_off(index, str(cancelled.reason), stopping=True, told=True)
             return
         node, streams = self.plan.nodes[index], self.streams
         if streams is not None:
@@ -228,7 +228,9 @@ class RunState:
             self.stop(Cause.STAGE, f"stage '{node.name}' cancelled the run: {stored.reason}", index)
         # Between the end of the run and the cancellation of its workers they are left alone: that comes at once.
         if streams is not None and status is not StageStatus.OK and (self.ending is None or self.cancelling):
-            streams.cut_off(index, f"the stream of stage '{node.name}' broke", stopping=self.cancelling)
+            streams.cut_off(
+                index, f"the stream of stage '{node.name}' broke", stopping=self.cancelling, told=self.cancelling
+            )
 
     def end_broken_streams(self) -> None:
         """Let those that have just been cancelled, and read on all the same, find the end of what had broken before."""
