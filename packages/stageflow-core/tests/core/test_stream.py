@@ -87,6 +87,18 @@ async def test_each_reader_gets_every_chunk_in_order():
 
 
 @simulated
+async def test_the_high_water_stays():
+    """Also when less waits."""
+    made = source("a", capacity=5)
+    stream = made.readers[0]
+    await send(made, 1, 2, 3)
+    for _ in range(3):
+        await anext(stream)
+    await send(made, 4)
+    assert counts(stream) == (4, 3, 0, 3)
+
+
+@simulated
 async def test_a_blocked_stage_waits_until_each_reader_has_room():
     """The wait is counted for whom it was for, the one who had room has its chunk at once."""
     made = source("slow", "fast", capacity=1)

@@ -329,6 +329,10 @@ async def test_a_resumed_run_has_no_chunks_of_a_stage_that_was_done():
     with pytest.raises(PipelineSuspended) as caught:
         await graph.run()
     results = caught.value.results
+    first = graph.start()
+    assert await until_broken(first.stream("later")) == ([], "waits for a decision: waits for 'ask'")
+    await first.outcome()
+    assert first._task.exception() is not None
     assert [results[name].status for name in ("llm", "later", "reader")] == [
         StageStatus.OK,
         StageStatus.SUSPEND,

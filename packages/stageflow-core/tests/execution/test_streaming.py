@@ -20,6 +20,7 @@ from stageflow import (
     StageTimeoutError,
     Stream,
     StreamOptions,
+    TimeoutInterceptor,
     stage,
 )
 from stageflow.errors import StreamBrokenError, StreamFullError, StreamSuspendedError
@@ -285,6 +286,32 @@ async def test_what_no_policy_covers_gets_no_note(kind):
 
 
 @simulated
+async def test_a_stage_that_is_not_tried_again_for_another_reason_gets_no_note():
+    """Though there are streams in the run."""
+
+    async def llm(ctx: StageContext):
+        yield 1
+
+    async def ignoring(ctx: StageContext):
+        for _ in range(2):
+            try:
+                await asyncio.sleep(20)
+            except asyncio.CancelledError:
+                continue
+
+    results = (
+        await Pipeline(
+            "p",
+            [stage("llm", llm), stage("tts", tts), stage("other", ignoring, timeout=1, retry=policy(TimeoutError))],
+            cancel_grace=1.0,
+        )
+        .start()
+        .outcome()
+    )
+    assert (results.stragglers, notes(error_of(results, "other"))) == (("other",), [])
+
+
+@simulated
 async def test_only_chunks_of_the_attempt_that_stands_are_in_the_count():
     """Those before were heard by nobody, or there would have been no other attempt."""
 
@@ -423,6 +450,26 @@ async def test_a_stage_that_ignores_the_end_of_its_time_is_left_behind():
     assert results.record("tts").statistics["streams"]["llm"]["sent"] == 1
 
 
+@simulated
+async def test_a_stage_that_was_left_behind_is_closed_at_its_next_chunk():
+    """Also if nobody ever read it."""
+    chunks = []
+
+    async def llm(ctx: StageContext):
+        while True:
+            try:
+                await asyncio.sleep(10)
+            except asyncio.CancelledError:
+                continue
+            chunks.append(now())
+            yield 1
+
+    results = await Pipeline("p", [stage("llm", llm, timeout=15)], cancel_grace=1.0).start().outcome()
+    assert results.stragglers == ("llm",)
+    await asyncio.sleep(100)
+    assert (chunks, len(asyncio.all_tasks())) == ([10.0, 25.0], 1)
+
+
 # --- interceptors ------------------------------------------------------------------------------------------------
 
 
@@ -473,6 +520,35 @@ async def test_an_interceptor_may_answer_in_place_of_the_stage():
 
     results = await outcome(stage("llm", llm), stage("tts", tts), interceptors=(Hook("llm", "short"),))
     assert (results.data("llm"), results.data("tts")) == ({"short": True}, {"got": []})
+
+
+@simulated
+async def test_interceptors_do_not_see_that_a_stage_was_closed_by_a_cancellation():
+    """It is over by then; a limit of theirs that comes meanwhile is one, as it is for any cleanup."""
+    seen = []
+
+    class Looks(BaseInterceptor):
+        name = "looks"
+
+        async def after(self, ctx, output):
+            seen.append((ctx.stage_name, asyncio.current_task().cancelling()))
+
+    async def llm(ctx: StageContext):
+        try:
+            yield 1
+            await asyncio.sleep(1000)
+        finally:
+            await asyncio.sleep(2)
+
+    async def leaving(llm: Stream[int]):
+        await anext(llm)
+        await asyncio.sleep(1)
+
+    stages = [stage("llm", llm), stage("tts", leaving)]
+    results = await outcome(*stages, interceptors=(Looks(),))
+    assert (seen, statuses(results)) == ([("tts", 0), ("llm", 0)], [OK, OK])
+    results = await outcome(*stages, interceptors=(TimeoutInterceptor(2.0),))
+    assert (statuses(results), results["llm"].error.code) == ([FAIL, OK], "stage-timeout")
 
 
 # --- the event loop ----------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Stages that stream and stages that read them: how the end of one side becomes the end of the other."""
 
 import asyncio
+import contextlib
 import json
 
 import pytest
@@ -97,6 +98,21 @@ def statuses(results):
 
 def error_of(results, name):
     return results[name].error.exception
+
+
+async def plainly(llm: Stream[int] | None = None):
+    """Read all there is, and fail at once if that is not the whole."""
+    async for _ in llm:
+        pass
+
+
+async def until_broken(stream, got):
+    """Read to the end, and return why that was not the whole."""
+    try:
+        while True:
+            got.append(await anext(stream))
+    except StreamBrokenError as error:
+        return error.why
 
 
 def counted(results, producer="llm", name="tts"):
@@ -260,7 +276,7 @@ async def test_the_first_stage_waits_for_what_any_of_its_readers_waits_for(how):
         "gate": {"route": {"voice": "x"}},
         "join": {"dependencies": ("join",)},
     }[how]
-    stages = [voice, stage("llm", llm), reader("other"), stage("tts", tts, streams=("llm",), **options)]
+    stages = [voice, stage("llm", llm), stage("tts", tts, streams=("llm",), **options), reader("other")]
     if how == "join":
         stages.append(stage("join", noted([], "join").runner, dependencies=("voice",), join="any"))
     results = await outcome(*stages)
@@ -313,7 +329,7 @@ async def test_a_reader_whose_condition_says_no_is_no_reader(optional):
 async def test_what_requires_the_stream_of_a_skipped_stage_is_skipped():
     """With the origin of the first; what it is optional for runs without it."""
 
-    async def tts(llm: Stream[int] | None = None):
+    async def tts(llm: Stream[int] = "none"):
         return {"llm": llm}
 
     results = await outcome(
@@ -323,7 +339,7 @@ async def test_what_requires_the_stream_of_a_skipped_stage_is_skipped():
         reader("after", "strict"),
     )
     assert statuses(results) == {"llm": SKIP, "tts": OK, "strict": SKIP, "after": SKIP}
-    assert results.data("tts") == {"llm": None}
+    assert results.data("tts") == {"llm": "none"}
     assert results.record("after").origin == results.record("strict").origin == "llm"
     assert results["strict"].reason == "required stage 'llm' was skipped: its `when` said no"
 
@@ -448,6 +464,65 @@ async def test_a_failure_that_ends_the_run_cancels_readers_like_all_others(first
 
 
 @simulated
+async def test_two_failures_of_one_turn_are_two_and_no_more():
+    """A reader that is told of one of them is not a third."""
+
+    async def other(ctx: StageContext):
+        await asyncio.sleep(2)
+        raise LookupError
+
+    async def llm(ctx: StageContext):
+        yield 1
+        await asyncio.sleep(2)
+        raise ValueError
+
+    results = await outcome(stage("other", other), stage("llm", llm), stage("tts", plainly))
+    assert [failure.stage for failure in results.error.failures] == ["other", "llm"]
+    assert results["tts"].status is CANCEL
+
+
+@simulated
+async def test_an_optional_reader_of_a_stage_that_is_not_critical_is_told():
+    """The run goes on, so nothing else would end it."""
+
+    async def tts(llm: Stream[int] | None = None):
+        return {"why": await until_broken(llm, [])}
+
+    results = await outcome(stage("llm", yielding(1, then=ValueError("busy")), critical=False), stage("tts", tts))
+    assert (statuses(results), results.status) == ({"llm": FAIL, "tts": OK}, "completed")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@simulated
+async def test_a_reader_that_drains_its_stream_when_it_is_cancelled_comes_to_an_end(fails):
+    """If it makes do without the whole."""
+    got = []
+
+    async def tts(llm: Stream[int] | None = None):
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            got.append(await until_broken(llm, got))
+
+    async def llm(ctx: StageContext):
+        try:
+            yield 1
+            yield 2
+            await asyncio.sleep(1000)
+        except asyncio.CancelledError:
+            if fails:
+                raise LookupError from None
+            raise
+
+    run = Pipeline("p", [stage("llm", llm), stage("tts", tts)]).start()
+    await asyncio.sleep(2.5)
+    run.cancel("enough")
+    results = await run.outcome()
+    assert got == [1, 2, "failed: LookupError" if fails else "was cancelled: enough"]
+    assert (results.stragglers, statuses(results)) == ((), {"llm": FAIL if fails else CANCEL, "tts": CANCEL})
+
+
+@simulated
 async def test_an_optional_reader_has_what_was_sent_then_the_error():
     """And may make do with that."""
 
@@ -537,7 +612,9 @@ async def test_a_reader_is_ended_inside_of_its_limits(limit):
 @simulated
 async def test_a_cancel_by_the_stage_that_streams_ends_the_run():
     """Its readers are cancelled."""
-    results = await outcome(stage("llm", yielding(1, then=StageOutput.cancel("enough"))), reader(optional=True))
+    results = await outcome(
+        stage("llm", yielding(1, hold=1.0, then=StageOutput.cancel("enough"))), stage("tts", plainly)
+    )
     assert statuses(results) == {"llm": CANCEL, "tts": CANCEL}
     assert isinstance(results.error, PipelineCancelled)
 
@@ -626,6 +703,55 @@ async def test_closing_reaches_up_a_line_of_streams():
 
     results = await outcome(stage("a", a), stage("b", b), reader("c", "b", most=2))
     assert (statuses(results), logs) == ({"a": OK, "b": OK, "c": OK}, {"a": [2.0], "b": [2.0]})
+
+
+@simulated
+async def test_a_stage_that_is_being_closed_cleans_up_in_peace_when_what_it_reads_breaks():
+    """Nobody wants what it lacks: it ends OK with what it sent, and has no more to read."""
+    log = []
+
+    async def upper(llm: Stream[int]):
+        try:
+            async for chunk in llm:
+                yield chunk
+        finally:
+            await asyncio.sleep(2)
+            log.append((now(), [chunk async for chunk in ended(llm)]))
+
+    async def ended(stream):
+        with contextlib.suppress(asyncio.CancelledError):
+            async for chunk in stream:
+                yield chunk
+
+    results = await outcome(
+        stage("llm", yielding(1, 2, hold=0.5, then=ValueError("busy"))),
+        stage("upper", upper),
+        reader("tts", "upper", most=2),
+        reader("other"),
+        on_failure="continue",
+    )
+    assert statuses(results) == {"llm": FAIL, "upper": OK, "tts": OK, "other": SKIP}
+    assert (results.data("upper"), log) == ({"count": 2}, [(4.0, [])])
+
+
+@pytest.mark.parametrize("limit", [None, "timeout"])
+@simulated
+async def test_a_reader_that_is_being_ended_cleans_up_in_peace_when_the_run_is_cancelled(limit):
+    """To be told twice would cut it short."""
+    log = []
+    run = Pipeline(
+        "p",
+        [
+            stage("llm", yielding(1, then=ValueError("busy"))),
+            reader(log=log, cleanup=3.0, options={} if limit is None else {limit: 100}),
+            stage("other", yielding(*range(100))),
+        ],
+        on_failure="continue",
+    ).start()
+    await asyncio.sleep(2)
+    run.cancel("enough")
+    results = await run.outcome()
+    assert (log, now(), results["other"].status) == (["cleaning", "clean"], 4.0, CANCEL)
 
 
 @simulated
@@ -748,16 +874,18 @@ async def test_a_reader_that_leaves_before_the_stage_draws_its_first_chunk():
 async def test_a_cancelled_run_ends_both_sides(state, limit):
     """Each cleans up in peace: it is cancelled once, and waited for."""
     log = []
+
+    async def idle(llm: Stream[int]):
+        await asyncio.sleep(3)
+
     options = {} if limit is None else {limit: 1000}
     every = 0.0 if state in ("blocked", "closing at a chunk") else 1.0
-    hold = {"closing": {"most": 3}, "closing at a chunk": {"most": 1, "slow": 3}, "blocked": {"slow": 1000}}.get(
-        state, {}
-    )
+    hold = {"closing": {"most": 3}, "blocked": {"slow": 1000}}.get(state, {})
     run = Pipeline(
         "p",
         [
             stage("llm", yielding(*range(1000), every=every, log=log, cleanup=2.0), stream=ONE, **options),
-            reader(options=options, **hold),
+            stage("tts", idle) if state == "closing at a chunk" else reader(options=options, **hold),
             stage("other", yielding(*range(1000))),
         ],
     ).start()
@@ -770,3 +898,74 @@ async def test_a_cancelled_run_ends_both_sides(state, limit):
     ]
     assert log == ["cleaning", "clean"]
     assert (len(asyncio.all_tasks()), results.status, results.stragglers) == (1, "cancelled", ())
+
+
+@pytest.mark.parametrize("limits", [(), ("timeout",), ("timeout", "deadline")], ids=str)
+@simulated(seeds=range(20))
+async def test_a_reader_that_leaves_as_the_run_ends_cuts_no_cleanup_short(limits):
+    """The stage that streams has been told to end already, if perhaps not yet heard of it."""
+    log = []
+
+    async def tts(llm: Stream[int]):
+        async for _ in llm:
+            pass
+
+    options = dict.fromkeys(limits, 1000)
+    run = Pipeline(
+        "p", [stage("llm", yielding(*range(99), log=log, cleanup=2.0), **options), stage("tts", tts)]
+    ).start()
+    await asyncio.sleep(1.5)
+    run.cancel("enough")
+    assert statuses(await run.outcome()) == {"llm": CANCEL, "tts": CANCEL}
+    assert log == ["cleaning", "clean"]
+
+
+@simulated
+async def test_a_later_attempt_is_cancelled_like_the_first():
+    """Also if the one before it was cleaned up, or closed, and while it waits for it."""
+
+    async def again(ctx: StageContext):
+        if ctx.attempt == 1:
+            raise LookupError
+        await asyncio.sleep(1000)
+        yield
+
+    async def closed(ctx: StageContext):
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            raise LookupError
+        yield
+
+    async def leaving(closed: Stream[int]):
+        await asyncio.sleep(1)
+
+    def policy(seconds):
+        return RetryPolicy(3, seconds, seconds, jitter=False, retry_on=LookupError)
+
+    run = Pipeline(
+        "p",
+        [stage("again", again, retry=policy(1)), stage("closed", closed, retry=policy(50)), stage("leaving", leaving)],
+    ).start()
+    await asyncio.sleep(3)
+    run.cancel("enough")
+    assert statuses(await run.outcome()) == {"again": CANCEL, "closed": CANCEL, "leaving": OK}
+    assert now() == 3.0
+
+
+@simulated
+async def test_a_reader_of_two_waits_for_the_start_of_both():
+    """That the first has ended meanwhile does not count twice."""
+
+    async def llm(ctx: StageContext):
+        yield 1
+
+    async def upper(llm: Stream[int]):
+        async for chunk in llm:
+            yield chunk + 1
+
+    async def both(llm: Stream[int], upper: Stream[int]):
+        return {"got": [chunk async for chunk in llm] + [chunk async for chunk in upper]}
+
+    results = await outcome(stage("llm", llm), stage("both", both), stage("upper", upper))
+    assert results.data("both") == {"got": [1, 2]}

@@ -224,7 +224,8 @@ def test_a_stream_is_required_or_optional():
 def test_unknown_and_own_streams_are_faults_like_other_dependencies():
     """With the nearest name."""
     assert "llm" in str(fault(stage("llm", llm), stage("r", plain, streams="lm"), kind=UnknownDependencyError))
-    fault(stage("llm", llm, streams="llm"), kind=SelfDependencyError)
+    for runner in (llm, plain):
+        fault(stage("llm", runner, streams="llm"), kind=SelfDependencyError)
 
 
 def test_streams_in_a_circle_are_a_cycle():

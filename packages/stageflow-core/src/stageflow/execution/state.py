@@ -216,7 +216,7 @@ class RunState:
         if isinstance(stored, StageOutput) and stored.status is StageStatus.RETRY:
             stored = failed_for_good(node.name, stored, may_retry=False)
         status = stored.status if isinstance(stored, StageOutput) else StageStatus.OK
-        self.record(index, stored, stops=self._stops(node, status))
+        self.record(index, stored, stops=streams is not None and self._stops(node, status))
         if status is StageStatus.SUSPEND:
             self.suspended.append(index)
             return
@@ -416,7 +416,9 @@ class RunState:
         """Record SUSPEND, without an event, for all that waits for a suspended stage."""
         for index, origin in self._waiting_for_decisions().items():
             self.origins[index] = name = self.plan.names[origin]
-            self.outputs[index] = make_output(StageStatus.SUSPEND, reason=f"waits for '{name}'")
+            self.outputs[index] = waiting = make_output(StageStatus.SUSPEND, reason=f"waits for '{name}'")
+            if self.streams is not None:
+                self.streams.settled(index, waiting)
 
     def _waiting_for_decisions(self) -> dict[int, int]:
         """Return the stages that wait for a suspended one, however far, each with the first for which it does."""

@@ -187,7 +187,7 @@ class RunStreams:
     def abandon(self, index: int) -> None:
         """Close a stage of whose stream nobody is left to read."""
         task, worker = self.drivers.get(index), self._tasks.get(index)
-        if task is None or worker is None or self._is_closing(index) or task.cancelling() or worker.cancelling():
+        if task is None or worker is None or task.cancelling() or worker.cancelling():
             return
         if task is asyncio.current_task(self._loop):  # the garbage collector found the last reader
             self._loop.call_soon(self.abandon, index)
@@ -196,13 +196,9 @@ class RunStreams:
         task.cancel("nobody reads its stream any more")
 
     def finish(self, statistics: dict[int, dict[str, Any]]) -> None:
-        """End what is left of the streams with the run, and write down what they counted."""
+        """Write down what the streams counted, and let go of the run. Every stage is settled."""
         self.release = None
         for index, source in self._sources.items():
-            if not source.ended:
-                source.end("never ended")
-            for stream in tuple(source.readers):  # of a stage that was left behind
-                stream.close()
             inside = (self._readers[reader][index] for reader in self._plan.nodes[index].readers)
             by_reader = {
                 stream.name: stream.statistics()._asdict() for stream in (*inside, *self._outside.get(index, ()))
