@@ -151,7 +151,7 @@ class World:
 
     @property
     def has_streams(self):
-        return any(part.chunks is not None for part in self.scenario.plan.parts)
+        return any(part.chunks is not None for plan in self.graphs for part in plan.parts)
 
     def roots_ended_by(self, place):
         """Return whether any of the scenario's own runs had ended by then: nobody can stop them any more."""
