@@ -156,10 +156,11 @@ class RunStreams:
         why, cause = in_words(stored), None if stored.error is None else stored.error.exception
         source.end(why, cause, only=self._outside.get(index, ()) if stops else None)
 
-    def cut_off(self, index: int, why: str, *, stopping: bool) -> None:
+    def cut_off(self, index: int, why: str, *, stopping: bool, told: bool = False) -> None:
         """End those that require the whole stream of a stage which did not end OK.
 
         If the run is stopping they have been cancelled, and only find that no more comes if they go on all the same.
+        Those that were `told` before are woken, in case they wait for a chunk by now.
         """
         for reader in self._plan.nodes[index].readers:
             stream, task = self._readers[reader][index], self._tasks.get(reader)
@@ -167,7 +168,7 @@ class RunStreams:
                 continue
             # Also of one that was cut off before, and goes on all the same: it would wait for ever.
             if stopping:
-                stream.end(partial(asyncio.CancelledError, why))
+                stream.end(partial(asyncio.CancelledError, why), wake=told)
                 continue
             closing = self._is_closing(reader)
             stream.end(partial(asyncio.CancelledError, why), drop=True, wake=closing or reader in self.cut)
