@@ -157,6 +157,19 @@ class RunState:
             members.add(index)
             self.room += len(members) > 1
 
+    def take_roots_beside(self, index: int) -> list[int]:
+        """Take those out of the queue that read no stream and belong to the group of a stage which starts.
+
+        They start with it, in the place that the group has: those that read both would wait for them without end.
+        """
+        if self.plan.max_concurrency is None:
+            return []
+        groups = self.plan.groups
+        beside = [other for other in self.ready if groups.get(other) == groups[index]]
+        for other in beside:
+            self.ready.remove(other)
+        return beside
+
     def _leave_group(self, index: int) -> None:
         members = self.together.get(self.plan.groups.get(index, -1), ())
         if index in members:
