@@ -126,6 +126,8 @@ def _hangs(plan: Plan) -> bool:
 
 def _streams(random: Random, mood: Mood, seed: int) -> Composed:
     mood.limits(0.4)
+    # A group that needs more permits than there are is refused: which is no reason to have it often.
+    mood.capacities = {name: count + random.choice((0, 1, 2, 2)) for name, count in mood.capacities.items()}
     plan = _streaming_plan(random, mood)
     streaming = [index for index, part in enumerate(plan.parts) if part.chunks is not None]
     listeners: tuple[Reading, ...] = ()
