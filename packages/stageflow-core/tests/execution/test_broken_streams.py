@@ -92,3 +92,25 @@ async def test_a_map_over_a_stream_that_breaks_does_not_fail_itself() -> None:
     results = await Pipeline("test", [talking, each], on_failure="continue").start().outcome()
     assert results[each].status is StageStatus.SKIP
     assert results.record(each).origin == "talking"
+
+
+@simulated
+async def test_a_reader_whose_time_was_up_and_that_reads_on_finds_the_end_of_a_broken_stream() -> None:
+    """Its limit has cancelled it, so it is not cancelled for the stream as well."""
+
+    @stage
+    async def talking() -> AsyncIterator[int]:
+        yield 1
+        await asyncio.sleep(2)
+        raise LookupError("it is lost")
+
+    @stage(timeout=1)
+    async def stubborn(talking: Stream[int]) -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        async for _ in talking:
+            pass
+
+    results = await Pipeline("test", [talking, stubborn], on_failure="continue").start().outcome()
+    assert results[talking].status is StageStatus.FAIL
+    assert asyncio.get_running_loop().time() == 2.0

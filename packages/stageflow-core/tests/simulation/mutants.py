@@ -263,13 +263,13 @@ MUTANTS = (
     Mutant(
         "a stage that streams to nobody and goes on",
         "execution/streams.py",
-        '            task.cancel("nobody reads its stream any more")',
-        "            pass",
+        '        task.cancel("nobody reads its stream any more")',
+        "        pass",
     ),
     Mutant(
         "a broken stream that its readers wait for",
         "execution/streams.py",
-        "            stream.end(partial(asyncio.CancelledError, why), drop=True)\n",
+        "            stream.end(partial(asyncio.CancelledError, why), drop=True, wake=closing or reader in self.cut)\n",
         "",
     ),
     Mutant(
@@ -349,6 +349,24 @@ MUTANTS = (
         "execution/worker.py",
         "min(count, run.room - len(run.workers))",
         "min(count, run.room + 1 - len(run.workers))",
+    ),
+    Mutant(
+        "a group whose stages wait for places of their own",
+        "execution/state.py",
+        "            self.room += len(members) > 1",
+        "            pass",
+    ),
+    Mutant(
+        "a place that a group does not give back",
+        "execution/state.py",
+        "            self.room -= len(members) > 0",
+        "            pass",
+    ),
+    Mutant(
+        "a group that starts without one of its beginnings",
+        "execution/worker.py",
+        "    beside = run.take_roots_beside(index)",
+        "    beside = list[int]()",
     ),
     Mutant(
         "results in the order in which items end",

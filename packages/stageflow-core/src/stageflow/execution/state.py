@@ -162,6 +162,19 @@ class RunState:
             members.add(index)
             self.room += len(members) > 1
 
+    def take_roots_beside(self, index: int) -> list[int]:
+        """Take those out of the queue that read no stream and belong to the group of a stage which starts.
+
+        They start with it, in the place that the group has: those that read both would wait for them without end.
+        """
+        if self.plan.max_concurrency is None:
+            return []
+        groups = self.plan.groups
+        beside = [other for other in self.ready if groups.get(other) == groups[index]]
+        for other in beside:
+            self.ready.remove(other)
+        return beside
+
     def _leave_group(self, index: int) -> None:
         assert self.together is not None
         members = self.together.get(self.plan.groups.get(index, -1))
@@ -213,7 +226,7 @@ class RunState:
             self.origins[index] = str(cancelled.reason)
             self.record(index, stored)
             if self.streams is not None and self.cancelling:
-                self.streams.cut_off(index, str(cancelled.reason), stopping=True)
+                self.streams.cut_off(index, str(cancelled.reason), stopping=True, told=True)
             return
         node, streams = self.plan.nodes[index], self.streams
         if streams is not None:
@@ -233,7 +246,9 @@ class RunState:
             self.stop(Cause.STAGE, f"stage '{node.name}' cancelled the run: {stored.reason}", index)
         # Between the end of the run and the cancellation of its workers they are left alone: that comes at once.
         if streams is not None and status is not StageStatus.OK and (self.ending is None or self.cancelling):
-            streams.cut_off(index, f"the stream of stage '{node.name}' broke", stopping=self.cancelling)
+            streams.cut_off(
+                index, f"the stream of stage '{node.name}' broke", stopping=self.cancelling, told=self.cancelling
+            )
 
     def end_broken_streams(self) -> None:
         """Let those that have just been cancelled, and read on all the same, find the end of what had broken before."""

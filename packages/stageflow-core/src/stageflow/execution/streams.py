@@ -26,6 +26,9 @@ from stageflow.execution.edges import in_words
 from stageflow.execution.group_permits import GroupPermits
 from stageflow.execution.plan import ExecutionPlan
 
+PASSING_ON = 4
+"""In how many turns of the event loop a cancellation has reached a stage under both of its time limits."""
+
 
 class RunStreams:
     """The streams of one run.
@@ -157,10 +160,11 @@ class RunStreams:
         why, cause = in_words(stored), None if stored.error is None else stored.error.exception
         source.end(why, cause, only=self._outside.get(index, ()) if stops else None)
 
-    def cut_off(self, index: int, why: str, *, stopping: bool) -> None:
+    def cut_off(self, index: int, why: str, *, stopping: bool, told: bool = False) -> None:
         """End those that require the whole stream of a stage which did not end OK.
 
         If the run is stopping they have been cancelled, and only find that no more comes if they go on all the same.
+        Those that were `told` before are woken, in case they wait for a chunk by now.
         """
         for reader in self._plan.nodes[index].readers:
             stream, task = self._readers[reader][index], self._tasks.get(reader)
@@ -168,13 +172,25 @@ class RunStreams:
                 continue
             # Also of one that was cut off before, and goes on all the same: it would wait for ever.
             if stopping:
-                stream.end(partial(asyncio.CancelledError, why))
+                stream.end(partial(asyncio.CancelledError, why), wake=told)
+                self._wake_later(stream)
                 continue
             closing = self._is_closing(reader)
             stream.end(partial(asyncio.CancelledError, why), drop=True, wake=closing or reader in self.cut)
+            self._wake_later(stream)
             if not closing and reader not in self.cut:
                 self.cut[reader] = index
                 task.cancel(why)
+
+    def _wake_later(self, stream: Stream[Any], turns: int = PASSING_ON) -> None:
+        """Wake whoever still waits for a chunk when a cancellation would have arrived: it has had one and goes on.
+
+        A stage whose time is up has been cancelled by its limit, which passes no other one on.
+        """
+        if turns:
+            self._loop.call_soon(self._wake_later, stream, turns - 1)
+        else:
+            stream.end(StopAsyncIteration)  # it has ended, so this only wakes
 
     def being_ended(self) -> set[asyncio.Task[Any]]:
         """Return the tasks of stages that were cut off, or are being closed."""

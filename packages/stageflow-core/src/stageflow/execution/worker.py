@@ -57,11 +57,13 @@ def release_readers(run: RunState, index: int) -> None:
     released = run.released_by_start(index)
     if run.scope.stopping is not None:
         return
-    for member in (index, *released):
+    beside = run.take_roots_beside(index)
+    for member in (index, *beside, *released):
         run.join_group(member)
-    run.ready.extendleft(reversed(released))
+    run.ready.extendleft(reversed((*beside, *released)))
     # With the first of a group workers for all of it, so that they start in one turn of the event loop.
-    spawn(run, run.plan.nodes[index].following or len(run.ready) - run.relief)
+    following = run.plan.nodes[index].following
+    spawn(run, following + len(beside) if following else len(run.ready) - run.relief)
 
 
 class _Queued:

@@ -386,7 +386,7 @@ def _assemble(
         branching=frozenset(
             [
                 *(source for node in nodes if node.gates or node.joined for source in node.waits_for),
-                *(node.index for node in nodes if node.streams or node.stream is not None),
+                *(node.index for node in nodes if node.name in whole or node.stream is not None),
             ]
         ),
         streaming=tuple(

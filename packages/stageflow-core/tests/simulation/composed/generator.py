@@ -125,6 +125,9 @@ def _hangs(plan: Plan) -> bool:
 
 
 def _streams(random: Random, mood: Mood, seed: int) -> Composed:
+    mood.limits(0.4)
+    # A group that needs more permits than there are is refused: which is no reason to have it often.
+    mood.capacities = {name: count + random.choice((0, 1, 2, 2)) for name, count in mood.capacities.items()}
     plan = _streaming_plan(random, mood)
     streaming = [index for index, part in enumerate(plan.parts) if part.chunks is not None]
     listeners: tuple[Reading, ...] = ()
@@ -147,13 +150,13 @@ def _streaming_plan(random: Random, mood: Mood) -> Plan:
             streaming = [other for other in cluster[:place] if parts[other].chunks is not None]
             parts[index] = _streaming_part(random, mood, streaming, earlier, is_last=place == count - 1)
         earlier += cluster
-    return replace(mood.plan([parts[index] for index in range(size)]), max_concurrency=None)
+    return mood.plan([parts[index] for index in range(size)])
 
 
 def _streaming_part(random: Random, mood: Mood, streaming: list[int], earlier: list[int], *, is_last: bool) -> Part:
     if streaming and random.random() < 0.15:
         mapped = Mapped(random.choice(streaming), random.choice((1, 2, 10)), _faults(random, mood), of_stream=True)
-        return mood.part(mapped=mapped)
+        return replace(mood.part(mapped=mapped), limit=None)  # it may not name one if others of its group do
     streams = random.random() < (0.15 if is_last else 0.8)
     # One that streams reads one stream at most: with more of them it could wait for one while the other is full.
     most = 1 if streams else 3
@@ -238,9 +241,7 @@ def _tree(random: Random, mood: Mood, depth: int) -> Plan:
     if kind == "maps":
         return _mapping_plan(random, mood)
     if kind == "streams":
-        # No stage that streams names a limit: a group would have to be given all of its permits at once.
-        plan = _streaming_plan(random, mood)
-        return replace(plan, parts=tuple(replace(part, limit=None) for part in plan.parts))
+        return _streaming_plan(random, mood)
     parts: list[Part] = []
     for index in range(random.choice((1, 2, 2, 3))):
         children: tuple[Plan, ...] = ()

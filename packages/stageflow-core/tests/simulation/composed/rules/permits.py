@@ -34,7 +34,7 @@ def waits_of(world):
 
 def _is_simple(world):
     """Return whether everybody waits for one permit at a time, and says so by an event."""
-    return world.scenario.listens and not any(part.reads for part in world.scenario.plan.parts)
+    return world.scenario.listens and not world.has_streams
 
 
 def who_came_first_is_served_first(world):
