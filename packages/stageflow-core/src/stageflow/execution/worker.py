@@ -43,7 +43,9 @@ def spawn(run: RunState, count: int = 1) -> None:
     """Queue workers, as many as there is room for; they start in the next turn of the event loop."""
     room = run.room - len(run.workers)
     if count > room:
-        count = max(room, 0)
+        count = room
+    if count <= 0:
+        return
     run.relief += count
     for _ in range(count):
         worker = work(run)
