@@ -17,7 +17,6 @@ from stageflow.errors import (
     SelfDependencyError,
     UnknownDependencyError,
 )
-from stageflow.execution.plan import StreamPlan
 from stageflow_mocks.simulation import simulated
 from typing_extensions import TypeAliasType
 
@@ -154,7 +153,8 @@ def test_options_of_a_stream_are_those_of_the_stage_or_the_usual_ones():
     options = StreamOptions(capacity=3, on_full="error")
     graph = Pipeline("p", [stage("a", llm, stream=options), stage("b", llm), stage("c", plain)]).build()
     assert [node.stream for node in graph._plan.nodes] == [options, StreamOptions(), None]
-    assert graph._plan.streaming == (StreamPlan(0, "a", options, ()), StreamPlan(1, "b", StreamOptions(), ()))
+    streaming = [(each.stage, each.name, each.options, each.readers) for each in graph._plan.streaming]
+    assert streaming == [(0, "a", options, ()), (1, "b", StreamOptions(), ())]
 
 
 # --- faults ------------------------------------------------------------------------------------------------------

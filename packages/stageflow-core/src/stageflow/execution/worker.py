@@ -41,9 +41,9 @@ HOLD_NS = 1_000_000
 
 def spawn(run: RunState, count: int = 1) -> None:
     """Queue workers, as many as there is room for; they start in the next turn of the event loop."""
-    room = run.room - len(run.workers)
-    if count > room:
-        count = max(room, 0)
+    count = min(count, run.room - len(run.workers))
+    if count <= 0:
+        return
     run.relief += count
     for _ in range(count):
         worker = work(run)
