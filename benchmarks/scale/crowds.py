@@ -42,7 +42,10 @@ async def stream_crowd_rows(effort: Effort) -> list[Row]:
         )
         for relaying in (ours, by_hand)
     ]
-    by_hand_told = f"{growth_by_hand.figure.median:.3f} with {by_hand.name}, at {growth_by_hand.ours} in the largest"
+    # Tasks by the thousand cost more each, as they no longer fit into the caches: that is nobody's but the machine's.
+    asyncios, own = growth_by_hand.figure.median - 1, growth.figure
+    beyond = replace(own, median=own.median - asyncios, low=own.low - asyncios, high=own.high - asyncios)
+    told = f"by itself {own.median:.3f}; {by_hand.name} {1 + asyncios:.3f}, at {growth_by_hand.ours} in the largest"
     peak, _ = await peak_of(sized_crowd(ours, relay, counts[-1]))
     peak_by_hand, _ = await peak_of(sized_crowd(by_hand, relay, counts[-1]))
     stages = STAGES * counts[-1]
@@ -55,7 +58,7 @@ async def stream_crowd_rows(effort: Effort) -> list[Row]:
         ours=f"{peak / stages:.0f} B/stage",
         other=f"{peak_by_hand / stages:.0f} B/stage",
     )
-    return [replace(growth, note=by_hand_told), memory]
+    return [replace(growth, figure=beyond, against=f"that of {by_hand.name}", note=told), memory]
 
 
 class NoteEnd:
