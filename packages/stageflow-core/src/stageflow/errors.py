@@ -65,7 +65,7 @@ output or completed items that cannot be pickled become None, and a note says wh
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Generator, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, ClassVar, Protocol
 
@@ -853,6 +853,7 @@ class StageTimeoutError(StageError, TimeoutError):
         limit: Which limit ran out: "timeout" (one attempt), "deadline" (the stage with its retries), or the name of the
             interceptor that set it.
         seconds: How long it is.
+        completed: Of a mapped stage that its deadline ended, by place the results of the items that had ended by then.
     """
 
     code = "stage-timeout"
@@ -871,6 +872,7 @@ class StageTimeoutError(StageError, TimeoutError):
         )
         self.limit = limit
         self.seconds = seconds
+        self.completed: Mapping[int, Any] = {}
 
 
 class MissingRetryPolicyError(StageError):
@@ -1154,6 +1156,8 @@ class NotCopyableError(StageflowError, TypeError):
         self.why = why or f"is {with_article(self.kind)}, which cannot be copied"
         if isinstance(value, Awaitable):
             hint = "Await it first: an `await` seems to be missing."
+        elif isinstance(value, (AsyncGenerator, Generator)):
+            hint = "Let the stage itself `yield` them: it then streams, and map_over='its name' takes them as items."
         else:
             hint = "What stages share is frozen or copied for them"
             hint += ": make it flatter." if why else "; live objects (clients, locks, connections) belong in ports."

@@ -159,9 +159,15 @@ async def test_no_items_are_all_right(items):
     results = await mapped(items, doubled)
     assert {"items": []} == results.data("each")
     assert 1 == results.record("each").attempts
-    assert {"items": 0, "ok": 0, "skipped": 0, "attempts": 0, "high_water": 0} == results.record("each").statistics[
-        "map"
-    ]
+    assert {
+        "items": 0,
+        "ok": 0,
+        "skipped": 0,
+        "failed": 0,
+        "cancelled": 0,
+        "attempts": 0,
+        "high_water": 0,
+    } == results.record("each").statistics["map"]
 
 
 @simulated
@@ -173,9 +179,15 @@ async def test_a_skip_leaves_none():
 
     results = await mapped(range(4), odd)
     assert [None, {"n": 1}, None, {"n": 3}] == results.data("each")["items"]
-    assert {"items": 4, "ok": 2, "skipped": 2, "attempts": 4, "high_water": 1} == results.record("each").statistics[
-        "map"
-    ]
+    assert {
+        "items": 4,
+        "ok": 2,
+        "skipped": 2,
+        "failed": 0,
+        "cancelled": 0,
+        "attempts": 4,
+        "high_water": 1,
+    } == results.record("each").statistics["map"]
 
 
 @dataclass(frozen=True)
@@ -635,9 +647,15 @@ async def test_an_item_that_fails_fails_the_stage():
     assert isinstance(error.__cause__, ValueError)
     assert {0: {"n": 1}, 1: None} == error.completed
     assert {0, 1, 2, 3, 4, 5} == set(tidy.cleaned)
-    assert {"items": 6, "ok": 1, "skipped": 1, "attempts": 6, "high_water": 5} == results.record("each").statistics[
-        "map"
-    ]
+    assert {
+        "items": 6,
+        "ok": 1,
+        "skipped": 1,
+        "failed": 1,
+        "cancelled": 3,
+        "attempts": 6,
+        "high_water": 5,
+    } == results.record("each").statistics["map"]
     assert "Item 3 of stage 'each' failed: ValueError: boom." in str(results.error)
     assert 3.0 == now()
 
@@ -843,9 +861,15 @@ async def test_a_sibling_that_fails_cancels_the_items():
     assert "sibling" == results.error.stage
     assert StageStatus.CANCEL is results["each"].status
     assert 10 == len(tidy.cleaned)
-    assert {"items": 10, "ok": 0, "skipped": 0, "attempts": 10, "high_water": 10} == results.record("each").statistics[
-        "map"
-    ]
+    assert {
+        "items": 10,
+        "ok": 0,
+        "skipped": 0,
+        "failed": 0,
+        "cancelled": 10,
+        "attempts": 10,
+        "high_water": 10,
+    } == results.record("each").statistics["map"]
 
 
 @simulated
@@ -1045,9 +1069,15 @@ async def test_each_item_is_tried_again_by_itself(recorder):
     policy = RetryPolicy(max_attempts=4, base_delay=1, jitter=False, retry_on=ConnectionError)
     results = await mapped([0, 2, 1], act, retry=policy, sink=recorder)
     assert [1, 3, 2] == [one["attempt"] for one in results.data("each")["items"]]
-    assert {"items": 3, "ok": 3, "skipped": 0, "attempts": 6, "high_water": 2} == results.record("each").statistics[
-        "map"
-    ]
+    assert {
+        "items": 3,
+        "ok": 3,
+        "skipped": 0,
+        "failed": 0,
+        "cancelled": 0,
+        "attempts": 6,
+        "high_water": 2,
+    } == results.record("each").statistics["map"]
     run_id = results.pipeline_run_id
     assert {index: {f"{run_id}:each[{index}]"} for index in range(3)} == keys
     retries = [
@@ -1300,9 +1330,15 @@ async def test_results_with_values_of_items_go_through_json_and_are_resumed():
     written = raised.value.results.to_dict()
     read = PipelineResults.from_dict(written)
     assert written == read.to_dict()
-    assert {"items": 3, "ok": 2, "skipped": 1, "attempts": 3, "high_water": 1} == read.record("replies").statistics[
-        "map"
-    ]
+    assert {
+        "items": 3,
+        "ok": 2,
+        "skipped": 1,
+        "failed": 0,
+        "cancelled": 0,
+        "attempts": 3,
+        "high_water": 1,
+    } == read.record("replies").statistics["map"]
     results = await pipeline.run(resume=read, decisions={"ask": True})
     assert ["a", None, "c"] == results.data("ask")["texts"]
     assert [Reply("a"), None, Reply("c")] == results.data("replies")["items"]

@@ -26,6 +26,7 @@ class RunScope:
     Attributes:
         emitter: None while nobody listens, so that events cost nothing.
         stopping: Why the run is ending before its stages are done; None while it is not.
+        over: Whether it has ended, for whoever has kept a StageContext.
         attempts: By the index of a stage, how often it was started, where that is more than once.
         left_behind: Stages of which an attempt did not stop when its time was up.
         decisions: By stage, what was decided for it; empty unless the run was resumed.
@@ -51,6 +52,7 @@ class RunScope:
         "grace_s",
         "hooks",
         "left_behind",
+        "over",
         "pipeline",
         "statistics",
         "stopping",
@@ -80,6 +82,7 @@ class RunScope:
         self.deadline = context.deadline
         self.children: dict[asyncio.Task[Any], str] = {}
         self.stopping: str | None = None
+        self.over = False
         self.attempts: dict[int, int] = {}
         self.left_behind: list[str] = []
         self.decisions: Mapping[str, Any] = EMPTY
@@ -128,6 +131,10 @@ class StageScope(RunScope):
         self.streams = run.streams if index is None else None  # an item reads none: it may be one of the chunks
         self.left_behind = run.left_behind
         self.attempts = run.attempts if index is None else {}
+
+    @property
+    def over(self) -> bool:
+        return self.run.over
 
     @property
     def stopping(self) -> str | None:  # pyright: ignore[reportIncompatibleVariableOverride] - the run alone sets it

@@ -13,15 +13,21 @@ All of it happens on one event loop, and nothing here awaits between reading and
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar, cast, get_args
+from typing import Any, Generic, Literal, NamedTuple, NoReturn, Protocol, TypeVar, cast, get_args
 
 from stageflow.errors import InvalidOptionError, StreamBrokenError, StreamFullError
 from stageflow.frozen import SHAREABLE_TYPES, for_reader, freeze
 from stageflow.value import Value
 from stageflow.wording import nearest, shown
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_S = 10.0
+"""How long a stage waits for a reader outside of the run before that is logged, in seconds."""
 
 T = TypeVar("T")
 
@@ -100,11 +106,13 @@ class Stream(Generic[T]):
         "_source",
         "_waiting",
         "name",
+        "outside",
         "required",
     )
 
-    def __init__(self, source: Source, name: str, *, required: bool) -> None:
+    def __init__(self, source: Source, name: str, *, required: bool, outside: bool = False) -> None:
         self.name = name
+        self.outside = outside
         self.required = required
         self._source: Source | None = source
         self._buffer: deque[Any] = deque()
@@ -174,6 +182,9 @@ class Stream(Generic[T]):
     ) -> None:
         self.close()
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("A Stream belongs to the stage that reads it: it can be neither copied nor handed on.")
+
     # What follows is for the source and the run.
 
     def end(self, why: Callable[[], BaseException], *, drop: bool = False, wake: bool = True) -> None:
@@ -212,11 +223,16 @@ class Stream(Generic[T]):
         """Wait until there is room, or nobody reads any more."""
         source = self._source
         assert source is not None
+        reminder = None
+        if self.outside:
+            reminder = source.loop.call_later(PATIENCE_S, _remind, source.stage, self.name)
         self._full_since = source.clock()
         self._room = room = source.loop.create_future()
         try:
             await room
         finally:
+            if reminder is not None:
+                reminder.cancel()
             if self._room is room:  # cancelled, or the reader has closed in the same turn
                 self._make_room(source)
 
@@ -256,6 +272,16 @@ class Stream(Generic[T]):
                 waiter.set_result(None)
                 if not all_of_them:
                     return
+
+
+def _remind(stage: str, reader: str) -> None:
+    """Log that a stage is held up by somebody whom the run knows nothing of."""
+    logger.warning(
+        "Stage '%s' has waited for %g s until its reader %s takes a chunk. Read on, or let go of it with aclose().",
+        stage,
+        PATIENCE_S,
+        reader,
+    )
 
 
 class Abandon(Protocol):

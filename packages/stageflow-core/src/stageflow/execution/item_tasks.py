@@ -214,6 +214,8 @@ class ItemTasks:
             "items": self.started,
             "ok": self.ended - self.skipped - len(self.failures) - len(self.cancels),
             "skipped": self.skipped,
+            "failed": len(self.failures),
+            "cancelled": self.started - self.ended + len(self.cancels),
             "attempts": self.started + self.retries,
             "high_water": self.high_water,
         }

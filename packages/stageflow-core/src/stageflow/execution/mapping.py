@@ -28,7 +28,7 @@ from stageflow.core.output import (
     plain,
     versioned,
 )
-from stageflow.errors import MapItemError, MapSourceError, StageContractError
+from stageflow.errors import MapItemError, MapSourceError, StageContractError, StageTimeoutError
 from stageflow.events.secret_text import redacted_text
 from stageflow.execution.announcing import announce_straggler, publish, report_late_end
 from stageflow.execution.attempts import ManagedStage
@@ -61,7 +61,11 @@ def mapped(invoke: Invoke, management: Management) -> Invoke:
         deadline = management.deadline
         if deadline is None:
             return await stage.run()
-        return await ManagedStage(scope, outputs, node, management).limited("deadline", deadline, stage.run)
+        try:
+            return await ManagedStage(scope, outputs, node, management).limited("deadline", deadline, stage.run)
+        except StageTimeoutError as error:
+            error.completed = stage.completed
+            raise
 
     return invoke_all
 
@@ -69,7 +73,7 @@ def mapped(invoke: Invoke, management: Management) -> Invoke:
 class _MappedStage:
     """One mapped stage of one run."""
 
-    __slots__ = ("_invoke", "_management", "_node", "_outputs", "_over", "_scope")
+    __slots__ = ("_invoke", "_management", "_node", "_outputs", "_over", "_scope", "completed")
 
     def __init__(
         self,
@@ -86,6 +90,7 @@ class _MappedStage:
         self._invoke = invoke
         self._management = management
         self._over = over
+        self.completed: Mapping[int, Any] = FrozenDict()
 
     async def run(self) -> Stored:
         """Run every item, and return them all.
@@ -127,6 +132,7 @@ class _MappedStage:
             self._leave_behind(await _stop(tasks, node.name, reason, grace_s=self._management.grace_s))
         if tasks.broken is not None:
             raise tasks.broken
+        self.completed = tasks.partial()
         if ending is None:
             raise stopped or asyncio.CancelledError(scope.stopping)
         if isinstance(ending, StageOutput):

@@ -156,6 +156,8 @@ class Run:
         state, nodes = self.state, self.plan.nodes
         for index, record in resumption.carried.items():
             state.outputs[index] = stored = returned(record.name, record.output)
+            if record.statistics:
+                self.scope.statistics[index] = dict(record.statistics)
             if state.streams is not None:
                 state.streams.settled(index, stored)
             if record.origin is not None:
@@ -328,6 +330,7 @@ class Run:
         state, plan, emitter = self.state, self.plan, self.scope.emitter
         if state.streams is not None:
             state.streams.finish(self.scope.statistics)
+        self.scope.over = True
         scope, resumption = self.scope, self.resumption
         carried: Mapping[int, StageResult] = {} if resumption is None else resumption.carried
         times = StageTimes(state.started, state.ended, scope.timer, scope.attempts, carried)

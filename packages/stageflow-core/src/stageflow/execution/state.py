@@ -268,7 +268,7 @@ class RunState:
             failed = output is not None and output.status is StageStatus.FAIL
             if not failed or isinstance(error, asyncio.CancelledError):  # else it broke in its own way
                 return self._skipped_for(node, streams.cut[node.index])
-        elif output is not None and output.status is StageStatus.SUSPEND and (node.streams or node.stream is not None):
+        elif output is not None and output.status is StageStatus.SUSPEND and node.index in self.plan.groups:
             return StageOutput.fail(StreamSuspendedError(node.name))
         return stored
 

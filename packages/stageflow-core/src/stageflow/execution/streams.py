@@ -121,7 +121,7 @@ class RunStreams:
             )
         outside = self._outside.setdefault(index, [])
         name = "run.stream" if not outside else f"run.stream#{len(outside) + 1}"
-        stream: Stream[Any] = Stream(source, name, required=False)
+        stream: Stream[Any] = Stream(source, name, required=False, outside=True)
         outside.append(stream)
         source.readers.append(stream)
         source.heard = True
@@ -217,6 +217,8 @@ class RunStreams:
         """Write down what the streams counted, and let go of the run. Every stage is settled."""
         self.release = None
         for index, source in self._sources.items():
+            if "stream" in statistics.get(index, ()):
+                continue  # what the run that this one resumes had counted
             inside = (self._readers[reader][index] for reader in self._plan.nodes[index].readers)
             by_reader = {
                 stream.name: stream.statistics()._asdict() for stream in (*inside, *self._outside.get(index, ()))
@@ -224,6 +226,8 @@ class RunStreams:
             counted = {"sent": source.sent, "unheard": source.unheard, "readers": by_reader}
             statistics.setdefault(index, {})["stream"] = counted
         for reader, streams in self._readers.items():
+            if "streams" in statistics.get(reader, ()):
+                continue
             read = {self._plan.names[index]: stream.statistics()._asdict() for index, stream in streams.items()}
             statistics.setdefault(reader, {})["streams"] = read
         self._sources = {}  # each of which leads back here

@@ -16,7 +16,7 @@ from stageflow.context.parent import MOST_DEEP, ParentStage
 from stageflow.context.pipeline_context import ChildFields, PipelineContext
 from stageflow.context.snapshot import ContextSnapshot
 from stageflow.core.context import RunScope, StageScope
-from stageflow.errors import LimitDeadlockError, PipelineDepthError, StageflowError
+from stageflow.errors import LimitDeadlockError, PipelineDepthError, StageflowError, TooLateError
 from stageflow.events.sinks import NO_SINK
 from stageflow.execution.announcing import announce_child_straggler
 from stageflow.execution.locating import chain_of, located
@@ -72,6 +72,11 @@ def _current_task(scope: RunScope) -> asyncio.Task[Any]:
     """Return the task of the stage; raise CancelledError if its run is ending, or it was cancelled and cleans up."""
     if scope.stopping is not None:
         raise asyncio.CancelledError(scope.stopping)
+    if scope.over:
+        raise TooLateError(
+            f"A stage of pipeline '{scope.pipeline}' wanted to run a child after its run had ended.",
+            hint="Await ctx.run_pipeline(...) in the stage, before it returns.",
+        )
     task = asyncio.current_task()
     assert task is not None
     if task.cancelling():

@@ -20,6 +20,7 @@ from stageflow.errors import (
     InvalidOptionError,
     InvalidStageError,
     InvalidStageNameError,
+    InvalidStreamError,
     OverlappingDependencyError,
     PipelineValidationError,
     SelfDependencyError,
@@ -306,6 +307,18 @@ def _check_routes_and_joins(drafts: list[_Draft], faults: list[PipelineValidatio
             faults.extend(join_faults(draft.spec, joined, reads))
 
 
+def _twice_read(draft: _Draft) -> list[PipelineValidationError]:
+    """Return a fault for each stream that two parameters of a stage ask for."""
+    read = [parameter.stage for parameter in draft.parameters if parameter.reads is Reads.STREAM]
+    problem = "has two parameters for the stream of '{}', each of which would get some of its chunks"
+    hint = "Keep one of them."
+    return [
+        InvalidStreamError(draft.name, problem.format(source), dependency=source, hint=hint)
+        for source in dict.fromkeys(read)
+        if read.count(source) > 1
+    ]
+
+
 def _check_streams(drafts: list[_Draft], faults: list[PipelineValidationError]) -> list[list[str]]:
     """Check how stages are joined by streams; return those that run together, group by group."""
     if not any(draft.streams or draft.spec.stream for draft in drafts):
@@ -313,6 +326,7 @@ def _check_streams(drafts: list[_Draft], faults: list[PipelineValidationError]) 
     flows = {draft.name: draft.flow for draft in drafts}
     faults.extend(stream_faults(flows))
     for draft in drafts:
+        faults.extend(_twice_read(draft))
         faults.extend(option_faults(draft.name, flows[draft.name], draft.spec))
     if faults:
         return []  # what halts can only be seen where everything else is right
