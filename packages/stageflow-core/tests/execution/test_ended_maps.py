@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from stageflow import Pipeline, StageContext, StageExecutionError, stage
+from stageflow import Limits, Pipeline, StageContext, StageExecutionError, stage
 from stageflow_mocks.simulation import simulated
 
 
@@ -74,3 +74,47 @@ async def test_an_item_that_was_handed_over_does_not_begin_once_another_one_has_
     with pytest.raises(StageExecutionError):
         await Pipeline("test", [source, each]).run()
     assert began[-1] == -1
+
+
+async def test_an_item_that_waits_for_a_permit_does_not_begin_once_another_one_has_failed() -> None:
+    """The one that fails gives its permit back, which wakes the next one before the map can cancel it."""
+    began: list[Any] = []
+
+    @stage
+    async def source() -> dict[str, Any]:
+        return {"items": [0, 1, 2]}
+
+    @stage(map_over=("source", "items"), limit="x")
+    async def each(ctx: StageContext) -> None:
+        began.append(ctx.item)
+        await asyncio.sleep(0)
+        raise LookupError("it is lost")
+
+    with pytest.raises(StageExecutionError, match="Item 0 of stage 'each' failed: LookupError: it is lost"):
+        await Pipeline("test", [source, each]).run(limits=Limits({"x": 1}))
+    assert [0] == began
+
+
+@simulated
+async def test_items_are_told_that_their_map_has_ended() -> None:
+    """As those of a run are that is stopping."""
+    told: list[Any] = []
+
+    @stage
+    async def source() -> dict[str, Any]:
+        return {"items": [0, 1]}
+
+    @stage(map_over=("source", "items"))
+    async def each(ctx: StageContext) -> None:
+        if ctx.index == 0:
+            await asyncio.sleep(1)
+            raise LookupError("it is lost")
+        told.append(ctx.cancelled)
+        try:
+            await asyncio.sleep(2)
+        finally:
+            told.append(ctx.cancelled)
+
+    with pytest.raises(StageExecutionError):
+        await Pipeline("test", [source, each]).run()
+    assert told == [False, True]

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from stageflow import Pipeline, StageContext, Stream, stage
+from stageflow import Limits, Pipeline, StageContext, Stream, stage
 from stageflow_mocks.simulation import simulated
 
 
@@ -55,3 +55,52 @@ async def test_all_stages_that_begin_a_group_start_with_it() -> None:
 
     results = await Pipeline("test", [words, beside, tones, both], max_concurrency=1).run()
     assert results.data(both) == {"words": 40, "tones": 40}
+
+
+@simulated
+async def test_a_permit_comes_back_when_the_code_that_uses_it_has_ended() -> None:
+    """A member that does not stop when its run does goes on to use what the limit protects."""
+    limits, in_use = Limits({"x": 2}), list[int]()
+
+    @stage(limit="x")
+    async def talking() -> AsyncIterator[int]:
+        yield 1
+
+    @stage(limit="x")
+    async def stubborn(talking: Stream[int]) -> None:
+        try:
+            await asyncio.sleep(100)
+        except asyncio.CancelledError:
+            await asyncio.sleep(10)
+            in_use.append(limits.in_use("x"))
+
+    run = Pipeline("test", [talking, stubborn], cancel_grace=1.0).start(limits=limits)
+    await asyncio.sleep(1)
+    run.cancel()
+    assert (await run.outcome()).stragglers == ("stubborn",)
+    assert limits.in_use("x") == 1
+    await asyncio.sleep(20)
+    assert (in_use, limits.in_use("x")) == ([1], 0)
+
+
+@simulated
+async def test_nor_before_that_if_its_time_was_up() -> None:
+    """Whichever of the two limits it has gone beyond."""
+    for limit in ({"timeout": 1.0}, {"deadline": 1.0}):
+        limits = Limits({"x": 2})
+
+        @stage(limit="x")
+        async def talking() -> AsyncIterator[int]:
+            yield 1
+
+        @stage(limit="x", **limit)
+        async def stubborn(talking: Stream[int]) -> None:
+            try:
+                await asyncio.sleep(100)
+            except asyncio.CancelledError:
+                await asyncio.sleep(10)
+
+        results = await Pipeline("test", [talking, stubborn], cancel_grace=1.0).start(limits=limits).outcome()
+        assert (results.status, limits.in_use("x")) == ("failed", 1)
+        await asyncio.sleep(20)
+        assert limits.in_use("x") == 0

@@ -146,6 +146,24 @@ class StageScope(RunScope):
         return self._copy[1]
 
 
+class MapScope(StageScope):
+    """The scope of the items of one mapped stage: for them the run is stopping when the map has ended.
+
+    Attributes:
+        ended: Why it has, while some of its items may still run; None while it has not.
+    """
+
+    __slots__ = ("ended",)
+
+    def __init__(self, run: RunScope) -> None:
+        super().__init__(run)
+        self.ended: str | None = None
+
+    @property
+    def stopping(self) -> str | None:
+        return self.ended if self.ended is not None else self.run.stopping
+
+
 class ChildPipeline(Generic[R]):
     """What a stage can run as a child: `Pipeline` and `StageGraph` are. Runs of it end in an R."""
 

@@ -85,10 +85,9 @@ class ManagedStage:
 
     async def _end_with_permit(self, limit: str) -> Stored | Exception:
         """Make one attempt that holds a permit, from before its interceptors until its code has really ended."""
-        scope = self._scope
-        groups = None if scope.streams is None else scope.streams.permits
+        scope, groups = self._scope, self._groups
         if groups is not None and self._node.index in groups.held:
-            return await self._end_with_permit_of_group(groups)
+            return await self._end()  # with the permit that it has until it ends, and does not lend
         index, priority = self._node.index, self._management.priority
         permit = take_permit(scope, index, limit, priority) or await wait_for_permit(scope, index, limit, priority)
         scope.permit = permit
@@ -101,14 +100,11 @@ class ManagedStage:
             else:  # it still uses what the limit protects, and there is no further attempt
                 self._left.add_done_callback(lambda _: permit.release())
 
-    async def _end_with_permit_of_group(self, groups: GroupPermits) -> Stored | Exception:
-        """Make one attempt with the permit that the stage has until it ends, and does not lend."""
-        try:
-            return await self._end()
-        finally:
-            if self._left is not None:
-                permit = groups.held.pop(self._node.index)
-                self._left.add_done_callback(lambda _: permit.release())
+    @property
+    def _groups(self) -> GroupPermits | None:
+        """What groups of stages hold of limits in this run."""
+        streams = self._scope.streams
+        return None if streams is None else streams.permits
 
     def _explained(self, ended: Stored | Exception, policy: RetryPolicy) -> Stored | Exception:
         """Return what ended a stage that its streams keep from being tried again, with a note that says so."""
@@ -190,6 +186,8 @@ class ManagedStage:
             left_behind.add_done_callback(partial(report_late_end, node.name))
             self._scope.left_behind.append(node.name)
             self._left = left_behind
+            if self._groups is not None:
+                self._groups.settled(node.index, left_behind)
             announce_straggler(self._scope.emitter, node.name, grace_s)
             problem = f"it did not stop when its {limit} of {seconds:g} s was up, and was left behind"
             hint = "Let it stop when it is cancelled. It is not tried again while it still runs."

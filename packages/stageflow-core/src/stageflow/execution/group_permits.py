@@ -9,6 +9,7 @@ member gives its own back when it has ended, and not before: not during a back-o
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from stageflow.context.permits import Permit
 from stageflow.core.context import RunScope
@@ -61,9 +62,18 @@ class GroupPermits:
             else:
                 self.held[member] = part
 
-    def settled(self, index: int) -> None:
-        """Give back what a stage has, or would get, now that it has ended."""
+    def settled(self, index: int, straggler: asyncio.Task[Any] | None = None) -> None:
+        """Give back what a stage has, or would get, now that it has ended; if it was left behind, once it really has.
+
+        Args:
+            index: The stage.
+            straggler: The task in which it goes on, if it does.
+        """
         self._over.add(index)
         permit = self.held.pop(index, None)
-        if permit is not None:
+        if permit is None:
+            return
+        if straggler is None:
             permit.release()
+        else:
+            straggler.add_done_callback(lambda _: permit.release())

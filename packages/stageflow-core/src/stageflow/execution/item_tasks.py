@@ -21,7 +21,7 @@ from contextvars import copy_context
 from operator import is_
 from typing import Any, cast
 
-from stageflow.core.context import RunScope, StageScope
+from stageflow.core.context import MapScope, RunScope, StageScope
 from stageflow.core.inputs import Stored
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import ErrorInfo, StageArtifact, StageEvent, StageOutput
@@ -74,6 +74,7 @@ class ItemTasks:
         "_loop",
         "_most",
         "_node",
+        "_of_items",
         "_outputs",
         "_paused",
         "_progress",
@@ -111,6 +112,7 @@ class ItemTasks:
         progress: Progress | None,
     ) -> None:
         self.scope = scope
+        self._of_items = MapScope(scope)
         self._outputs = outputs
         self._node = node
         self._invoke = invoke
@@ -176,6 +178,7 @@ class ItemTasks:
     def end(self) -> None:
         """Let no further item start, and let the map look at what has become of the others."""
         self.open = False
+        self._of_items.ended = f"another item of stage '{self._node.name}' has ended the map"
         if not self.done.done():
             self.done.set_result(None)
 
@@ -258,6 +261,7 @@ class ItemTasks:
             self.scope, self._outputs, self._node, self._invoke, self.tasks, self._most
         )  # fmt: skip
         iterator, feed, results, progress = self._iterator, self._feed, self.results, self._progress
+        of_items = self._of_items
         base, clock, cancelling = self._base, scope.timer.clock, task.cancelling
         inherited = tuple(base.values())
         append, put = list[Any].append.__get__(results), self._put
@@ -283,7 +287,7 @@ class ItemTasks:
             if running > self.high_water:  # noqa: PLR1730 - a call
                 self.high_water = running
             self._current = index
-            own = StageScope(scope, index, item)
+            own = StageScope(of_items, index, item)
             try:
                 result: Any = await invoke(own, outputs, node)
                 if type(result) is not FrozenDict:
@@ -367,7 +371,7 @@ class ItemTasks:
 
     def _raised(self, index: int, error: BaseException) -> bool:
         """Write down that an item raised; return whether that counts, since nobody had told it to stop."""
-        if self.cancelling or (isinstance(error, asyncio.CancelledError) and self.scope.stopping is not None):
+        if self.cancelling or (isinstance(error, asyncio.CancelledError) and self._of_items.stopping is not None):
             return False
         if isinstance(error, RetryRequested):  # by an interceptor, of a stage that has no policy
             error = missing_policy(self._node.name, ErrorInfo.of(error.error))

@@ -146,9 +146,10 @@ class RunStreams:
 
         If the outcome `stops` the run, stages that read on are cancelled like all others, and need not be told before.
         """
-        self._tasks.pop(index, None)
+        task = self._tasks.pop(index, None)
         if self.permits is not None:
-            self.permits.settled(index)
+            # Whoever ends by itself is settled in its own task.
+            self.permits.settled(index, None if task is asyncio.current_task(self._loop) else task)
         for stream in self._readers.get(index, {}).values():
             stream.close()
         source = self._sources.get(index)

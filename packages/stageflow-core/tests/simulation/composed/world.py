@@ -153,13 +153,6 @@ class World:
     def has_streams(self):
         return any(part.chunks is not None for plan in self.graphs for part in plan.parts)
 
-    @property
-    def may_lose_permits(self):
-        """Return whether a stage of a group may be left behind: it gives its permit back then."""
-        parts = [part for plan in self.graphs for part in plan.parts]
-        deaf = any(part.is_timed and part.when_cancelled == "go on" for part in parts)
-        return self.has_streams and (deaf or self.scenario.plan.cancel_grace < 1)
-
     def roots_ended_by(self, place):
         """Return whether any of the scenario's own runs had ended by then: nobody can stop them any more."""
         return any(run.ended is not None and run.ended < place for run in self.roots)
@@ -187,8 +180,6 @@ class World:
     def check_permits(self):
         for name, capacity in self.scenario.capacities:
             used, needed = self.limits.in_use(name), self.holders.get(name, 0)
-            if self.may_lose_permits:
-                needed = 0
             if not needed <= used <= capacity:
                 self.misuse.append(f"{used} permits of '{name}' are in use, of {capacity}, and {needed} use one")
 

@@ -93,9 +93,6 @@ def what_one_item_has_ended_goes_no_further(account):
             continue
         for stay in account.run.stays_of(index):
             if stay.started > place:
-                woken = stay.attempt > 1 or account.parts[index].limit is not None
-                if woken and stay.started_at - account.time_of(place) <= SLACK:
-                    continue  # for its next attempt, or since it was given a permit
                 yield f"item {stay.item} of {name_of(index)} began after another one had ended the map"
             elif stay.final is None or stay.final > place:
                 reached = stay.cancelled_at if stay.cancelled_at is not None else stay.ended_at
