@@ -123,6 +123,22 @@ async def test_a_blocked_stage_waits_until_each_reader_has_room():
     assert fast.statistics() == StreamStatistics(3, 3, 0, 1, 0.0)
 
 
+@simulated
+async def test_a_chunk_waits_for_each_reader_without_room():
+    """Also for those whose turn it is not yet: it is not told as dropped, and then as received."""
+    made = source("first", "second", capacity=1)
+    _, second = made.readers
+    await send(made, 1)
+    sending = asyncio.create_task(send(made, 2))
+    await asyncio.sleep(1)
+    assert (counts(second), second.statistics().waiting) == ((2, 0, 0, 1), 2)
+    assert await anext(second) == 1
+    assert (counts(second), second.statistics().waiting) == ((2, 1, 0, 1), 1)
+    sending.cancel()
+    await asyncio.sleep(0)
+    assert [(counts(one), one.statistics().waiting) for one in made.readers] == [((2, 0, 1, 1), 1), ((2, 1, 1, 1), 0)]
+
+
 @pytest.mark.parametrize(
     ("on_full", "left", "dropped"), [("drop_oldest", [3, 4], 2), ("drop_newest", [1, 2], 2)], ids=str
 )

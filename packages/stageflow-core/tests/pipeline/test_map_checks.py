@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypedDict
 
 import pytest
-from stageflow import Pipeline, PipelineValidationError, StageContext, StageKind, StageOutput, stage
+from stageflow import Pipeline, PipelineValidationError, StageContext, StageKind, StageOutput, Stream, stage
 from stageflow.errors import (
     ContractMismatchError,
     CycleDetectedError,
@@ -135,6 +135,24 @@ def test_without_a_key_the_source_must_stream():
     assert isinstance(fault, InvalidStreamError)
     assert "Stage 'each' is mapped over the chunks of 'source', which does not stream." == fault.message
     assert "map_over=('source', 'items')" in str(fault.hint)
+
+
+@pytest.mark.parametrize("over", ["source", ("source", "items")], ids=["chunks", "list"])
+@pytest.mark.parametrize("by_parameter", [True, False], ids=["parameter", "streams"])
+def test_a_mapped_stage_does_not_read_the_stream_of_its_source_besides(over, by_parameter):
+    """Its chunks are the items already, or the list is not there before they have all come."""
+
+    async def chunks() -> AsyncIterator[int]:
+        yield 1
+
+    async def reads(source: Stream[int]) -> None: ...
+
+    spec = stage("each", reads, map_over=over) if by_parameter else each(over, streams="source")
+    fault = fault_of(stage("source", chunks), spec)
+    assert isinstance(fault, InvalidOptionError)
+    assert ("map_over", "each") == (fault.option, fault.stage)
+    assert "does not read the stream of 'source' besides" in str(fault)
+    assert ("ctx.item" in str(fault.hint)) == (over == "source")
 
 
 class Rows(TypedDict):

@@ -99,6 +99,7 @@ class Stream(Generic[T]):
         "_closed",
         "_end",
         "_full_since",
+        "_held",
         "_high_water",
         "_received",
         "_room",
@@ -121,6 +122,7 @@ class Stream(Generic[T]):
         self._end: Callable[[], BaseException] | None = None
         self._sent = self._received = self._high_water = self._blocked_ns = 0
         self._full_since: int | None = None
+        self._held = False
         self._closed = False
 
     def __aiter__(self) -> Stream[T]:
@@ -161,7 +163,8 @@ class Stream(Generic[T]):
         sent = self._sent if source is None else source.sent
         if source is not None and self._full_since is not None:
             blocked_ns += source.clock() - self._full_since
-            waiting += 1  # which there is no room for yet
+        if source is not None and self._held:
+            waiting += 1
         dropped = sent - self._received - waiting
         return StreamStatistics(sent, self._received, dropped, self._high_water, blocked_ns / 1e6, waiting)
 
@@ -218,6 +221,10 @@ class Stream(Generic[T]):
         """Take a chunk for which there is no room in place of the one that has waited the longest."""
         self._buffer.popleft()
         self._buffer.append(chunk)
+
+    def hold(self, held: bool) -> None:
+        """Note whether a chunk is kept for it that there was no room for."""
+        self._held = held
 
     async def room(self) -> None:
         """Wait until there is room, or nobody reads any more."""
@@ -375,10 +382,17 @@ class Source:
         if type(chunk) not in SHAREABLE_TYPES:
             chunk = freeze(chunk, "chunk")
         for reader in readers:
-            while reader.is_full:
-                await reader.room()
-            if reader.is_open:
-                reader.put(chunk)
+            reader.hold(True)
+        try:
+            for reader in readers:
+                while reader.is_full:
+                    await reader.room()
+                reader.hold(False)
+                if reader.is_open:
+                    reader.put(chunk)
+        finally:
+            for reader in readers:  # of which the stage, if it was cancelled, has not come to all
+                reader.hold(False)
 
     def left(self, reader: Stream[Any]) -> None:
         """Note that a reader has ended."""

@@ -340,7 +340,8 @@ def _check_maps(drafts: list[_Draft], index: Mapping[str, int], faults: list[Pip
     for draft in drafts:
         if draft.spec.map_over is None:
             continue
-        faults.extend(map_faults(draft.spec, draft.joined(), draft.streams))
+        read = [*draft.spec.streams, *(read.stage for read in draft.parameters if read.reads is Reads.STREAM)]
+        faults.extend(map_faults(draft.spec, draft.joined(), read))
         source = index.get(draft.spec.map_over[0])
         if source is not None and drafts[source] is not draft:
             faults.extend(source_faults(draft.spec, drafts[source].spec, drafts[source].declared))

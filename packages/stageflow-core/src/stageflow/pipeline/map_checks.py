@@ -24,14 +24,20 @@ def map_faults(spec: StageSpec[Any], joined: tuple[str, ...], read: Collection[s
     Args:
         spec: The stage.
         joined: The names of the dependencies that it joins.
-        read: Those of which it reads the streams.
+        read: Those of which it says that it reads the streams.
     """
     if spec.map_over is None:
         return
-    source, _ = spec.map_over
+    source, key = spec.map_over
     if spec.routes:
         hint = "Choose the route in a stage of its own, which reads the items of this one."
         yield InvalidOptionError("map_over", "is for a stage that has no routes=", stage=spec.name, hint=hint)
+    if source in read:
+        hint = "Map over the list in one stage, and read the stream in another one."
+        if key is None:
+            hint = "Each item is a chunk of it, as ctx.item: leave the stream out."
+        problem = f"is for a stage that does not read the stream of '{source}' besides"
+        yield InvalidOptionError("map_over", problem, stage=spec.name, hint=hint)
     if others := [name for name in read if name != source]:
         hint = "Each item would get some of the chunks. Read the stream in a stage before this one."
         problem = f"is for a stage that reads no other stream, such as that of '{others[0]}'"
