@@ -294,49 +294,6 @@ async def test_such_a_child_that_does_not_stop_is_a_straggler(recorder):
 
 
 @simulated
-async def test_a_stage_that_is_left_behind_with_its_child_is_told_of_once(recorder):
-    """By its own name alone."""
-
-    class Stuck(type(recorder)):
-        async def emit(self, *, type, data):
-            await ignoring()
-
-    run = outer(running(Pipeline("inner").with_stage("b", sleeping(60, [])), event_sink=Stuck()), cancel_grace=2).start(
-        event_sink=recorder
-    )
-    await asyncio.sleep(1)
-    run.cancel()
-    assert ("a",) == (await run.outcome()).stragglers
-    assert 1 == recorder.types.count("stage.a.straggling")
-    await asyncio.sleep(100)
-
-
-@simulated
-async def test_a_stage_that_is_left_behind_is_not_waited_for_twice():
-    """Neither for its own sake nor for that of a child that it has not let end in time."""
-    tasks = []
-
-    class Stuck:
-        async def emit(self, *, type, data):
-            await ignoring()
-
-        def try_emit(self, *, type, data):
-            pass
-
-    async def a(ctx: StageContext):
-        inner = Pipeline("inner").with_stage("b", sleeping(60, []))
-        tasks.append(asyncio.create_task(ctx.run_pipeline(inner, event_sink=Stuck())))
-        await ctx.run_pipeline(inner, event_sink=Stuck())
-
-    run = outer(a, cancel_grace=2).start()
-    await asyncio.sleep(1)
-    run.cancel()
-    results = await run.outcome()
-    assert (("a",), 3.0) == (results.stragglers, now())
-    await asyncio.sleep(100)
-
-
-@simulated
 async def test_a_child_of_an_item_is_one_of_its_run():
     """It is known to the run, has its deadline and its grace, and its errors say where it began."""
     log, found, tasks = [], [], []
@@ -356,26 +313,6 @@ async def test_a_child_of_an_item_is_one_of_its_run():
     await outer(a, timeout=7, cancel_grace=2).run()
     assert [(7.0, 1.8), ("outer.a", "bad.fails")] == found
     assert [("begins", "b", 0.0), ("ends", "b", 1.0)] == log
-
-
-@simulated
-async def test_a_child_whose_sink_does_not_stop_is_left_behind_in_time(recorder):
-    """The run waits no longer than its `cancel_grace`, and names the stage."""
-    tasks = []
-
-    class Stuck(type(recorder)):
-        async def emit(self, *, type, data):
-            await ignoring()
-
-    async def a(ctx: StageContext):
-        inner = Pipeline("inner").with_stage("b", sleeping(60, []))
-        tasks.append(asyncio.create_task(ctx.run_pipeline(inner, event_sink=Stuck())))
-        await asyncio.sleep(1)
-
-    results = await outer(a, cancel_grace=2).run(event_sink=recorder)
-    assert (("a",), 3.0) == (results.stragglers, now())
-    assert {"cancel_grace_s": 2} == recorder.of("stage.a.straggling")["data"]
-    await asyncio.sleep(100)
 
 
 class Interrupter(VirtualClockLoop):
@@ -453,7 +390,7 @@ def test_a_cancel_at_every_step_leaves_nothing_behind(seed, how, caplog):
     """Every stage that began has ended, every run has its last event in order, and none outlives its parent's."""
     steps, log, events = observe(10**9, seed, how)
     assert 4 == len({event["pipeline_run_id"] for event in events}) - 1
-    assert steps > 60
+    assert steps > 50
     for step in range(1, steps + 1):
         caplog.clear()
         _, log, events = observe(step, seed, how)
@@ -661,3 +598,32 @@ async def test_a_stage_whose_child_left_something_behind_is_not_tried_again():
     assert ([1], ("a",)) == (tries, caught.value.results.stragglers)
     assert ("b",) == caught.value.__cause__.results.stragglers
     await asyncio.sleep(100)
+
+
+@simulated
+async def test_a_sink_that_hangs_at_the_end_holds_no_stage_up():
+    """A child ends in the midst of a stage, whose time a slow sink must not take."""
+
+    class Hanging:
+        def __init__(self):
+            self.seen = []
+
+        def try_emit(self, *, type, data):
+            self.seen.append(type)
+
+        async def emit(self, *, type, data):
+            self.seen.append(type)
+            await asyncio.sleep(1000)
+
+    @stage
+    async def small() -> None:
+        """Do nothing."""
+
+    @stage(timeout=1)
+    async def outer(ctx: StageContext) -> None:
+        await ctx.run_pipeline(Pipeline("inner", [small]))
+
+    sink = Hanging()
+    results = await Pipeline("outer", [outer], timeout=2).run(event_sink=sink)
+    assert ("completed", 1) == (results.status, results.events_lost)
+    assert 2 == sink.seen.count("pipeline.completed")

@@ -317,14 +317,20 @@ class Run:
             announce_straggler(emitter, name, self.scope.grace_s)
         duration_ms = self.scope.timer.elapsed_ms
         if emitter is not None:
-            status = self._status()
-            try:
-                await emitter.finish(
-                    f"pipeline.{status}", status=status, duration_ms=duration_ms, data=self._terminal_data()
-                )
-            except asyncio.CancelledError as error:
-                self._interrupted = self._interrupted or error
+            await self._tell_the_end(emitter, duration_ms)
         return self._conclude(stragglers, duration_ms)
+
+    async def _tell_the_end(self, emitter: Emitter, duration_ms: float) -> None:
+        """Emit the last event of the run; for a child, whose parent still runs, without waiting for the sink."""
+        status, data = self._status(), self._terminal_data()
+        if self.scope.context.parent is not None:
+            emitter.emit(f"pipeline.{status}", status=status, duration_ms=duration_ms, data=data)
+            emitter.end_reading()
+            return
+        try:
+            await emitter.finish(f"pipeline.{status}", status=status, duration_ms=duration_ms, data=data)
+        except asyncio.CancelledError as error:
+            self._interrupted = self._interrupted or error
 
     def _conclude(self, stragglers: tuple[str, ...], duration_ms: float) -> PipelineResults:
         state, plan, emitter = self.state, self.plan, self.scope.emitter

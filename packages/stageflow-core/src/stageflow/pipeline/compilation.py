@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
@@ -375,13 +376,14 @@ def _assemble(
     gathers = {
         group[0]: gathered for group in groups if (gathered := _permit_group([by_name[name] for name in group], index))
     }
+    holders = {group[0]: _holders([by_name[name] for name in group]) for group in groups}
     whole = {name: group for group in groups for name in group}
     chain = Chain.of(options.interceptors)
     nodes = tuple(
         _node(
             draft,
             index,
-            management=_management(draft, chain, index, options)._replace(**_sharing(draft, whole, gathers, by_name)),
+            management=_management(draft, chain, index, options)._replace(**_sharing(draft, whole, gathers, holders)),
             awaited=awaited.get(draft.name, ()),
             successors=tuple(successors[position]),
             readers=tuple(readers[position]),
@@ -431,26 +433,32 @@ def _assemble(
 
 def _permit_group(members: list[_Draft], index: Mapping[str, int]) -> PermitGroup | None:
     """Return what a group of stages needs of permits at once; None if no two of them hold any."""
-    holders = [draft for draft in members if draft.spec.limit is not None and draft.spec.map_over is None]
+    holders = _holders(members)
     if len(holders) < 2:
         return None
     limits = tuple((index[draft.name], str(draft.spec.limit)) for draft in holders)
-    names = [limit for _, limit in limits]
-    needs = tuple((limit, names.count(limit)) for limit in dict.fromkeys(names))
-    return PermitGroup(limits, needs, max(draft.spec.priority for draft in holders))
+    needs = Counter(limit for _, limit in limits)
+    return PermitGroup(limits, tuple(needs.items()), max(draft.spec.priority for draft in holders))
+
+
+def _holders(members: list[_Draft]) -> list[_Draft]:
+    """Return the members of a group that hold a permit until they end."""
+    return [draft for draft in members if draft.spec.limit is not None and draft.spec.map_over is None]
 
 
 def _sharing(
-    draft: _Draft, whole: Mapping[str, list[str]], gathers: Mapping[str, PermitGroup], by_name: Mapping[str, _Draft]
+    draft: _Draft,
+    whole: Mapping[str, list[str]],
+    gathers: Mapping[str, PermitGroup],
+    holders: Mapping[str, list[_Draft]],
 ) -> dict[str, Any]:
     """Return how a stage shares permits with those that it is joined to by streams."""
     group = whole.get(draft.name)
     if group is None:
         return {}
-    held = [by_name[name].spec.limit for name in group if name != draft.name and by_name[name].spec.map_over is None]
     return {
         "gathers": None if draft.flow.reads else gathers.get(group[0]),
-        "holding": next((limit for limit in held if limit is not None), None),
+        "holding": next((other.spec.limit for other in holders[group[0]] if other is not draft), None),
     }
 
 
