@@ -1,9 +1,16 @@
 """Stages that are joined by streams and take one place among `max_concurrency`, in ways that the simulation found."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any
 
-from stageflow import Pipeline, StageContext, Stream, stage
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stageflow import Pipeline, StageContext, Stream, StreamOptions, stage
+from stageflow.errors import StreamBrokenError
+from stageflow_mocks.simulation import run as simulate
 from stageflow_mocks.simulation import simulated
 
 
@@ -55,3 +62,170 @@ async def test_all_stages_that_begin_a_group_start_with_it() -> None:
 
     results = await Pipeline("test", [words, beside, tones, both], max_concurrency=1).run()
     assert results.data(both) == {"words": 40, "tones": 40}
+
+
+@pytest.mark.parametrize("bound", [1, 2])
+@simulated(seeds=range(10))
+async def test_a_reader_let_go_by_a_skip_runs_on_the_slot_of_its_group(bound: int) -> None:
+    """Its other source runs by then and would wait for it without end; nobody beside takes the place made for it."""
+    running: set[str] = set()
+    most = 0
+
+    @contextmanager
+    def inside(name: str) -> Iterator[None]:
+        nonlocal most
+        running.add(name)
+        most = max(most, len(running))
+        yield
+        running.discard(name)
+
+    @stage
+    async def words() -> AsyncIterator[str]:
+        with inside("group"):
+            for _ in range(40):
+                yield "word"
+
+    @stage(when=lambda inputs, snapshot: False)
+    async def tones() -> AsyncIterator[int]:
+        yield 1
+
+    class Beside:
+        async def execute(self, ctx: StageContext) -> None:
+            with inside(ctx.stage_name):
+                await asyncio.sleep(1)
+
+    @stage
+    async def both(words: Stream[str], tones: Stream[int] | None = None) -> dict[str, object]:
+        return {"words": len([word async for word in words]), "tones": tones}
+
+    others = [stage(f"s{number}", Beside()) for number in range(3)]
+    results = await Pipeline("test", [words, tones, *others, both], max_concurrency=bound).run()
+    assert results.data(both) == {"words": 40, "tones": None}
+    assert most == bound
+
+
+# --- any groups --------------------------------------------------------------------------------------------------
+
+
+class Member:
+    """A stage of a random pipeline, which counts for its group while it runs."""
+
+    def __init__(self, world: "World", unit: str, ends: str) -> None:
+        self.world = world
+        self.unit = unit
+        self.ends = ends
+
+    async def read(self, ctx: StageContext, names: tuple[str, ...]) -> None:
+        streams = [found for name in names if (found := ctx.inputs.stream(name)) is not None]
+        await asyncio.gather(*(self.drain(one) for one in streams))
+
+    async def drain(self, chunks: Stream[int]) -> None:
+        try:
+            async for _ in chunks:
+                await asyncio.sleep(0.5)
+        except StreamBrokenError:
+            self.world.broken += 1
+
+    async def end(self) -> None:
+        await asyncio.sleep(1)
+        if self.ends == "fails":
+            raise ValueError(self.unit)
+
+
+class Plain(Member):
+    def __init__(self, world: "World", unit: str, ends: str, reads: tuple[str, ...] = ()) -> None:
+        super().__init__(world, unit, ends)
+        self.reads = reads
+
+    async def execute(self, ctx: StageContext) -> None:
+        with self.world.inside(self.unit):
+            await self.read(ctx, self.reads)
+            await self.end()
+
+
+class Streaming(Plain):
+    async def execute(self, ctx: StageContext) -> AsyncIterator[int]:  # type: ignore[override]
+        with self.world.inside(self.unit):
+            reading = asyncio.ensure_future(self.read(ctx, self.reads))
+            try:
+                for chunk in range(3):
+                    yield chunk
+                await reading
+                await self.end()
+            finally:
+                reading.cancel()
+
+
+class World:
+    """Which units run, where a group is one, and the most that ever did."""
+
+    def __init__(self) -> None:
+        self.running: list[str] = []
+        self.most = 0
+        self.broken = 0
+
+    @contextmanager
+    def inside(self, unit: str) -> Iterator[None]:
+        self.running.append(unit)
+        self.most = max(self.most, len(set(self.running)))
+        try:
+            yield
+        finally:
+            self.running.remove(unit)
+
+
+ENDS = st.sampled_from(["goes on", "goes on", "goes on", "held back", "fails"])
+
+
+@st.composite
+def groups_and_others(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Draw groups of 2 to 5 stages, each of which reads one or two of those before it, and stages beside them."""
+    made: list[dict[str, Any]] = []
+    for group in range(draw(st.integers(1, 3))):
+        members: list[dict[str, Any]] = []
+        size = draw(st.integers(2, 5))
+        roots = draw(st.integers(1, max(1, size // 2)))
+        for place in range(size):
+            reads = {} if place < roots else {f"g{group}m{roots - 1 if place == roots else 0}": draw(st.booleans())}
+            if place == roots:  # so that all roots are of one group
+                reads = {f"g{group}m{root}": draw(st.booleans()) for root in range(roots)}
+            elif place > roots:
+                reads[f"g{group}m{draw(st.integers(0, place - 1))}"] = draw(st.booleans())
+            members.append({"name": f"g{group}m{place}", "unit": f"g{group}", "reads": reads, "ends": draw(ENDS)})
+        made += members
+    for number in range(draw(st.integers(0, 4))):
+        made.append({"name": f"s{number}", "unit": f"s{number}", "reads": None, "ends": draw(ENDS)})
+    outside = [one["name"] for one in made if one["reads"] is None]
+    for one in made:
+        one["after"] = draw(st.sets(st.sampled_from(outside), max_size=2)) if outside and one["reads"] is not None else ()
+    return draw(st.permutations(made))
+
+
+@settings(max_examples=300, deadline=None)
+@given(drawn=groups_and_others(), bound=st.one_of(st.none(), st.integers(1, 3)), seed=st.integers(0, 1000))
+def test_whatever_the_groups_the_bound_holds_and_nothing_stalls(
+    drawn: list[dict[str, Any]], bound: int | None, seed: int
+) -> None:
+    """A group counts as one, whichever of its members are skipped or fail, and a stall would be an error of the loop."""
+    world = World()
+    read = {name for one in drawn for name in one["reads"] or ()}
+    stages = []
+    for one in drawn:
+        reads = one["reads"] or {}
+        kind = Streaming if one["name"] in read else Plain
+        stages.append(
+            stage(
+                one["name"],
+                kind(world, one["unit"], one["ends"], tuple(reads)),
+                streams=tuple(reads),
+                optional=(*(name for name, needed in reads.items() if not needed), *one["after"]),
+                stream=StreamOptions(capacity=1) if one["name"] in read else None,
+                when=(lambda inputs, snapshot: False) if one["ends"] == "held back" else None,
+                critical=False,
+            )
+        )
+    run = Pipeline("test", stages, max_concurrency=bound)
+    results = simulate(run.run(), seed=seed)
+    assert results.status == "completed"
+    assert world.most <= (bound or len(drawn))
+    assert not world.running

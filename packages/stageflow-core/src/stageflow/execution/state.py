@@ -383,7 +383,15 @@ class RunState:
             elif source not in streams.opened:
                 self.waiting[reader] -= 1
                 if not self.waiting[reader]:
-                    released.append(reader)
+                    self._release_reader(reader, released)
+
+    def _release_reader(self, reader: int, released: list[int]) -> None:
+        """Let a stage go on that reads others, which may run by now and would wait for it."""
+        if self.together and self.together.get(self.plan.groups[reader]):
+            self.join_group(reader)
+            self.ready.appendleft(reader)  # or another stage would take the place that was made for it
+        else:
+            released.append(reader)
 
     def released_by_start(self, index: int) -> list[int]:
         """Count the start of a stage that streams; return which of those that read it may start now."""
