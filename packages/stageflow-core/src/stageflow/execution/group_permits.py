@@ -33,17 +33,21 @@ class GroupPermits:
         """Wait until the whole group has its permits.
 
         Raises:
+            ForeignLoopError: Another event loop uses the limits.
             asyncio.CancelledError: The run is ending.
         """
-        granted = self._granted.get(group)
-        if granted is None:
+        while (granted := self._granted.get(group)) is None or not granted.done():
+            if granted is not None:
+                await asyncio.wait((granted,))
+                continue
             self._granted[group] = granted = asyncio.get_running_loop().create_future()
             try:
                 await self._acquire(scope, group)
+            except BaseException:
+                del self._granted[group]  # so that another one takes them: without them none may go on
+                raise
             finally:
                 granted.set_result(None)
-        else:
-            await asyncio.wait((granted,))
         if scope.stopping is not None:
             raise asyncio.CancelledError(scope.stopping)
 
