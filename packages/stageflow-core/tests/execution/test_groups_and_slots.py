@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stageflow import Pipeline, StageContext, Stream, StreamOptions, stage
-from stageflow.errors import StreamBrokenError
+from stageflow import Limits, Pipeline, StageContext, Stream, StreamOptions, stage
+from stageflow.errors import MissingInputError, StreamBrokenError
 from stageflow_mocks.simulation import run as simulate
 from stageflow_mocks.simulation import simulated
 
@@ -104,6 +104,57 @@ async def test_a_reader_let_go_by_a_skip_runs_on_the_slot_of_its_group(bound: in
     assert most == bound
 
 
+@pytest.mark.parametrize("size", [2, 3, 5])
+@pytest.mark.parametrize("bound", [1, 2, 3, 4, 5])
+@simulated(seeds=range(5))
+async def test_groups_and_stages_beside_take_as_many_slots_as_there_are(bound: int, size: int) -> None:
+    """No more, and no fewer either: each of the two groups counts as one until its last member has ended."""
+    world = World()
+    stages: list[Any] = []
+    for group in ("g", "h"):
+        stages.append(stage(f"{group}0", Streaming(world, group, "goes on"), stream=StreamOptions(capacity=1)))
+        for place in range(1, size):
+            kind, source = (Streaming if place < size - 1 else Plain), f"{group}{place - 1}"
+            stages.append(stage(f"{group}{place}", kind(world, group, "goes on", (source,)), streams=source))
+    stages += [stage(f"s{number}", Plain(world, f"s{number}", "goes on")) for number in range(6)]
+    await Pipeline("test", stages, max_concurrency=bound).run()
+    assert world.most == bound
+    assert not world.running
+
+
+@simulated(seeds=range(10))
+async def test_roots_that_start_on_slots_of_their_own_make_room_when_they_are_one_group() -> None:
+    """While they wait for permits each keeps the slot it began on; from then on the others have what is left."""
+    limits = Limits({"x": 2})
+    permit = await limits.acquire({"x": 1})
+    asyncio.get_running_loop().call_later(1, permit.release)
+    began: dict[str, float] = {}
+
+    class Root:
+        async def execute(self, ctx: StageContext) -> AsyncIterator[int]:
+            yield 1
+            await asyncio.sleep(5)
+
+    class Reads:
+        async def execute(self, ctx: StageContext) -> None:
+            for source in ("a", "b"):
+                async for _ in ctx.inputs.stream(source):
+                    pass
+
+    class Beside:
+        async def execute(self, ctx: StageContext) -> None:
+            began[ctx.stage_name] = asyncio.get_running_loop().time()
+
+    stages = [
+        stage("a", Root(), limit="x"),
+        stage("b", Root(), limit="x"),
+        stage("r", Reads(), streams=("a", "b")),
+        stage("s", Beside()),
+    ]
+    await Pipeline("test", stages, max_concurrency=2).run(limits=limits)
+    assert began == {"s": 1.0}
+
+
 # --- any groups --------------------------------------------------------------------------------------------------
 
 
@@ -116,15 +167,14 @@ class Member:
         self.ends = ends
 
     async def read(self, ctx: StageContext, names: tuple[str, ...]) -> None:
-        streams = [found for name in names if (found := ctx.inputs.stream(name)) is not None]
-        await asyncio.gather(*(self.drain(one) for one in streams))
+        await asyncio.gather(*(self.drain(ctx, name) for name in names))
 
-    async def drain(self, chunks: Stream[int]) -> None:
+    async def drain(self, ctx: StageContext, name: str) -> None:
         try:
-            async for _ in chunks:
+            async for _ in ctx.inputs.stream(name):
                 await asyncio.sleep(0.5)
-        except StreamBrokenError:
-            self.world.broken += 1
+        except (StreamBrokenError, MissingInputError):  # of one that it can do without
+            self.world.absent += 1
 
     async def end(self) -> None:
         await asyncio.sleep(1)
@@ -162,7 +212,7 @@ class World:
     def __init__(self) -> None:
         self.running: list[str] = []
         self.most = 0
-        self.broken = 0
+        self.absent = 0
 
     @contextmanager
     def inside(self, unit: str) -> Iterator[None]:
@@ -197,7 +247,9 @@ def groups_and_others(draw: st.DrawFn) -> list[dict[str, Any]]:
         made.append({"name": f"s{number}", "unit": f"s{number}", "reads": None, "ends": draw(ENDS)})
     outside = [one["name"] for one in made if one["reads"] is None]
     for one in made:
-        one["after"] = draw(st.sets(st.sampled_from(outside), max_size=2)) if outside and one["reads"] is not None else ()
+        one["after"] = (
+            draw(st.sets(st.sampled_from(outside), max_size=2)) if outside and one["reads"] is not None else ()
+        )
     return draw(st.permutations(made))
 
 
@@ -206,7 +258,7 @@ def groups_and_others(draw: st.DrawFn) -> list[dict[str, Any]]:
 def test_whatever_the_groups_the_bound_holds_and_nothing_stalls(
     drawn: list[dict[str, Any]], bound: int | None, seed: int
 ) -> None:
-    """A group counts as one, whichever of its members are skipped or fail, and a stall would be an error of the loop."""
+    """A group counts as one, whichever of its members are skipped or fail; a stall would be an error of the loop."""
     world = World()
     read = {name for one in drawn for name in one["reads"] or ()}
     stages = []
