@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stageflow import Limits, Pipeline, StageContext, Stream, StreamOptions, stage
+from stageflow import Limits, Pipeline, RetryPolicy, StageContext, Stream, StreamOptions, stage
 from stageflow.errors import MissingInputError, StreamBrokenError
 from stageflow_mocks.simulation import run as simulate
 from stageflow_mocks.simulation import simulated
@@ -253,15 +253,10 @@ def groups_and_others(draw: st.DrawFn) -> list[dict[str, Any]]:
     return draw(st.permutations(made))
 
 
-@settings(max_examples=300, deadline=None)
-@given(drawn=groups_and_others(), bound=st.one_of(st.none(), st.integers(1, 3)), seed=st.integers(0, 1000))
-def test_whatever_the_groups_the_bound_holds_and_nothing_stalls(
-    drawn: list[dict[str, Any]], bound: int | None, seed: int
-) -> None:
-    """A group counts as one, whichever of its members are skipped or fail; a stall would be an error of the loop."""
-    world = World()
+def stages_of(drawn: list[dict[str, Any]], world: World) -> list[Any]:
+    """Return the stages that were drawn."""
     read = {name for one in drawn for name in one["reads"] or ()}
-    stages = []
+    stages: list[Any] = []
     for one in drawn:
         reads = one["reads"] or {}
         kind = Streaming if one["name"] in read else Plain
@@ -273,11 +268,54 @@ def test_whatever_the_groups_the_bound_holds_and_nothing_stalls(
                 optional=(*(name for name, needed in reads.items() if not needed), *one["after"]),
                 stream=StreamOptions(capacity=1) if one["name"] in read else None,
                 when=(lambda inputs, snapshot: False) if one["ends"] == "held back" else None,
+                limit=one.get("limit"),
+                retry=one.get("retry"),
                 critical=False,
             )
         )
-    run = Pipeline("test", stages, max_concurrency=bound)
-    results = simulate(run.run(), seed=seed)
+    return stages
+
+
+@settings(max_examples=150, deadline=None)
+@given(drawn=groups_and_others(), bound=st.one_of(st.none(), st.integers(1, 3)), seed=st.integers(0, 1000))
+def test_whatever_the_groups_the_bound_holds_and_nothing_stalls(
+    drawn: list[dict[str, Any]], bound: int | None, seed: int
+) -> None:
+    """A group counts as one, whichever of its members are skipped or fail; a stall would be an error of the loop."""
+    world = World()
+    results = simulate(Pipeline("test", stages_of(drawn, world), max_concurrency=bound).run(), seed=seed)
     assert results.status == "completed"
     assert world.most <= (bound or len(drawn))
     assert not world.running
+
+
+POLICIES = st.sampled_from([None, RetryPolicy(max_attempts=2, base_delay=2, jitter=False, retry_on=ValueError)])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    drawn=groups_and_others(),
+    data=st.data(),
+    bound=st.one_of(st.none(), st.integers(1, 3)),
+    seed=st.integers(0, 1000),
+)
+def test_whatever_the_limits_of_groups_nothing_stalls_and_all_permits_come_back(
+    drawn: list[dict[str, Any]], data: st.DataObject, bound: int | None, seed: int
+) -> None:
+    """Three runs share as few permits as the neediest of their groups can do with."""
+    for one in drawn:
+        one["limit"], one["retry"] = data.draw(st.sampled_from([None, "x", "y"])), data.draw(POLICIES)
+    world = World()
+    graph = Pipeline("test", stages_of(drawn, world), max_concurrency=bound).build()
+    needs = {"x": 1, "y": 1}
+    for unit in {one["unit"] for one in drawn}:
+        named = [one["limit"] for one in drawn if one["unit"] == unit]
+        needs = {name: max(needed, named.count(name)) for name, needed in needs.items()}
+    limits = Limits(needs)
+
+    async def three() -> list[str]:
+        return [one.status for one in await asyncio.gather(*(graph.run(limits=limits) for _ in range(3)))]
+
+    assert simulate(three(), seed=seed) == ["completed"] * 3
+    assert not world.running
+    assert {(limits.in_use(name), limits.waiting(name)) for name in limits.names} == {(0, 0)}

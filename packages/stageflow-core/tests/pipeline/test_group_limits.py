@@ -138,15 +138,15 @@ def test_the_largest_priority_is_the_groups(p, q, most):
     assert [most] == [group.priority for group in plan.permit_groups]
 
 
-def test_every_root_may_take_the_permits_and_no_other_member():
-    """Whether or not it names a limit; a root is one that reads no stream."""
+def test_every_member_may_take_the_permits_of_its_group():
+    """Whether or not it names a limit, and readers as well: what they read may be skipped."""
     stages = (
         stage("p", Streams(), limit="x"),
         stage("q", Streams()),
         stage("m", Streams(), streams="p", limit="x"),
         stage("r", Ends(), streams=("m", "q")),
     )
-    assert ["p", "q"] == gathering(plan_of(*stages))
+    assert ["p", "q", "m", "r"] == gathering(plan_of(*stages))
 
 
 @pytest.mark.parametrize(

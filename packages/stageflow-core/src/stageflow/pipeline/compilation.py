@@ -434,7 +434,7 @@ def _sharing(
         return {}
     held = [by_name[name].spec.limit for name in group if name != draft.name and by_name[name].spec.map_over is None]
     return {
-        "gathers": None if draft.flow.reads else gathers.get(group[0]),
+        "gathers": gathers.get(group[0]),  # of readers too: those that they read may be skipped
         "holding": next((limit for limit in held if limit is not None), None),
     }
 
