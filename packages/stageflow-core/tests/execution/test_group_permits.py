@@ -301,6 +301,30 @@ async def test_a_member_skipped_for_what_it_waits_for_outside_takes_no_permit():
     assert (SKIP, OK, OK) == (results["r"].status, results["p"].status, results["s"].status)
 
 
+@simulated(seeds=range(10))
+async def test_a_group_without_its_roots_takes_its_permits_at_once_all_the_same():
+    """Those that can do without the stream of a root that is skipped are then the first of the group."""
+    limits = Limits({"x": 2})
+
+    class Passing:
+        async def execute(self, ctx):
+            for number in range(4):
+                yield number
+                await asyncio.sleep(1)
+
+    graph = Pipeline(
+        "test",
+        [
+            producer(when=never),
+            stage("m", Passing(), streams="p", optional="p", limit="x", stream=ONE),
+            stage("r", Reader("m"), streams=("p", "m"), optional="p", limit="x"),
+        ],
+    ).build()
+    results = await asyncio.gather(*(graph.run(limits=limits) for _ in range(10)))
+    assert [4] * 10 == [one.data("r")["got"] for one in results]
+    assert (40.0, True) == (now(), unused(limits))
+
+
 @simulated
 async def test_the_largest_priority_of_a_group_counts():
     """It goes before those that came earlier."""
@@ -407,6 +431,8 @@ async def test_a_run_that_ends_while_its_group_waits_leaves_nothing_behind(how):
         await task
     results = await run.outcome()
     assert [CANCEL] * 3 == [results[name].status for name in "pqr"]
+    waited = {name: results.record(name).statistics["limit"]["waited_ms"] for name in "pqr"}
+    assert dict.fromkeys("pqr", 1e3 * now()) == waited
     assert ([], 0, 0, 0) == (log, limits.in_use("x"), limits.waiting("x"), limits.waiting("y"))
     await asyncio.sleep(3)
     assert unused(limits)
@@ -416,12 +442,12 @@ async def test_a_run_that_ends_while_its_group_waits_leaves_nothing_behind(how):
 @simulated(seeds=range(10))
 async def test_permits_that_come_as_the_run_ends_go_back(turns):
     """However few turns lie between, nobody has begun or all are told to stop."""
-    limits = Limits({"x": 2, "y": 1})
+    limits, log = Limits({"x": 2, "y": 1}), []
     permit = await limits.acquire({"y": 1})
     stages = [
-        producer(limit="x"),
-        producer("q", limit="x"),
-        reader("r", "p", "q", limit="y", runner=Reader("p", "q")),
+        producer(limit="x", runner=Producer(log=log)),
+        producer("q", limit="x", runner=Producer(log=log)),
+        reader("r", "p", "q", limit="y", runner=Reader("p", "q", log=log)),
     ]
     run = Pipeline("test", stages).start(limits=limits)
     await asyncio.sleep(1)
@@ -432,6 +458,7 @@ async def test_permits_that_come_as_the_run_ends_go_back(turns):
     results = await run.outcome()
     assert [CANCEL] * 3 == [results[name].status for name in "pqr"]
     assert unused(limits)
+    assert turns or not log
 
 
 ENDINGS = {
@@ -563,6 +590,36 @@ async def test_a_run_that_waits_for_a_human_holds_no_permits():
 
 
 @simulated
+async def test_a_member_that_was_skipped_before_its_run_was_suspended_takes_no_part_when_it_is_resumed():
+    """The others take what they need, and nothing is left of its own."""
+    limits = Limits({"x": 1, "y": 1})
+
+    @stage
+    async def ask(ctx: StageContext):
+        return StageOutput.ok() if ctx.decision else StageOutput.suspend({})
+
+    @stage
+    async def gate():
+        return StageOutput.skip("not today")
+
+    pipeline = Pipeline(
+        "test",
+        [
+            ask,
+            gate,
+            producer(limit="x", dependencies="ask"),
+            reader("r", limit="y", dependencies="gate"),
+            reader("s", runner=Reader("p", seconds=1)),
+        ],
+    )
+    results = await pipeline.start(limits=limits).outcome()
+    run = pipeline.start(resume=results, decisions={"ask": 1}, limits=limits)
+    assert [(1, 0)] == await look(limits, 2)
+    results = await run
+    assert (SKIP, {"got": 4}, True) == (results["r"].status, results.data("s"), unused(limits))
+
+
+@simulated
 async def test_a_root_that_is_cancelled_while_it_waits_lets_another_one_take_the_permits():
     """By somebody who cancels every task there is: what is left of the group needs them all the same."""
     limits = Limits({"x": 1, "y": 1, "z": 1})
@@ -578,6 +635,7 @@ async def test_a_root_that_is_cancelled_while_it_waits_lets_another_one_take_the
     assert [(0, 1, 0), (0, 1, 1)] == await look(limits, 0.5, 2)
     results = await run
     assert (FAIL, {"got": 4}, True) == (results["p"].status, results.data("r"), unused(limits))
+    assert {"name": "z", "waited_ms": 2000.0} == results.record("r").statistics["limit"]
 
 
 def test_limits_of_another_loop_fail_every_root():

@@ -12,6 +12,7 @@ import asyncio
 
 from stageflow.context.permits import Permit
 from stageflow.core.context import RunScope
+from stageflow.execution.permits import counted
 from stageflow.execution.plan import PermitGroup
 
 
@@ -55,10 +56,13 @@ class GroupPermits:
         limits, clock = scope.context.limits, scope.timer.clock
         assert limits is not None  # or the run had not begun
         since = clock()
-        permit = await limits.acquire(dict(group.needs), group.priority)
-        waited_ms = (clock() - since) / 1e6
+        try:
+            permit = await limits.acquire(dict(group.needs), group.priority)
+        finally:
+            waited_ms = (clock() - since) / 1e6
+            for member, limit in group.limits:
+                counted(scope, member, limit)["waited_ms"] += waited_ms
         for member, limit in group.limits:
-            scope.statistics.setdefault(member, {})["limit"] = {"name": limit, "waited_ms": waited_ms}
             part = permit.split(limit)
             if member in self._over or scope.stopping is not None:
                 part.release()
