@@ -69,6 +69,21 @@ class Reader:
         return {"got": got}
 
 
+class Passing:
+    """Would stream what it reads."""
+
+    async def execute(self, ctx):
+        async for chunk in ctx.inputs.stream("p"):
+            yield chunk
+
+
+class Busy:
+    """Takes a second."""
+
+    async def execute(self, ctx):
+        await asyncio.sleep(1)
+
+
 def producer(name="p", runner=None, **options):
     return stage(name, runner or Producer(), stream=ONE, **options)
 
@@ -193,10 +208,6 @@ async def test_groups_that_take_two_limits_in_opposite_order_do_not_wait_for_eac
 async def test_groups_of_one_pipeline_do_not_wait_for_each_other():
     """Nor for stages beside, whose permits they need, too."""
     limits = Limits({"x": 1, "y": 1})
-
-    class Busy:
-        async def execute(self, ctx):
-            await asyncio.sleep(1)
 
     stages = [
         producer(limit="x"),
@@ -325,6 +336,78 @@ async def test_a_group_without_its_roots_takes_its_permits_at_once_all_the_same(
     assert (40.0, True) == (now(), unused(limits))
 
 
+@simulated(seeds=range(10))
+async def test_a_member_that_a_skip_lets_go_does_not_take_permits_before_the_others_can_start():
+    """They wait for a stage outside, which waits for one of these permits."""
+    limits = Limits({"x": 1, "y": 1})
+
+    @stage
+    async def gate():
+        return StageOutput.skip("not today")
+
+    @stage
+    async def first():
+        await asyncio.sleep(1)
+
+    async def needs():
+        await asyncio.sleep(1)
+
+    stages = [
+        gate,
+        first,
+        stage("needs", needs, limit="y", dependencies="first"),
+        producer(limit="y", dependencies="needs"),
+        producer("m", Passing(), streams="p", dependencies="gate"),
+        stage("r", Reader(), streams="m", optional="m", limit="x"),
+    ]
+    results = await outcome(*stages, limits=limits)
+    assert ("completed", OK, True) == (results.status, results["r"].status, unused(limits))
+
+
+@simulated(seeds=range(10))
+async def test_a_group_of_which_nobody_runs_for_a_moment_keeps_its_slot():
+    """Else another group would have it, and wait for permits that this one gives back when its last member has run."""
+    limits = Limits({"x": 1, "y": 1})
+    stages = [
+        producer(runner=Producer(0), limit="y"),
+        producer("q", limit="y"),
+        reader("s", "q", limit="x"),
+        producer("m", Passing(), streams="p", when=never),
+        stage("r", Reader(), streams="m", optional="m", limit="x"),
+    ]
+    results = await outcome(*stages, limits=limits, max_concurrency=1)
+    assert ("completed", OK, {"got": 4}) == (results.status, results["r"].status, results.data("s"))
+
+
+@simulated(seeds=range(10))
+async def test_those_that_are_left_of_a_group_without_its_roots_start_with_the_first_of_them():
+    """On one slot, though they only read and came into the queue one by one."""
+    limits = Limits({"x": 1, "y": 1})
+
+    @stage
+    async def a():
+        pass
+
+    stages = [
+        producer("p1", when=never),
+        a,
+        producer("p2", when=never),
+        stage("n", Busy(), dependencies="a"),
+        producer("q", dependencies="a", limit="x"),
+        reader("s", "q", limit="y"),
+        reader("both", "p1", "p2"),
+        stage("r1", Reader(), streams="p1", optional="p1", limit="x"),
+        stage("r2", Reader(), streams="p2", optional="p2", limit="y"),
+    ]
+    results = await outcome(*stages, limits=limits, max_concurrency=1)
+    assert ("completed", OK, OK, {"got": 4}) == (
+        results.status,
+        results["r1"].status,
+        results["r2"].status,
+        results.data("s"),
+    )
+
+
 @simulated
 async def test_the_largest_priority_of_a_group_counts():
     """It goes before those that came earlier."""
@@ -377,10 +460,6 @@ async def test_a_group_that_waits_does_not_starve():
     """However many come for the one permit that it could have."""
     limits = Limits({"x": 1, "y": 1})
     started = []
-
-    class Busy:
-        async def execute(self, ctx):
-            await asyncio.sleep(1)
 
     busy = Pipeline("busy", [stage("a", Busy(), limit="x")]), Pipeline("busy", [stage("a", Busy(), limit="y")])
 

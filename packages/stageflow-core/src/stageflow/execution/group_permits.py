@@ -4,6 +4,10 @@ A member of such a group waits for the others in the midst of its work: for room
 permit meanwhile, and another member had to wait for one, two groups could each hold what the other one needs. So where
 two members or more name limits, the first that starts takes the permits of all of them at once, or none, and each
 member gives its own back when it has ended, and not before: not during a back-off, nor while it runs a child.
+
+So nobody may wait for anything else while the group has them. No member starts before all have come that any of them
+waits for from outside, not even one that could because what it reads was skipped. And with `max_concurrency` a group
+that has begun keeps its slot: whoever is let go of it comes first.
 """
 
 from __future__ import annotations

@@ -386,10 +386,10 @@ class RunState:
                     self._release_reader(reader, released)
 
     def _release_reader(self, reader: int, released: list[int]) -> None:
-        """Let a stage go on that reads others, which may run by now and would wait for it."""
-        if self.together and self.together.get(self.plan.groups[reader]):
+        """Let a stage go on whose group has begun, so that others may wait for it or for what it is to give back."""
+        if self.together is not None and self.plan.groups[reader] in self.together:
             self.join_group(reader)
-            self.ready.appendleft(reader)  # or another stage would take the place that was made for it
+            self.ready.appendleft(reader)  # or another stage would take its place, and wait for what its group holds
         else:
             released.append(reader)
 
