@@ -18,7 +18,7 @@ from stageflow import (
     StreamOptions,
     stage,
 )
-from stageflow.errors import ForeignLoopError, LimitDeadlockError, LimitTooSmallError
+from stageflow.errors import ForeignLoopError, LimitDeadlockError, LimitTooSmallError, UnknownLimitError
 from stageflow_mocks.simulation import simulated
 
 OK, SKIP, CANCEL, FAIL = StageStatus.OK, StageStatus.SKIP, StageStatus.CANCEL, StageStatus.FAIL
@@ -157,6 +157,26 @@ async def test_fewer_permits_than_a_group_needs_are_refused_before_the_first_sta
         await Pipeline("test", stages).run(limits=Limits({"x": 1}))
     error = caught.value
     assert ("x", 2, 1, ("p", "r"), []) == (error.limit, error.needed, error.capacity, error.stages, log)
+
+
+@simulated
+async def test_the_stages_are_named_that_need_too_many_permits_of_one_limit():
+    """Not their neighbours, who need one of another."""
+    stages = [producer(limit="x"), reader("r", limit="y"), reader("s", limit="x")]
+    with pytest.raises(LimitTooSmallError) as caught:
+        await Pipeline("test", stages).run(limits=Limits({"x": 1, "y": 1}))
+    assert ("x", ("p", "s")) == (caught.value.limit, caught.value.stages)
+
+
+@simulated
+async def test_a_limit_of_a_group_that_the_run_was_not_given_is_told_with_its_stage():
+    """As that of any stage, also if there are too few permits of another one."""
+    stages = [producer(limit="x"), reader("r", limit="x"), reader("s", limit="z")]
+    for given in (Limits({"x": 1}), Limits({"x": 2}), Limits({"y": 1})):
+        with pytest.raises(UnknownLimitError) as caught:
+            await Pipeline("test", stages).run(limits=given)
+        told = ("s", "z") if "x" in given.names else ("p", "x")
+        assert told == (caught.value.stage, caught.value.limit)
 
 
 @simulated
@@ -526,7 +546,8 @@ async def test_permits_that_come_as_the_run_ends_go_back(turns):
     stages = [
         producer(limit="x", runner=Producer(log=log)),
         producer("q", limit="x", runner=Producer(log=log)),
-        reader("r", "p", "q", limit="y", runner=Reader("p", "q", log=log)),
+        producer("o", runner=Producer(log=log)),
+        reader("r", "p", "q", "o", limit="y", runner=Reader("p", "q", "o", log=log)),
     ]
     run = Pipeline("test", stages).start(limits=limits)
     await asyncio.sleep(1)
@@ -535,7 +556,7 @@ async def test_permits_that_come_as_the_run_ends_go_back(turns):
         await asyncio.sleep(0)
     run.cancel("enough")
     results = await run.outcome()
-    assert [CANCEL] * 3 == [results[name].status for name in "pqr"]
+    assert [CANCEL] * 4 == [results[name].status for name in "pqor"]
     assert unused(limits)
     assert turns or not log
 
@@ -799,6 +820,24 @@ async def test_a_parent_with_the_only_permit_runs_a_child_that_needs_it(options)
     limits, log = Limits({"x": 1}), []
     await outcome(stage("call", calling(using(log)), limit="x", **options), limits=limits)
     assert ([0.0], 1.0, True) == (log, now(), unused(limits))
+
+
+@simulated
+async def test_a_parent_has_its_permit_again_when_its_child_has_failed():
+    """Before it sees why: it may go on with what the limit protects."""
+    limits, held = Limits({"x": 1}), []
+
+    async def fails():
+        raise ValueError("no")
+
+    @stage(limit="x")
+    async def call(ctx: StageContext):
+        with pytest.raises(StageExecutionError):
+            await ctx.run_pipeline(Pipeline("inner", [stage("fails", fails, limit="x")]))
+        held.append((ctx._scope.permit.is_held, limits.in_use("x")))
+
+    results = await outcome(call, limits=limits)
+    assert ("completed", [(True, 1)], True) == (results.status, held, unused(limits))
 
 
 @simulated
