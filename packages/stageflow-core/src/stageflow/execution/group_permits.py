@@ -4,6 +4,10 @@ A member of such a group waits for the others in the midst of its work: for room
 permit meanwhile, and another member had to wait for one, two groups could each hold what the other one needs. So where
 two members or more name limits, the first that starts takes the permits of all of them at once, or none, and each
 member gives its own back when it has ended, and not before: not during a back-off, nor while it runs a child.
+
+So nobody may wait for anything else while the group has them. No member starts before all have come that any of them
+waits for from outside, not even one that could because what it reads was skipped. And with `max_concurrency` a group
+that has begun keeps its slot: whoever is let go of it comes first.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from typing import Any
 
 from stageflow.context.permits import Permit
 from stageflow.core.context import RunScope
+from stageflow.execution.permits import counted
 from stageflow.execution.plan import PermitGroup
 
 
@@ -34,17 +39,21 @@ class GroupPermits:
         """Wait until the whole group has its permits.
 
         Raises:
+            ForeignLoopError: Another event loop uses the limits.
             asyncio.CancelledError: The run is ending.
         """
-        granted = self._granted.get(group)
-        if granted is None:
+        while (granted := self._granted.get(group)) is None or not granted.done():
+            if granted is not None:
+                await asyncio.wait((granted,))
+                continue
             self._granted[group] = granted = asyncio.get_running_loop().create_future()
             try:
                 await self._acquire(scope, group)
+            except BaseException:
+                del self._granted[group]  # so that another one takes them: without them none may go on
+                raise
             finally:
                 granted.set_result(None)
-        else:
-            await asyncio.wait((granted,))
         if scope.stopping is not None:
             raise asyncio.CancelledError(scope.stopping)
 
@@ -52,10 +61,13 @@ class GroupPermits:
         limits, clock = scope.context.limits, scope.timer.clock
         assert limits is not None  # or the run had not begun
         since = clock()
-        permit = await limits.acquire(dict(group.needs), group.priority)
-        waited_ms = (clock() - since) / 1e6
+        try:
+            permit = await limits.acquire(dict(group.needs), group.priority)
+        finally:
+            waited_ms = (clock() - since) / 1e6
+            for member, limit in group.limits:
+                counted(scope, member, limit)["waited_ms"] += waited_ms
         for member, limit in group.limits:
-            scope.statistics.setdefault(member, {})["limit"] = {"name": limit, "waited_ms": waited_ms}
             part = permit.split(limit)
             if member in self._over or scope.stopping is not None:
                 part.release()

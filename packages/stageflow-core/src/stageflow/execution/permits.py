@@ -19,7 +19,7 @@ def take_permit(scope: RunScope, stage: int, limit: str, priority: int) -> Permi
     assert limits is not None  # or the run had not begun
     permit = limits.acquire_nowait(limit, priority)
     if permit is not None:
-        _counted(scope, stage, limit)
+        counted(scope, stage, limit)
         _unless_stopping(scope, permit)
     return permit
 
@@ -32,12 +32,12 @@ async def wait_for_permit(scope: RunScope, stage: int, limit: str, priority: int
     """
     limits = scope.context.limits
     assert limits is not None  # or the run had not begun
-    clock, counted = scope.timer.clock, _counted(scope, stage, limit)
+    clock, of_stage = scope.timer.clock, counted(scope, stage, limit)
     since = clock()
     try:
         permit = await limits.acquire({limit: 1}, priority)
     finally:
-        counted["waited_ms"] += (clock() - since) / 1e6
+        of_stage["waited_ms"] += (clock() - since) / 1e6
     _unless_stopping(scope, permit)
     return permit
 
@@ -48,7 +48,8 @@ def _unless_stopping(scope: RunScope, permit: Permit) -> None:
         raise asyncio.CancelledError(scope.stopping)
 
 
-def _counted(scope: RunScope, stage: int, limit: str) -> dict[str, Any]:
+def counted(scope: RunScope, stage: int, limit: str) -> dict[str, Any]:
+    """Return what a stage has counted of its waits so far, for the record."""
     of_stage = scope.statistics.setdefault(stage, {})
     if "limit" not in of_stage:
         of_stage["limit"] = {"name": limit, "waited_ms": 0.0}

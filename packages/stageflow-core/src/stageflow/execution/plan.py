@@ -132,7 +132,7 @@ class Management(NamedTuple):
         grace_s: Seconds that an attempt may take to stop when its time is up, before it is left behind.
         limit, priority: As in `StageOptions`.
         streams: Whether it streams, or None if it is not joined to others by streams at all.
-        gathers: Of a stage that may be the first to start of a group that takes its permits at once, that group.
+        gathers: Of a member of a group that takes its permits at once, that group: the first to start takes them.
         holding: A limit of which another stage of its group holds a permit until it ends, or None.
         map_over: Where the items come from for each of which the stage runs, if it is mapped.
     """

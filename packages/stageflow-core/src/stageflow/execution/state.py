@@ -383,7 +383,15 @@ class RunState:
             elif source not in streams.opened:
                 self.waiting[reader] -= 1
                 if not self.waiting[reader]:
-                    released.append(reader)
+                    self._release_reader(reader, released)
+
+    def _release_reader(self, reader: int, released: list[int]) -> None:
+        """Let a stage go on whose group has begun, so that others may wait for it or for what it is to give back."""
+        if self.together is not None and self.plan.groups[reader] in self.together:
+            self.join_group(reader)
+            self.ready.appendleft(reader)  # or another stage would take its place, and wait for what its group holds
+        else:
+            released.append(reader)
 
     def released_by_start(self, index: int) -> list[int]:
         """Count the start of a stage that streams; return which of those that read it may start now."""

@@ -41,6 +41,8 @@ def gathering(start: Invoke, management: Management) -> Invoke:
         own = StageScope(scope)
         own.holding = holding
         scope.streams.start(node.index)
+        if group is not None and node.stream is None:
+            scope.streams.release(node.index)  # it may be the first to start, and the others wait for a place
         return await start(own, outputs, node)
 
     return invoke

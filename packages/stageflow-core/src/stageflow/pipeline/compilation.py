@@ -57,7 +57,7 @@ from stageflow.pipeline.signature import ParameterRead, UnreadableSignature, rea
 from stageflow.pipeline.spec import StageSpec
 from stageflow.pipeline.streaming import (
     Flow,
-    awaited_by_roots,
+    awaited_for_others,
     groups_of,
     halting,
     limit_faults,
@@ -361,7 +361,11 @@ def _assemble(
     groups: list[list[str]],
 ) -> ExecutionPlan:
     flows = {draft.name: draft.flow for draft in drafts} if groups else {}
-    awaited = awaited_by_roots(flows, groups)
+    by_name = {draft.name: draft for draft in drafts} if groups else {}
+    gathers = {
+        group[0]: gathered for group in groups if (gathered := _permit_group([by_name[name] for name in group], index))
+    }
+    awaited = awaited_for_others(flows, groups, gathers)
     following = {
         group[0]: sum(bool(flows[name].reads) for name in group) for group in map(partial(roots_first, flows), groups)
     }
@@ -372,10 +376,6 @@ def _assemble(
             successors[index[dependency]].append(position)
         for dependency in draft.streams:
             readers[index[dependency]].append(position)
-    by_name = {draft.name: draft for draft in drafts} if groups else {}
-    gathers = {
-        group[0]: gathered for group in groups if (gathered := _permit_group([by_name[name] for name in group], index))
-    }
     holders = {group[0]: _holders([by_name[name] for name in group]) for group in groups}
     whole = {name: group for group in groups for name in group}
     chain = Chain.of(options.interceptors)
@@ -457,7 +457,7 @@ def _sharing(
     if group is None:
         return {}
     return {
-        "gathers": None if draft.flow.reads else gathers.get(group[0]),
+        "gathers": gathers.get(group[0]),  # of readers too: those that they read may be skipped
         "holding": next((other.spec.limit for other in holders[group[0]] if other is not draft), None),
     }
 

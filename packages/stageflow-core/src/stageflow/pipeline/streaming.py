@@ -173,13 +173,19 @@ def limit_faults(groups: list[list[str]], specs: Mapping[str, Any]) -> Iterator[
                 yield InvalidOptionError("limit", problem, stage=name, hint=hint)
 
 
-def awaited_by_roots(flows: Mapping[str, Flow], groups: list[list[str]]) -> dict[str, tuple[str, ...]]:
-    """Return what the roots of each group wait for on behalf of the other members."""
+def awaited_for_others(
+    flows: Mapping[str, Flow], groups: list[list[str]], together: Collection[str]
+) -> dict[str, tuple[str, ...]]:
+    """Return what the roots of each group wait for on behalf of the other members.
+
+    Where permits are taken for all, in groups that begin with one of `together`, so does every member: one that can do
+    without a stage that was skipped would else hold them while others wait for what needs them.
+    """
     awaited: dict[str, tuple[str, ...]] = {}
     for group in groups:
         outside = dict.fromkeys(source for member in group for source in flows[member].waits)
         for member in group:
-            if not flows[member].reads:
+            if not flows[member].reads or group[0] in together:
                 awaited[member] = tuple(source for source in outside if source not in flows[member].waits)
     return awaited
 
