@@ -1000,6 +1000,7 @@ class PipelineTimeoutError(StageflowError, TimeoutError):
         limit: Which of the two ended it: "timeout" or "deadline".
         seconds: How long it may take; for a deadline, what was left when it began.
         running: The stages that were cancelled in their midst.
+        halted: Those of them that waited for a reader to take a chunk when the time was up, each with that reader.
         results: What every stage of the run ended as.
     """
 
@@ -1013,6 +1014,7 @@ class PipelineTimeoutError(StageflowError, TimeoutError):
         running: Sequence[str],
         results: RunResults,
         limit: str = "timeout",
+        halted: Sequence[tuple[str, str]] = (),
     ) -> None:
         took = f"took longer than its timeout of {seconds:g} s"
         raised = "Raise Pipeline(timeout=...)"
@@ -1021,11 +1023,13 @@ class PipelineTimeoutError(StageflowError, TimeoutError):
             if not seconds:
                 took = "did not begin, since its deadline had passed"
             raised = "Set PipelineContext(deadline=...) later"
+        waits = "".join(f" '{stage}' waited for its reader '{reader}' to take a chunk." for stage, reader in halted)
         super().__init__(
-            f"Pipeline '{pipeline}' {took}. Running: {listed(running)}.",
+            f"Pipeline '{pipeline}' {took}. Running: {listed(running)}.{waits}",
             hint=f"{raised}, or limit the slow stages by timeout= or deadline=.",
         )
         self.limit = limit
+        self.halted = tuple(halted)
         self.pipeline = pipeline
         self.seconds = seconds
         self.running = tuple(running)

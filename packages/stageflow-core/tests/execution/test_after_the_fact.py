@@ -6,7 +6,17 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import pytest
-from stageflow import From, Pipeline, PipelineResults, StageContext, StageExecutionError, StageOutput, Stream, stage
+from stageflow import (
+    From,
+    Pipeline,
+    PipelineResults,
+    PipelineTimeoutError,
+    StageContext,
+    StageExecutionError,
+    StageOutput,
+    Stream,
+    stage,
+)
 from stageflow.errors import InvalidStreamError, StageReturnTypeError, StageTimeoutError, TooLateError
 from stageflow_mocks.simulation import simulated
 
@@ -146,3 +156,28 @@ async def test_a_child_is_too_late_once_the_run_of_its_stage_has_ended() -> None
     await Pipeline("test", [keeping]).run()
     with pytest.raises(TooLateError, match="wanted to run a child after its run had ended"):
         await kept[0].run_pipeline(Pipeline("child", [llm]))
+
+
+@simulated
+async def test_a_run_that_came_to_a_halt_says_who_held_up_whom() -> None:
+    """Two streams that are read one after the other, of which one feeds the other, fill up."""
+
+    @stage
+    async def source() -> AsyncIterator[int]:
+        for chunk in range(100):
+            yield chunk
+
+    @stage
+    async def double(source: Stream[int]) -> AsyncIterator[int]:
+        async for chunk in source:
+            yield 2 * chunk
+
+    @stage
+    async def both(source: Stream[int], double: Stream[int]) -> dict[str, int]:
+        first = len([chunk async for chunk in source])
+        return {"chunks": first + len([chunk async for chunk in double])}
+
+    with pytest.raises(PipelineTimeoutError) as caught:
+        await Pipeline("test", [source, double, both], timeout=5).run()
+    assert (("source", "double"), ("double", "both")) == caught.value.halted
+    assert "'double' waited for its reader 'both' to take a chunk." in caught.value.message

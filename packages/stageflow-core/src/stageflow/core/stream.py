@@ -249,6 +249,11 @@ class Stream(Generic[T]):
         return source is not None and len(self._buffer) >= source.options.capacity
 
     @property
+    def holds_up(self) -> bool:
+        """Whether the stage waits for it to make room."""
+        return self._room is not None
+
+    @property
     def is_open(self) -> bool:
         """Whether chunks can still come."""
         return self._source is not None

@@ -73,6 +73,7 @@ class Run:
     __slots__ = (
         "_begun",
         "_cancel_requested",
+        "_halted",
         "_interrupted",
         "_limit",
         "plan",
@@ -83,6 +84,7 @@ class Run:
     )
 
     _limit: _Limit  # there only once there is one
+    _halted: list[tuple[str, str]]  # and this only once that has run out
 
     def __init__(
         self,
@@ -195,6 +197,8 @@ class Run:
         return loop.call_at(earliest, self._expire)
 
     def _expire(self) -> None:
+        streams = self.state.streams
+        self._halted = [] if streams is None else streams.halted()
         self._end(Cause.TIMEOUT, self._limit.in_words)
 
     def _end(self, cause: Cause, reason: str) -> None:
@@ -397,6 +401,7 @@ class Run:
                 running=running,
                 results=results,
                 limit=self._limit.name,
+                halted=self._halted,
             )
             return located(late, self.scope.context.parent, self.plan.name)
         stage = None if ending.stage is None else names[ending.stage]

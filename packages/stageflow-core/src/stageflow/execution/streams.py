@@ -141,6 +141,11 @@ class RunStreams:
         seconds, name = max(waits, default=(0.0, ""))
         return name, seconds
 
+    def halted(self) -> list[tuple[str, str]]:
+        """Return the stages that wait for room in the buffer of a reader, each with that reader."""
+        sources = self._sources.values()
+        return [(source.stage, reader.name) for source in sources for reader in source.readers if reader.holds_up]
+
     def settled(self, index: int, stored: Stored, *, stops: bool = False) -> None:
         """End the streams of a stage whose outcome is known: those that it reads, and its own.
 
