@@ -544,9 +544,9 @@ async def test_permits_that_come_as_the_run_ends_go_back(turns):
     limits, log = Limits({"x": 2, "y": 1}), []
     permit = await limits.acquire({"y": 1})
     stages = [
+        producer("o", runner=Producer(log=log)),  # which takes them for all
         producer(limit="x", runner=Producer(log=log)),
         producer("q", limit="x", runner=Producer(log=log)),
-        producer("o", runner=Producer(log=log)),
         reader("r", "p", "q", "o", limit="y", runner=Reader("p", "q", "o", log=log)),
     ]
     run = Pipeline("test", stages).start(limits=limits)

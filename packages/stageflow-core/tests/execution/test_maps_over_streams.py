@@ -240,6 +240,14 @@ async def test_a_map_is_cut_off_by_a_source_that_breaks(end):
     assert (3, 2) == (counted["items"], counted["ok"])
 
 
+@simulated
+async def test_an_item_that_fails_as_its_source_breaks_does_not_make_it_a_failure_of_the_map():
+    """In the same turn, but after it: the map was told to stop by then."""
+    numbers, each = Numbers(1, seconds=1, ends=ValueError("no")), Each({0: ValueError("no")})
+    results = await outcome(numbers, each, of_numbers={"critical": False})
+    assert (SKIP, "numbers") == (results["each"].status, results.record("each").origin)
+
+
 @simulated(seeds=range(10))
 async def test_items_that_wait_in_the_buffer_of_a_broken_source_never_begin():
     """They would be part of something that nobody gets."""
