@@ -389,8 +389,8 @@ MUTANTS = (
     Mutant(
         "items that begin after another one has failed",
         "execution/item_tasks.py",
-        "        self.open = False\n        if not self.done.done():",
-        "        if not self.done.done():",
+        "        self.open = False\n        self._of_items.ended =",
+        "        self._of_items.ended =",
     ),
     Mutant(
         "items asked for before there is room",
