@@ -285,3 +285,23 @@ def test_who_reads_a_mapped_stage_reads_a_mapping():
     assert isinstance(fault, ContractMismatchError)
     assert "replies" == fault.dependency
     assert "'replies' is mapped" in str(fault)
+
+
+async def yielding(ctx: StageContext) -> AsyncIterator[int]:
+    """Stream."""
+    yield 1
+
+
+def test_a_mapped_stage_reads_no_stream_besides():
+    """Each item would get some of the chunks."""
+    other = stage("other", yielding)
+    fault = fault_of(source(), other, stage("each", Runner(), map_over=("source", "items"), streams="other"))
+    assert isinstance(fault, InvalidOptionError)
+    assert "is for a stage that reads no other stream, such as that of 'other'" in str(fault)
+
+
+def test_nor_that_of_its_source():
+    """Its chunks are the items."""
+    fault = fault_of(stage("other", yielding), stage("each", Runner(), map_over="other", streams="other"))
+    assert isinstance(fault, InvalidOptionError)
+    assert "Each item is a chunk of it, as ctx.item: leave the stream out." in str(fault)

@@ -304,3 +304,48 @@ def test_a_stage_keeps_its_options_under_another_name(option: str) -> None:
     spec = stage("s", answer, **GO_WITH.get(option, {}), **{option: OTHERS[option]})
     assert getattr(spec, option) == getattr(spec.named("t"), option)
     assert () == spec.differing(spec.named("t"))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        (
+            "stream",
+            16,
+            "stream of stage 's' is a StreamOptions, not 16. Write stream=StreamOptions(capacity=16, on_full=",
+        ),
+        ("stream", "llm", "To read the chunks of that stage: streams='llm'."),
+        ("map_over", ["a", "items"], "map_over of stage 's' is a stage and a key of its data, not ['a', 'items']."),
+        ("map_over", ("a",), "is a stage and a key of its data, not ('a',)."),
+        ("map_over", ("a", ""), "is a stage and a key of its data, not ('a', '')."),
+        ("map_over", ("a", 5), "is a stage and a key of its data, not ('a', 5)."),
+        ("map_over", (5, "items"), "is a stage and a key of its data, not (5, 'items')."),
+        ("map_over", 5, "Write map_over=('chunks', 'items') for data['items'] of stage 'chunks', or map_over='chunks'"),
+        ("map_concurrency", 0, "map_concurrency of stage 's' is a whole number, 1 or more, not 0."),
+        ("map_concurrency", -1, "is a whole number, 1 or more, not -1."),
+        ("map_concurrency", True, "is a whole number, 1 or more, not True."),
+        ("map_concurrency", 2.0, "is a whole number, 1 or more, not 2.0."),
+        (
+            "limit",
+            "",
+            "limit of stage 's' is the name of a limit, not ''. Write limit='groq', and give the run limits=",
+        ),
+        ("limit", 8, "is the name of a limit, not 8."),
+        ("priority", 1.5, "priority of stage 's' is a whole number, not 1.5."),
+        ("priority", True, "is a whole number, not True."),
+        ("priority", "high", "is a whole number, not 'high'."),
+    ],
+)
+def test_what_joins_stages_is_what_it_should_be(way: Callable[..., object], option: str, value: Any, told: str) -> None:
+    """The message shows how to write it."""
+    assert told in str(refused(way, **{option: value}, **GO_WITH.get(option, {})))
+
+
+@pytest.mark.parametrize("value", [0, -1, True, 2.5, "8"])
+def test_a_pipeline_runs_one_stage_at_least(value: Any) -> None:
+    """Whatever else would be no bound, or an end."""
+    with pytest.raises(InvalidOptionError) as caught:
+        Pipeline("p", [stage("s", answer)], max_concurrency=value)
+    told = f"max_concurrency of pipeline 'p' is a whole number, 1 or more, not {value!r}."
+    assert ("max_concurrency", told) == (caught.value.option, caught.value.message)
