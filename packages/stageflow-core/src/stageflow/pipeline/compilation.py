@@ -64,7 +64,7 @@ from stageflow.pipeline.streaming import (
     option_faults,
     roots_first,
     stream_faults,
-    streams,
+    streams_of,
 )
 from stageflow.validation.contract import TypeContract
 from stageflow.validation.returning import mapped_contract
@@ -80,10 +80,11 @@ class _Draft:
     """A stage on its way into the plan.
 
     `declared` is the type that it says it returns, `chunks` the type of what it yields. `required`, `optional` and
-    `streams` are its dependencies, from either form; each of `streams` with whether it is optional.
+    `streams` are its dependencies, from either form; each of `streams` with whether it is optional. `yields` tells
+    whether it streams itself.
     """
 
-    __slots__ = ("chunks", "contract", "declared", "optional", "parameters", "required", "spec", "streams")
+    __slots__ = ("chunks", "contract", "declared", "optional", "parameters", "required", "spec", "streams", "yields")
 
     def __init__(
         self,
@@ -104,6 +105,7 @@ class _Draft:
         self.optional = optional
         self.streams = streams
         self.chunks = chunks
+        self.yields = streams_of(spec.runner)
 
     @property
     def name(self) -> str:
@@ -120,7 +122,7 @@ class _Draft:
         both = whole & self.streams.keys()
         over = self.spec.map_over
         maps = over[0] if over is not None and over[1] is None else None
-        return Flow(streams(self.spec.runner), self.streams, {**self.required, **self.optional}, both, maps)
+        return Flow(self.yields, self.streams, {**self.required, **self.optional}, both, maps)
 
     def joined(self) -> tuple[str, ...]:
         """Return the dependencies of which one is enough: the required ones but for routers, or all optional ones."""
@@ -178,11 +180,10 @@ def _draft(spec: StageSpec[Any], faults: list[PipelineValidationError]) -> _Draf
     try:
         if inspect.isroutine(spec.runner):
             parameters = read_signature(spec.runner, spec.local_names)
-        if streams(spec.runner):
+        yields = streams_of(spec.runner)
+        if yields:
             chunks = declared_chunks(spec.runner, spec.local_names)
-        declared = declared_output(
-            spec.runner, spec.output, spec.local_names, returns=Any if streams(spec.runner) else None
-        )
+        declared = declared_output(spec.runner, spec.output, spec.local_names, returns=Any if yields else None)
         contract = declared_contract(declared, spec.local_names)
         if spec.map_over is not None:
             declared = Mapping[str, Any]  # of all items, where the contract is of one
@@ -225,6 +226,7 @@ def _check_dependencies(
     names = tuple(index)
     near: dict[str, str] = {}
     for draft in drafts:
+        both_ways = frozenset(draft.spec.dependencies).intersection(draft.spec.optional)
         for dependency in draft.dependencies:
             if dependency == draft.name:
                 faults.append(SelfDependencyError(draft.name, pipeline=pipeline))
@@ -235,8 +237,7 @@ def _check_dependencies(
                 faults.append(
                     UnknownDependencyError(draft.name, dependency, pipeline=pipeline, stages=names, note=note)
                 )
-            both_ways = dependency in draft.spec.dependencies and dependency in draft.spec.optional
-            if both_ways or (dependency in draft.required and dependency in draft.optional):
+            if dependency in both_ways or (dependency in draft.required and dependency in draft.optional):
                 faults.append(OverlappingDependencyError(draft.name, dependency, pipeline=pipeline))
 
 
@@ -292,7 +293,7 @@ def _check_contracts(
             else:
                 continue
             fault = parameter_fault(draft.name, read, given)
-            if fault is None and read.stage in index and streams(drafts[index[read.stage]].spec.runner):
+            if fault is None and read.stage in index and drafts[index[read.stage]].yields:
                 fault = whole_fault(draft.name, read, drafts[index[read.stage]].chunks)
             if fault is not None:
                 mapped = read.stage in index and drafts[index[read.stage]].spec.map_over is not None
@@ -503,7 +504,7 @@ def _node(
         successors=successors,
         readers=readers,
         following=following,
-        stream=spec.stream or StreamOptions() if streams(spec.runner) else None,
+        stream=spec.stream or StreamOptions() if draft.yields else None,
         contract=draft.contract if spec.map_over is None else mapped_contract(draft.contract),
         started_event=f"stage.{spec.name}.started",
         completed_event=f"stage.{spec.name}.completed",
@@ -523,7 +524,7 @@ def _management(draft: _Draft, chain: Chain | None, index: Mapping[str, int], op
         grace_s=options.cancel_grace,
         limit=spec.limit,
         priority=spec.priority,
-        streams=streams(spec.runner) if draft.streams or streams(spec.runner) else None,
+        streams=draft.yields if draft.streams or draft.yields else None,
         map_over=_map_over(spec, index, options.max_concurrency),
     )
 

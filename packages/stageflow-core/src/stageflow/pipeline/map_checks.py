@@ -12,7 +12,7 @@ from stageflow.contracts import is_typeddict
 from stageflow.errors import ContractMismatchError, InvalidOptionError
 from stageflow.pipeline.compatibility import options
 from stageflow.pipeline.spec import StageSpec
-from stageflow.pipeline.streaming import streams
+from stageflow.pipeline.streaming import streams_of
 from stageflow.validation.hints import UnresolvedContract, bare, extra_keys, field_hints, type_text
 from stageflow.validation.returning import returned_types
 from stageflow.wording import listed, nearest
@@ -46,7 +46,7 @@ def map_faults(spec: StageSpec[Any], joined: tuple[str, ...], read: Collection[s
         hint = "Join the others in a stage before this one."
         problem = f"names '{source}', which join='any' lets the stage do without"
         yield InvalidOptionError("map_over", problem, stage=spec.name, hint=hint)
-    if streams(spec.runner):
+    if streams_of(spec.runner):
         hint = "Return what it makes of one item."
         yield InvalidOptionError(
             "map_over", "is for a stage that returns, not an async generator", stage=spec.name, hint=hint

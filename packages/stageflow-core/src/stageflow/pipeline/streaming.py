@@ -48,7 +48,7 @@ class Flow:
         self.maps = maps
 
 
-def streams(runner: Runner) -> bool:
+def streams_of(runner: Runner) -> bool:
     """Return whether a runner is an async generator, or has one as its `execute`."""
     called: Any = runner if inspect.isroutine(runner) else getattr(runner, "execute", None)
     return inspect.isasyncgenfunction(inspect.unwrap(called))
