@@ -28,6 +28,7 @@ from stageflow import (
     StageStatus,
     stage,
 )
+from stageflow.core.timer import HOLD_NS
 from stageflow.errors import (
     ItemSuspendedError,
     MapItemError,
@@ -40,7 +41,6 @@ from stageflow.errors import (
     StageTimeoutError,
 )
 from stageflow.execution.progress import Progress
-from stageflow.execution.worker import HOLD_NS
 from stageflow.interceptors.base import BaseInterceptor, ErrorAction, InterceptorResult
 from stageflow_mocks.simulation import VirtualClockLoop, run, simulated
 

@@ -6,6 +6,9 @@ import asyncio
 import time
 from collections.abc import Callable
 
+HOLD_NS = 1_000_000
+"""How long a run may keep the event loop to itself, in nanoseconds."""
+
 
 class PipelineTimer:
     """The clock of one run: read by its stages, never set by them.

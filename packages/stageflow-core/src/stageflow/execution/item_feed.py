@@ -13,8 +13,9 @@ from collections import deque
 from typing import Any, Protocol
 
 from stageflow.core.context import RunScope
+from stageflow.core.timer import HOLD_NS
 from stageflow.events.secret_text import redacted_text
-from stageflow.execution.worker import HOLD_NS, QUEUED
+from stageflow.execution.worker import QUEUED
 from stageflow.wording import text_of, type_name
 
 logger = logging.getLogger(__name__)

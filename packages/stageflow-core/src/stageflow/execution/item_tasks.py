@@ -26,12 +26,13 @@ from stageflow.core.inputs import Stored
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import ErrorInfo, StageArtifact, StageEvent, StageOutput
 from stageflow.core.returning import returned
+from stageflow.core.timer import HOLD_NS
 from stageflow.errors import ItemSuspendedError
 from stageflow.execution.attempts import failed_for_good, missing_policy
 from stageflow.execution.item_feed import ItemFeed
 from stageflow.execution.plan import Invoke, PlanNode
 from stageflow.execution.progress import Progress
-from stageflow.execution.worker import HOLD_NS, QUEUED
+from stageflow.execution.worker import QUEUED
 from stageflow.frozen import FrozenDict, FrozenList, is_shareable
 from stageflow.interceptors.outcome import RetryRequested, exception_of
 

@@ -11,11 +11,9 @@ from stageflow.core.context import RunScope, StageScope
 from stageflow.core.inputs import Stored
 from stageflow.core.output import StageOutput
 from stageflow.core.stream import Source
+from stageflow.core.timer import HOLD_NS
 from stageflow.errors import NotCopyableError, StageReturnTypeError
 from stageflow.execution.plan import Invoke, Management, PlanNode
-
-HOLD_NS = 1_000_000
-"""How long a stage may yield chunks without letting the event loop do anything else, in nanoseconds."""
 
 CHECKED_EVERY = 16
 """After how many chunks that is looked at: most stages wait for something, which nobody here can see, before each."""

@@ -32,11 +32,9 @@ from typing import cast
 from stageflow.core.inputs import Stored
 from stageflow.core.kinds import StageStatus
 from stageflow.core.returning import stored_from
+from stageflow.core.timer import HOLD_NS
 from stageflow.execution.state import Cause, RunState
 from stageflow.frozen import SHAREABLE_TYPES, FrozenDict
-
-HOLD_NS = 1_000_000
-"""How long a run may keep the event loop to itself, in nanoseconds."""
 
 
 def spawn(run: RunState, count: int = 1) -> None:

@@ -10,7 +10,8 @@ from stageflow.core.kinds import StageKind
 from stageflow.errors import DuplicateStageError, InvalidOptionError
 from stageflow.execution.plan import ExecutionPlan, OnFailure
 from stageflow.interceptors.checking import check_interceptors
-from stageflow.pipeline.compilation import PipelineOptions, compile_plan
+from stageflow.pipeline.compilation import compile_plan
+from stageflow.pipeline.drafts import PipelineOptions
 from stageflow.pipeline.graph import StageGraph
 from stageflow.pipeline.options import StageOptions, check_count, check_known, check_seconds
 from stageflow.pipeline.runnable import Runnable
