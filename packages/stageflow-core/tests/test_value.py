@@ -24,11 +24,11 @@ from stageflow import (
     StageSpec,
     StreamOptions,
 )
-from stageflow.context.conversation import Message
 from stageflow.contracts import contract_of
 from stageflow.core.output import ErrorInfo
 from stageflow.frozen import EMPTY
 from stageflow.pipeline.spec import From
+from stageflow.providers import Message
 from stageflow.value import Value, made_by
 
 _NO_LIST: list[int] = made_by(list)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from types import MappingProxyType
 from typing import Any, Literal, Protocol, Self, get_args, runtime_checkable
+
+from stageflow.value import Value
 
 
 @runtime_checkable
@@ -20,6 +23,157 @@ class EventSink(Protocol):
     async def emit(self, *, type: str, data: dict[str, Any] | None) -> bool | None: ...
 
     def try_emit(self, *, type: str, data: dict[str, Any] | None) -> bool | None: ...
+
+
+# --- what becomes of runs ---------------------------------------------------------------------------------------
+
+
+@runtime_checkable
+class RunStore(Protocol):
+    """Keeps what becomes of runs, for whoever asks later, and elsewhere.
+
+    For each run comes one `create_run`, then `update_status` with "running", and at its end with "completed", "failed",
+    "cancelled" or "suspended": one after the other, beside the stages. A store that raises or takes too long changes
+    nothing in the run: the loss is logged, and counted in `results.records_lost`. What it is given is JSON-ready; later
+    versions may say more.
+    """
+
+    async def create_run(self, run_id: str, **metadata: Any) -> None:
+        """Note a run that begins. `run_id` is its `pipeline_run_id`, and new."""
+        ...
+
+    async def update_status(self, run_id: str, status: str, **data: Any) -> None:
+        """Note what has become of a run, which may not have been created: that may have failed."""
+        ...
+
+    async def get_run(self, run_id: str) -> Mapping[str, Any] | None:
+        """Return what is known of a run, or None; `run_id` and `status` are among the keys."""
+        ...
+
+
+class NoOpRunStore:
+    """Keeps nothing."""
+
+    async def create_run(self, run_id: str, **metadata: Any) -> None:
+        return None
+
+    async def update_status(self, run_id: str, status: str, **data: Any) -> None:
+        return None
+
+    async def get_run(self, run_id: str) -> Mapping[str, Any] | None:
+        return None
+
+
+# --- what a run may look up -------------------------------------------------------------------------------------
+
+
+@runtime_checkable
+class ConfigProvider(Protocol):
+    """Gives settings, by key. Stages read them as `ctx.config`; a dict is one, too.
+
+    It answers at once, since it is called between awaits: one that reads from elsewhere does so beforehand.
+    """
+
+    def get(self, key: str, default: Any = None) -> Any: ...
+
+
+class NoOpConfigProvider:
+    """Has no settings: every key has its default."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return default
+
+
+class CorrelationIds(Value):
+    """Under which ids others know the work that a run is part of.
+
+    Attributes:
+        run_id: The id of the run at the root; that run's own `pipeline_run_id` unless given.
+        request_id: Of the request that caused it; that of the run's identity unless given.
+        trace_id: Of the trace that it belongs to, such as the trace-id of a W3C traceparent.
+        extra: Any others, by name.
+    """
+
+    __slots__ = ("extra", "request_id", "run_id", "trace_id")
+
+    run_id: str | None
+    request_id: str | None
+    trace_id: str | None
+    extra: Mapping[str, str]
+
+    def __init__(
+        self,
+        run_id: str | None = None,
+        request_id: str | None = None,
+        trace_id: str | None = None,
+        extra: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        object.__setattr__(self, "run_id", run_id)
+        object.__setattr__(self, "request_id", request_id)
+        object.__setattr__(self, "trace_id", trace_id)
+        object.__setattr__(self, "extra", MappingProxyType(dict(extra)))
+
+
+class EnrichmentRequest:
+    """What an EnrichmentProvider is asked.
+
+    Attributes:
+        name: What is wanted: the name of the stage that asks, unless it says otherwise.
+        user_id, org_id, session_id: For whom.
+        input_text: What the run was asked.
+        attributes: What else the stage tells.
+    """
+
+    __slots__ = ("attributes", "input_text", "name", "org_id", "session_id", "user_id")
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        user_id: str | None = None,
+        org_id: str | None = None,
+        session_id: str | None = None,
+        input_text: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.name = name
+        self.user_id = user_id
+        self.org_id = org_id
+        self.session_id = session_id
+        self.input_text = input_text
+        self.attributes: Mapping[str, Any] = attributes or {}
+
+
+@runtime_checkable
+class EnrichmentProvider(Protocol):
+    """Finds out what is known about a user, a tenant or a request: a profile, documents, settings."""
+
+    async def enrich(self, request: EnrichmentRequest) -> Mapping[str, Any] | None:
+        """Return what is known, or None if nothing is."""
+        ...
+
+
+class NoOpEnrichmentProvider:
+    """Knows nothing."""
+
+    async def enrich(self, request: EnrichmentRequest) -> Mapping[str, Any] | None:
+        return None
+
+
+@runtime_checkable
+class PipelineMetadata(Protocol):
+    """Says what the `topology` of a run means: which service it is, which variant, in the application's own words."""
+
+    def interpret(self, topology: str) -> Mapping[str, str]:
+        """Return the meanings by their names, such as `{"service": "voice", "variant": "fast"}`."""
+        ...
+
+
+class NoOpPipelineMetadata:
+    """Finds no meaning in a topology."""
+
+    def interpret(self, topology: str) -> Mapping[str, str]:
+        return {}
 
 
 # --- idempotency -------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from stageflow import Conversation
-from stageflow.context.conversation import ROLES, Message
+from stageflow.providers import ROLES, Message
 
 
 def test_adding_a_message_leaves_the_conversation_as_it_is() -> None:

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from stageflow import ContextSnapshot, Conversation, RunIdentity
-from stageflow.context.conversation import ROLES, Message
 from stageflow.context.snapshot import SCHEMA_VERSION
 from stageflow.errors import NotCopyableError, SchemaVersionError, SerializationError
 from stageflow.frozen import FrozenDict
+from stageflow.providers import ROLES, Message
 
 MOMENT = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
 

@@ -3,33 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Literal, get_args
 
+from stageflow.providers import Message, Role
 from stageflow.value import Value
-
-Role = Literal["system", "user", "assistant", "tool"]
-ROLES: tuple[str, ...] = get_args(Role)
-
-
-class Message(Value):
-    """One message of a conversation. `name` is the speaker's or the tool's, where a provider asks for one."""
-
-    __slots__ = ("content", "name", "role")
-
-    role: Role
-    content: str
-    name: str | None
-
-    def __init__(self, role: Role, content: str, name: str | None = None) -> None:
-        if role not in ROLES:
-            raise ValueError(f"A message's role is one of {', '.join(ROLES)}, not {role!r}.")
-        if not isinstance(content, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"A message's content is a string, not {content!r}.")
-        if not isinstance(name, str | None):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"A message's name is a string or None, not {name!r}.")
-        object.__setattr__(self, "role", role)
-        object.__setattr__(self, "content", content)
-        object.__setattr__(self, "name", name)
 
 
 class Conversation(Value):

@@ -8,10 +8,11 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
-from stageflow.context.conversation import Conversation, Message
+from stageflow.context.conversation import Conversation
 from stageflow.context.identity import RunIdentity
 from stageflow.errors import SerializationError
 from stageflow.frozen import EMPTY, SHAREABLE_TYPES, for_reader, freeze, freeze_mapping
+from stageflow.providers import Message
 from stageflow.serialization import (
     as_object,
     check_json,

@@ -25,6 +25,7 @@
     │   ├── MapItemError               an item of a mapped stage failed
     │   ├── MapSourceError             what a stage is mapped over is no sequence of items (also a TypeError)
     │   ├── MissingInputError          (also a KeyError)
+    │   ├── MissingPortError           the run was not given something that a stage needs (also an AttributeError)
     │   ├── NoStreamError              a stream was asked of a stage that does not stream
     │   ├── StageContractError         a stage returned something else than it declares (also a TypeError)
     │   ├── NotMappedError             `ctx.item` of a stage without `map_over`
@@ -46,6 +47,18 @@
     ├── PipelineDepthError             runs lie too deep within each other
     ├── PipelineSuspended              a run waits for a human's decision
     ├── PipelineTimeoutError           a run took longer than it may (also a TimeoutError)
+    ├── ProtocolMismatchError          what was plugged in does not fit its protocol (also a TypeError)
+    ├── ProviderError                  a model provider did not give a usable answer; `fault` says what may be done
+    │   ├── ProviderTransientError     the same call may work later
+    │   │   ├── ProviderProtocolError  an answer that is cut off, empty or not an answer
+    │   │   ├── ProviderRateLimited    429: `retry_after` says how long to wait
+    │   │   ├── ProviderServerError    5xx, or an error in the middle of a stream
+    │   │   ├── ProviderTimeout        silence for longer than the client waits (also a TimeoutError)
+    │   │   └── ProviderUnreachable    no connection, or it broke
+    │   └── ProviderPermanentError     the same call would fail again
+    │       ├── ProviderAuthError      401, 403: the key
+    │       ├── ProviderContentRefused the provider will not answer this content
+    │       └── ProviderRequestError   any other 4xx: the request itself
     ├── ResumeError                    a run cannot be resumed with these results or decisions (also a ValueError)
     ├── TooLateError                   something was asked of a run that has begun (also a RuntimeError)
     ├── NotCopyableError               data that stages share can be neither frozen nor copied (also a TypeError)
@@ -102,6 +115,23 @@ from stageflow.errors.limits import (
     LimitDeadlockError,
     LimitTooSmallError,
     UnknownLimitError,
+)
+from stageflow.errors.plugging import (
+    MissingPortError,
+    ProtocolMismatchError,
+)
+from stageflow.errors.providers import (
+    ProviderAuthError,
+    ProviderContentRefused,
+    ProviderError,
+    ProviderPermanentError,
+    ProviderProtocolError,
+    ProviderRateLimited,
+    ProviderRequestError,
+    ProviderServerError,
+    ProviderTimeout,
+    ProviderTransientError,
+    ProviderUnreachable,
 )
 from stageflow.errors.run import (
     ForeignLoopError,
@@ -163,6 +193,7 @@ __all__ = [
     "MapItemError",
     "MapSourceError",
     "MissingInputError",
+    "MissingPortError",
     "MissingRetryPolicyError",
     "NoStreamError",
     "NotCopyableError",
@@ -174,6 +205,18 @@ __all__ = [
     "PipelineTimeoutError",
     "PipelineValidationError",
     "PolicyDeniedError",
+    "ProtocolMismatchError",
+    "ProviderAuthError",
+    "ProviderContentRefused",
+    "ProviderError",
+    "ProviderPermanentError",
+    "ProviderProtocolError",
+    "ProviderRateLimited",
+    "ProviderRequestError",
+    "ProviderServerError",
+    "ProviderTimeout",
+    "ProviderTransientError",
+    "ProviderUnreachable",
     "ResumeError",
     "RunResults",
     "SchemaVersionError",

@@ -152,6 +152,7 @@ class StageContractError(StageError, TypeError):
 
 
 def amiss(value: str, path: str, expected: str, found: str) -> str:
+    """Return the end of a message: which value it is, or where in it, that is not what was expected."""
     return f"{value if path == '$' else f'{value} whose {path} is {found}'}; expected {expected}."
 
 
