@@ -104,3 +104,8 @@ def text_of(error: BaseException) -> str:
         return str(error)
     except Exception as flaw:  # noqa: BLE001 - __str__ of the user's class may raise anything
         return f"<its __str__ raised {type(flaw).__qualname__}>"
+
+
+def one_line(text: str) -> str:
+    """Return the text as one line, without anything that a terminal would obey."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())

@@ -41,6 +41,7 @@
     │   ├── UndeclaredDependencyError
     │   ├── StageReturnedFailure       stands for a returned `StageOutput.fail("...")` where an exception is needed
     │   └── UndeclaredRouteError       a router chose what is not among its routes
+    ├── CommandError                   the command line was asked what it cannot do
     ├── InputContractError             a run's input is not what its pipeline takes (also a TypeError)
     ├── LimitDeadlockError             a child would wait for permits while one is held until it ends
     ├── PipelineCancelled              a run ended by a stage's `cancel()` or by `PipelineRun.cancel`
@@ -83,6 +84,7 @@ from stageflow.errors.base import (
     UnpicklableCause,
     picklable,
 )
+from stageflow.errors.command import CommandError
 from stageflow.errors.data import (
     InputContractError,
     NotCopyableError,
@@ -172,6 +174,7 @@ from stageflow.errors.streams import (
 __all__ = [
     "AmbiguousInputError",
     "CircuitOpenError",
+    "CommandError",
     "ConditionError",
     "ContractMismatchError",
     "CycleDetectedError",

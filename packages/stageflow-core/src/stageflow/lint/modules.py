@@ -62,7 +62,7 @@ class Modules:
         key = path.resolve()
         known = self._by_path.get(key)
         if known is None:
-            name, root = _name_and_root(key)
+            name, root = name_and_root(key)
             if root not in self._roots:
                 self._roots.append(root)
             text = read_text(path)
@@ -153,7 +153,7 @@ def parse(path: Path, text: str) -> ast.Module:
         raise UnreadableSourceError(str(path), "does not parse: it is nested too deeply") from error
 
 
-def _name_and_root(path: Path) -> tuple[str, Path]:
+def name_and_root(path: Path) -> tuple[str, Path]:
     parts = [] if path.name == "__init__.py" else [path.stem]
     folder = path.parent
     while (folder / "__init__.py").is_file():

@@ -1,0 +1,116 @@
+"""From the arguments to the exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from importlib import import_module
+
+from stageflow.cli import exits
+from stageflow.cli.commands import BUILT_IN, Command, find, plug_ins
+from stageflow.errors import CommandError
+from stageflow.wording import one_line, text_of, type_name
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the arguments say, those of the process unless given, and return the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        _never_refuse(stream)
+    try:
+        code = _dispatch(given)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _leave_pipe()
+        return exits.PIPE_CLOSED
+    except KeyboardInterrupt:
+        return exits.INTERRUPTED
+    return code
+
+
+def _dispatch(given: list[str]) -> int:
+    if not given or given[0] in ("-h", "--help"):
+        _print_help()
+        return exits.OK if given else exits.USAGE
+    if given[0] in ("-V", "--version"):
+        sys.stdout.write(f"stageflow {_version()}\n")
+        return exits.OK
+    options = Namespace(traceback="--traceback" in given)
+    package: str | None = None
+    try:
+        if given[0].startswith("-"):
+            raise CommandError(f"The first argument is a command, not '{given[0]}'.", hint="See `stageflow --help`.")
+        command, package = find(given[0])
+        options = _parse(given[0], command, given[1:])
+        return command.run(options) or exits.OK
+    except CommandError as error:
+        report(text_of(error), error.__cause__ or error, traceback=options.traceback)
+        return exits.USAGE
+    except (BrokenPipeError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a command raises is one line, and an exit code of its own
+        whose = f"The command '{given[0]}'{f' of {package}' if package else ''} failed"
+        report(f"{whose}: {type_name(error)}: {text_of(error)}", error, traceback=options.traceback)
+        return exits.BROKEN
+
+
+def _parse(name: str, command: Command, arguments: list[str]) -> Namespace:
+    parser = ArgumentParser(prog=f"stageflow {name}", description=command.__doc__, allow_abbrev=False)
+    parser.add_argument("--traceback", action="store_true", help="show where an error comes from")
+    command.configure(parser)
+    return parser.parse_args(arguments)
+
+
+def report(message: str, error: BaseException | None = None, *, traceback: bool = False) -> None:
+    """Say on stderr in one line what is wrong; where it comes from as well, if that was asked for."""
+    if traceback and error is not None:
+        import_module("traceback").print_exception(error)
+    sys.stderr.write(f"stageflow: {one_line(message)}\n")
+
+
+def _print_help() -> None:
+    usable, problems = plug_ins()
+    others = {each.name: f"from {each.package}" for each in usable}
+    width = max(map(len, [*BUILT_IN, *others])) + 2
+    lines = [
+        "usage: stageflow COMMAND [ARGUMENT ...]",
+        "",
+        "Commands; each says more with `stageflow COMMAND --help`:",
+        *(f"  {name:<{width}}{told}" for name, told in {**BUILT_IN, **others}.items()),
+        "",
+        "Options:",
+        f"  {'-h, --help':<{width + 6}}show this and end",
+        f"  {'-V, --version':<{width + 6}}show the version and end",
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
+    for problem in problems:
+        report(problem)
+
+
+def _version() -> str:
+    metadata = import_module("importlib.metadata")
+    try:
+        return metadata.version("stageflow-core")
+    except metadata.PackageNotFoundError:
+        return "(not installed: it runs from its source)"
+
+
+def _never_refuse(stream: object) -> None:
+    """Let a stream write what its encoding does not have, as an escape: output is not to end in the middle."""
+    reconfigure = getattr(stream, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")
+
+
+def _leave_pipe() -> None:
+    """Send what is still to be written nowhere, or Python complains about it at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(nowhere, stream.fileno())
+
+

@@ -1,0 +1,38 @@
+"""Run a pipeline, and show what happens: each event as a line on stderr, and in the end the results on stdout.
+
+Exit codes: 0 the run completed, 1 it failed or took too long, 2 it could not begin, 3 it is suspended until somebody
+decides, 4 a stage cancelled it, 130 it was ended by Ctrl-C, 143 by SIGTERM, 141 nobody reads the output any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from argparse import ArgumentParser, Namespace
+
+from stageflow.cli import exits
+from stageflow.cli.console import Console
+from stageflow.cli.run.asking import add_arguments, asked
+from stageflow.cli.run.conclusion import conclude
+from stageflow.cli.run.reporting import reporter_for
+from stageflow.cli.run.running import carry_out
+from stageflow.cli.targets import TARGET, load_graph
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Add what `run` takes."""
+    parser.add_argument("pipeline", metavar="PIPELINE", help=TARGET)
+    add_arguments(parser)
+
+
+def run(options: Namespace) -> int:
+    """Run the pipeline."""
+    console = Console()
+    graph = load_graph(options.pipeline)
+    asking = asked(graph, options)
+    reporter = reporter_for(console, options)
+    with asyncio.Runner() as runner:
+        ending = runner.run(carry_out(graph, asking, reporter))
+        code = conclude(graph, ending, reporter, console, options)
+        if ending.results.stragglers:  # else the loop, as it closes, would wait for stages that do not stop
+            exits.leave_now(code)
+    return code
