@@ -112,5 +112,3 @@ def _leave_pipe() -> None:
             stream.flush()
         except BrokenPipeError:
             os.dup2(nowhere, stream.fileno())
-
-

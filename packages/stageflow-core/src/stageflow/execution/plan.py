@@ -178,6 +178,8 @@ class PlanNode:
         following: Of the first that starts of a group joined by streams, how many start right after it; else 0.
         stream: How it streams, or None if it does not.
         contract: What its value must be, or None.
+        map_over: Where the items come from for each of which the stage runs, if it is mapped; to be looked at, since
+            `invoke` knows it.
         started_event, completed_event: The types of the two events that nearly every run of it emits.
     """
 
@@ -203,6 +205,7 @@ class PlanNode:
         following: int,
         stream: StreamOptions | None,
         contract: TypeContract | None,
+        map_over: MapOver | None,
         started_event: str,
         completed_event: str,
     ) -> None:
@@ -225,6 +228,7 @@ class PlanNode:
         self.following = following
         self.stream = stream
         self.contract = contract
+        self.map_over = map_over
         self.started_event = started_event
         self.completed_event = completed_event
 

@@ -202,6 +202,7 @@ def _node(
         following=following,
         stream=spec.stream or StreamOptions() if draft.yields else None,
         contract=draft.contract if spec.map_over is None else mapped_contract(draft.contract),
+        map_over=management.map_over,
         started_event=f"stage.{spec.name}.started",
         completed_event=f"stage.{spec.name}.completed",
     )

@@ -84,9 +84,17 @@ def how_to_go_on(results: PipelineResults, options: Namespace) -> list[str]:
         told.append("The results were not kept: with --save FILE it can be resumed from there.")
         return told
     decisions = [f"--decision {name}=VALUE" for name in results.suspended()]
-    given = [f"--{name} {shlex.quote(getattr(options, name))}" for name in ("ports", "config") if getattr(options, name)]
+    given = [
+        f"--{name} {shlex.quote(getattr(options, name))}" for name in ("ports", "config") if getattr(options, name)
+    ]
     given += [f"--limit {shlex.quote(each)}" for each in options.limit]
-    words = ["stageflow run", shlex.quote(options.pipeline), f"--resume {shlex.quote(options.save)}", *decisions, *given]
+    words = [
+        "stageflow run",
+        shlex.quote(options.pipeline),
+        f"--resume {shlex.quote(options.save)}",
+        *decisions,
+        *given,
+    ]
     return [*told, f"Go on with: {' '.join(words)}"]
 
 
