@@ -47,7 +47,7 @@ from stageflow.pipeline.builder import Pipeline
 from stageflow.pipeline.graph import StageGraph
 from stageflow.pipeline.interception import run_with_interceptors
 from stageflow.pipeline.spec import From, StageSpec, stage
-from stageflow.protocols import EventSink, PolicyEvaluator
+from stageflow.protocols import ConfigProvider, CorrelationIds, EventSink, PolicyEvaluator, RunStore
 
 __all__ = [
     # Pipelines
@@ -72,6 +72,7 @@ __all__ = [
     # What a run is asked and given
     "ContextSnapshot",
     "Conversation",
+    "CorrelationIds",
     "PipelineContext",
     "RunIdentity",
     # A run and its results
@@ -93,7 +94,9 @@ __all__ = [
     "run_with_interceptors",
     # What an application may plug in
     "CircuitBreaker",
+    "ConfigProvider",
     "PolicyEvaluator",
+    "RunStore",
     # Events
     "EventSink",
     "LoggingEventSink",
