@@ -223,15 +223,18 @@ def test_a_run_with_children_may_be_cancelled_at_every_moment(at, fault):
         if step and step > taken:
             break
         stubborn = fault == "is stubborn"  # such a call is left behind, and ends after later ones
-        assert len(left) <= stubborn, (step, left)
+        assert len(left) <= 2 * stubborn, (step, left)  # it, and who waits for it: no stage
+        assert () == results.stragglers, step
         for run_id in set() if stubborn else {run_id for run_id, _, _ in calls}:
             found = [status for of, status, _ in calls if of == run_id]
             assert sorted(found, key=("created", "running").count, reverse=True) == found, step
         if at == "root":
             ends = [status for status in store.tried if status not in ("created", "running")]
-            assert (len(store.tried), ends[-1]) == (3 * len(ends), results.status), (step, store.tried)
-            missing = store.tried.count("running") if stubborn else len(store.tried) - len(calls)
-            assert missing == results.records_lost, step
+            assert ends[-1] == results.status, (step, store.tried)
+            if stubborn:  # some were not tried: there was no time left
+                assert results.records_lost >= store.tried.count("running") > 0, step
+            else:
+                assert len(store.tried) == 3 * len(ends) == len(calls) + results.records_lost, (step, store.tried)
     assert step > 10
 
 

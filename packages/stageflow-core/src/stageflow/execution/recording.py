@@ -30,6 +30,9 @@ CALL_TIMEOUT_S = 5.0
 ARREARS_TIMEOUT_S = 30.0
 """Seconds that the records of children may still take when the run is over; its own are tried in any case."""
 
+CLEANUP_SHARE = 0.05
+"""Of the grace of a child, which is a little less than its parent's: how long its own store may take to be cut off."""
+
 MOST_WAITING = 10_000
 """Records of children that wait for a slow store; more are lost."""
 
@@ -58,12 +61,13 @@ class Recorder:
         lost: How many records did not reach their store.
     """
 
-    __slots__ = ("_context", "_finished", "_open", "_queue", "_task", "_until", "lost", "owner")
+    __slots__ = ("_context", "_current", "_finished", "_open", "_queue", "_task", "_until", "lost", "owner")
 
     def __init__(self, owner: str) -> None:
         self.owner = owner
         self.lost = 0
         self._queue: deque[_Record] = deque()
+        self._current: _Record | None = None
         self._open: dict[str, RunStore] = {}
         self._task: asyncio.Task[None] | None = None
         self._context = copy_context()  # a store sees what the run's caller has set, and nothing of a stage
@@ -106,18 +110,26 @@ class Recorder:
                 interrupted = interrupted or error
                 until = min(until, loop.time() + grace_s)
             else:
-                if not task.done():
-                    self._until = -math.inf
-                    task.cancel()
-                    until = math.inf
+                if task.done() or loop.time() < until:
+                    continue
+                if self._until == -math.inf:
+                    break  # the store goes on though it was cancelled, and is left behind
+                self._until = -math.inf
+                task.cancel()
+                until = loop.time() + CLEANUP_SHARE * grace_s
         self._finished = True
+        if (record := self._current) is not None:
+            self._current = None
+            self._lose(record, "it did not stop when it was cancelled")
+        while self._queue:
+            self._lose(self._queue.popleft(), "there was no time left for it")
         for run_id, store in self._open.items():
-            self._lose(store, run_id, "its end", f"it had not ended when run {self.owner} had")
+            self._lose(_Record(store, run_id, "its end", {}), f"it had not ended when run {self.owner} had")
         return interrupted
 
     def _put(self, record: _Record) -> None:
         if record.run_id != self.owner and len(self._queue) >= MOST_WAITING:
-            self._lose(record.store, record.run_id, record.status, f"{MOST_WAITING} records wait for the store")
+            self._lose(record, f"{MOST_WAITING} records wait for the store")
             return
         self._queue.append(record)
         self._running()
@@ -125,7 +137,7 @@ class Recorder:
     def _running(self) -> asyncio.Task[None] | None:
         """Return the task that makes the calls, begun anew if somebody has cancelled it; None if there are none."""
         if self._task is None or self._task.done():
-            if not self._queue:
+            if not self._queue or self._until == -math.inf:
                 return None
             # Not by `create_task`: an eager task factory would call the store inside of whoever records.
             loop = asyncio.get_running_loop()
@@ -137,23 +149,27 @@ class Recorder:
         clock = asyncio.get_running_loop().time
         while self._queue:
             record = self._queue.popleft()
-            if (clock() >= self._until and record.run_id != self.owner) or self._until == -math.inf:
-                self._lose(record.store, record.run_id, record.status, "there was no time left for it")
+            if clock() >= self._until and record.run_id != self.owner:
+                self._lose(record, "there was no time left for it")
                 continue
+            self._current = record
             told = await deliver(lambda record=record: _call(record), to="the store", timeout_s=CALL_TIMEOUT_S)
+            if self._current is None:  # it has been given up, and counted
+                return
+            self._current = None
             if told.failure is not None:
-                self._lose(record.store, record.run_id, record.status, in_words(told.failure))
+                self._lose(record, in_words(told.failure))
             if told.interrupted is not None:
                 raise told.interrupted
 
-    def _lose(self, store: RunStore, run_id: str, status: str, why: str) -> None:
+    def _lose(self, record: _Record, why: str) -> None:
         self.lost += 1
         if self.lost == 1:
             logger.warning(
                 "Run store %s lost '%s' of run %s: %s. Further losses are only counted, in results.records_lost.",
-                type(store).__qualname__,
-                status,
-                run_id,
+                type(record.store).__qualname__,
+                record.status,
+                record.run_id,
                 why,
             )
 
