@@ -154,7 +154,7 @@ class Recorder:
                 continue
             self._current = record
             told = await deliver(lambda record=record: _call(record), to="the store", timeout_s=CALL_TIMEOUT_S)
-            if self._current is None:  # it has been given up, and counted
+            if self._current is not record:  # it has been given up, and counted
                 return
             self._current = None
             if told.failure is not None:
