@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TypeVar, overload
 from stageflow.context.conversation import Conversation
 from stageflow.context.identity import RunIdentity
 from stageflow.errors import ExtensionMismatchError, SerializationError, UnknownExtensionError
-from stageflow.extensions.conversion import extension_of, is_typed, plain_extension
+from stageflow.extensions.conversion import contract_under, extension_of, is_typed, plain_extension
 from stageflow.extensions.registry import ExtensionRegistry, default_registry
 from stageflow.frozen import EMPTY, SHAREABLE_TYPES, for_reader, freeze, freeze_mapping
 from stageflow.providers import Message
@@ -155,6 +155,7 @@ class ContextSnapshot:
         """
         if key in self._extensions:
             return extension_of(key, for_reader(self._extensions[key]), type)
+        contract_under(key, type)
         if default is _REQUIRED:
             raise UnknownExtensionError(key, of="the snapshot", known=[*self._extensions])
         return default
@@ -249,24 +250,25 @@ def _frozen(name: str, value: Any) -> Mapping[str, Any]:
 
 
 def _typed(extensions: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the extensions, those whose key is registered as values of their type."""
-    if not any(key in default_registry or is_typed(value) for key, value in extensions.items()):
+    """Return the extensions, those whose type is known as values of it."""
+    kinds = {key: _kind_of(key, value) for key, value in extensions.items()}
+    if all(kind is None for kind in kinds.values()):
         return extensions
     made = {
-        key: extension_of(key, value, default_registry.get(key) if key in default_registry else type(value))
-        if key in default_registry or is_typed(value)
-        else value
-        for key, value in extensions.items()
+        key: value if kinds[key] is None else extension_of(key, value, kinds[key]) for key, value in extensions.items()
     }
     return freeze_mapping(made, "extensions")
 
 
+def _kind_of(key: str, value: object) -> type[Any] | None:
+    if key in default_registry:
+        return default_registry.get(key)
+    return type(value) if is_typed(value) else None
+
+
 def _written(extensions: Mapping[str, Any]) -> dict[str, Any]:
-    # By now each is JSON, but for those that are typed.
     return {
-        key: plain_extension(
-            key, value, f"$.extensions.{key}", default_registry.get(key) if key in default_registry else None
-        )
+        key: plain_extension(key, value, f"$.extensions.{key}", _kind_of(key, value))
         for key, value in extensions.items()
     }
 

@@ -144,6 +144,18 @@ def _is_json(shape: Shape) -> bool:
 _NATIVE = (SCALARS[bool], SCALARS[int], SCALARS[float], SCALARS[str])
 
 
+def contract_under(key: str, kind: Any) -> TypeContract:
+    """Return the contract of a type that is asked for under a key.
+
+    Raises:
+        InvalidExtensionTypeError: The type is none that an extension can have, or one of another key.
+    """
+    contract = extension_contract(kind)
+    if _is_class_of_ours(kind):
+        extension_key(kind, key)
+    return contract
+
+
 def extension_of(key: str, value: Any, kind: Any) -> Any:
     """Return what stands under a key as a value of the type: itself, or what its mapping means.
 
@@ -151,10 +163,8 @@ def extension_of(key: str, value: Any, kind: Any) -> Any:
         InvalidExtensionTypeError: The type is none that an extension can have, or one of another key.
         ExtensionMismatchError: The value is not of the type.
     """
-    contract = extension_contract(kind)
+    contract = contract_under(key, kind)
     try:
-        if _is_class_of_ours(kind):
-            extension_key(kind, key)
         return contract.make(value)
     except ContractMismatch as error:
         raise ExtensionMismatchError(

@@ -42,8 +42,9 @@ class TypedResult(ToOutput):
         except ContractMismatch as error:
             raise cls._mismatch(error.path, error.expected, error.found, error.hint) from error.__cause__
         if (made.refusal is None) is not (output.status is StageStatus.OK):
-            expected = "the result of a stage that let the run go on" if made.refusal else "a refusal"
-            raise cls._mismatch("$", expected, f"one that says otherwise, of {_ended(output)}")
+            goes_on, refuses = "one that lets the run go on", "a refusal"
+            found, expected = (goes_on, refuses) if made.refusal is None else (refuses, goes_on)
+            raise cls._mismatch("$", f"{expected}, as the stage ended {output.status.name}", found)
         return made
 
     @classmethod
