@@ -350,7 +350,11 @@ def test_a_key_has_one_type() -> None:
     registry.register(Plan, key="tenant")
     with pytest.raises(DuplicateExtensionError) as caught:
         registry.register(Tenant)
-    assert ("tenant", "Plan", "Tenant") == (caught.value.key, caught.value.registered, caught.value.refused)
+    assert ("tenant", f"{__name__}.Plan", f"{__name__}.Tenant") == (
+        caught.value.key,
+        caught.value.registered,
+        caught.value.refused,
+    )
     assert Plan is registry.get("tenant")
 
 

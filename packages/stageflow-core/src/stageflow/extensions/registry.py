@@ -8,7 +8,7 @@ from typing import Any, TypeVar, overload
 
 from stageflow.errors import DuplicateExtensionError, UnknownExtensionError
 from stageflow.extensions.conversion import extension_contract, extension_key
-from stageflow.validation.hints import type_text
+from stageflow.wording import class_name
 
 T = TypeVar("T", bound=type[Any])
 
@@ -45,7 +45,7 @@ class ExtensionRegistry:
         found = extension_key(type, key)
         registered = self._types.setdefault(found, type)
         if registered is not type:
-            raise DuplicateExtensionError(found, registered=type_text(registered), refused=type_text(type))
+            raise DuplicateExtensionError(found, registered=class_name(registered), refused=class_name(type))
         return type
 
     def get(self, key: str) -> type[Any]:
