@@ -20,12 +20,15 @@ from stageflow.errors import (
     ConditionError,
     ContractMismatchError,
     CycleDetectedError,
+    DuplicateExtensionError,
     DuplicateStageError,
     EmptyPipelineError,
+    ExtensionMismatchError,
     ForeignLoopError,
     IdempotencyConflictError,
     InputContractError,
     InterceptorError,
+    InvalidExtensionTypeError,
     InvalidInterceptorError,
     InvalidOptionError,
     InvalidRouteError,
@@ -49,6 +52,7 @@ from stageflow.errors import (
     PipelineTimeoutError,
     PipelineValidationError,
     PolicyDeniedError,
+    ResultMismatchError,
     ResumeError,
     SchemaVersionError,
     SelfDependencyError,
@@ -68,6 +72,7 @@ from stageflow.errors import (
     UndeclaredDependencyError,
     UndeclaredRouteError,
     UnknownDependencyError,
+    UnknownExtensionError,
     UnknownLimitError,
     UnknownStageError,
     UnpicklableCause,
@@ -469,6 +474,38 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
         ),
         {"path": "data['lock']", "kind": "_thread.lock"},
     ),
+    ResultMismatchError: (
+        lambda: ResultMismatchError(
+            "RouteResult", "ROUTE", path="$.route", expected="str", found="missing", hint="Say it."
+        ),
+        ("The output is not a RouteResult, as a ROUTE stage may return it: $.route is missing; expected str. Say it."),
+        {"result": "RouteResult", "kind": "ROUTE", "path": "$.route", "expected": "str", "found": "missing"},
+    ),
+    ExtensionMismatchError: (
+        lambda: ExtensionMismatchError(
+            "tenant", contract="Tenant", path="$.plan", expected="str", found="missing", hint="Say it."
+        ),
+        "The extension 'tenant' is no Tenant at $.plan: expected str, found missing. Say it.",
+        {"key": "tenant", "contract": "Tenant", "path": "$.plan", "expected": "str", "found": "missing"},
+    ),
+    InvalidExtensionTypeError: (
+        lambda: InvalidExtensionTypeError("Tenant", "has no fields", hint="Put @dataclass(frozen=True) above it."),
+        "Tenant cannot be the type of an extension: it has no fields. Put @dataclass(frozen=True) above it.",
+        {"type": "Tenant", "problem": "has no fields"},
+    ),
+    UnknownExtensionError: (
+        lambda: UnknownExtensionError("tenat", of="the snapshot", known=["tenant"]),
+        "There is no extension 'tenat' in the snapshot. Did you mean 'tenant'? It has: tenant.",
+        {"key": "tenat", "known": ("tenant",)},
+    ),
+    DuplicateExtensionError: (
+        lambda: DuplicateExtensionError("tenant", registered="a.Tenant", refused="b.Tenant"),
+        (
+            "The extension 'tenant' is registered as a.Tenant already, and cannot be b.Tenant as well. "
+            "Give one of them another key, or register it in an ExtensionRegistry of its own."
+        ),
+        {"key": "tenant", "registered": "a.Tenant", "refused": "b.Tenant"},
+    ),
     SerializationError: (
         lambda: SerializationError("$.a", "a set is not JSON."),
         "$.a: a set is not JSON.",
@@ -553,6 +590,11 @@ def test_every_error_survives_pickling(cls: type[StageflowError]) -> None:
         (StageReturnTypeError, "TypeError"),
         (TooLateError, "RuntimeError"),
         (UnknownStageError, "KeyError"),
+        (ResultMismatchError, "TypeError"),
+        (ExtensionMismatchError, "TypeError"),
+        (InvalidExtensionTypeError, "TypeError"),
+        (UnknownExtensionError, "KeyError"),
+        (DuplicateExtensionError, "ValueError"),
         (NotCopyableError, "TypeError"),
         (SerializationError, "ValueError"),
     ],

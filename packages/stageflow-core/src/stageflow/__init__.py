@@ -35,6 +35,8 @@ from stageflow.events.sinks import LoggingEventSink, NoOpEventSink, clear_event_
 from stageflow.execution.pipeline_run import PipelineRun
 from stageflow.execution.results import PipelineResults, StageResult
 from stageflow.execution.retry import RetryPolicy
+from stageflow.extensions.conversion import TypedExtension
+from stageflow.extensions.registry import ExtensionRegistry
 from stageflow.interceptors.base import BaseInterceptor, ErrorAction, InterceptorContext, InterceptorResult
 from stageflow.interceptors.circuit_breaker import CircuitBreakerInterceptor
 from stageflow.interceptors.defaults import get_default_interceptors
@@ -73,8 +75,10 @@ __all__ = [
     "ContextSnapshot",
     "Conversation",
     "CorrelationIds",
+    "ExtensionRegistry",
     "PipelineContext",
     "RunIdentity",
+    "TypedExtension",
     # A run and its results
     "PipelineResults",
     "PipelineRun",

@@ -41,6 +41,10 @@
     │   ├── UndeclaredDependencyError
     │   ├── StageReturnedFailure       stands for a returned `StageOutput.fail("...")` where an exception is needed
     │   └── UndeclaredRouteError       a router chose what is not among its routes
+    ├── DuplicateExtensionError        an extension registry has the key already (also a ValueError)
+    ├── ExtensionMismatchError         what stands under a key is not of its type (also a TypeError)
+    ├── InvalidExtensionTypeError      a type that no extension can have (also a TypeError)
+    ├── UnknownExtensionError          there is nothing under that key (also a KeyError)
     ├── InputContractError             a run's input is not what its pipeline takes (also a TypeError)
     ├── LimitDeadlockError             a child would wait for permits while one is held until it ends
     ├── PipelineCancelled              a run ended by a stage's `cancel()` or by `PipelineRun.cancel`
@@ -59,6 +63,7 @@
     │       ├── ProviderAuthError      401, 403: the key
     │       ├── ProviderContentRefused the provider will not answer this content
     │       └── ProviderRequestError   any other 4xx: the request itself
+    ├── ResultMismatchError            an output does not hold what a typed result holds (also a TypeError)
     ├── ResumeError                    a run cannot be resumed with these results or decisions (also a ValueError)
     ├── TooLateError                   something was asked of a run that has begun (also a RuntimeError)
     ├── NotCopyableError               data that stages share can be neither frozen nor copied (also a TypeError)
@@ -86,8 +91,15 @@ from stageflow.errors.base import (
 from stageflow.errors.data import (
     InputContractError,
     NotCopyableError,
+    ResultMismatchError,
     SchemaVersionError,
     SerializationError,
+)
+from stageflow.errors.extensions import (
+    DuplicateExtensionError,
+    ExtensionMismatchError,
+    InvalidExtensionTypeError,
+    UnknownExtensionError,
 )
 from stageflow.errors.graph import (
     ContractMismatchError,
@@ -241,6 +253,11 @@ __all__ = [
     "UnknownStageError",
     "UnpicklableCause",
     "picklable",
+    "DuplicateExtensionError",
+    "ExtensionMismatchError",
+    "InvalidExtensionTypeError",
+    "UnknownExtensionError",
+    "ResultMismatchError",
 ]
 
 # They are known by the module that they are imported from, wherever in here they are written.
