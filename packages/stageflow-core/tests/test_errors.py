@@ -41,6 +41,7 @@ from stageflow.errors import (
     MapItemError,
     MapSourceError,
     MissingInputError,
+    MissingPortError,
     MissingRetryPolicyError,
     NoStreamError,
     NotCopyableError,
@@ -52,6 +53,7 @@ from stageflow.errors import (
     PipelineTimeoutError,
     PipelineValidationError,
     PolicyDeniedError,
+    ProtocolMismatchError,
     ResultMismatchError,
     ResumeError,
     SchemaVersionError,
@@ -290,6 +292,25 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
             'map_over=("chunks", "items").'
         ),
         {"stage": "enrich"},
+    ),
+    MissingPortError: (
+        lambda: MissingPortError("reply", "llm", given=["lm", "stt"]),
+        (
+            "Stage 'reply' needs the port 'llm', which its run was not given. "
+            "Did you mean 'lm'? The run has: lm, stt. Give it: run(ports=StagePorts(llm=...))."
+        ),
+        {"stage": "reply", "port": "llm", "given": ("lm", "stt")},
+    ),
+    ProtocolMismatchError: (
+        lambda: ProtocolMismatchError(
+            "The port 'llm'", "LLMProvider", 5, problems=["it has no `name`; expected: `name: str`"]
+        ),
+        "The port 'llm' is not an LLMProvider, but 5: it has no `name`; expected: `name: str`.",
+        {
+            "what": "The port 'llm'",
+            "protocol": "LLMProvider",
+            "problems": ("it has no `name`; expected: `name: str`",),
+        },
     ),
     MissingInputError: (
         lambda: MissingInputError("b", "a", "nme", found=["name"], absent=None),
@@ -582,6 +603,8 @@ def test_every_error_survives_pickling(cls: type[StageflowError]) -> None:
         (InvalidOptionError, "ValueError"),
         (ConditionError, "TypeError"),
         (MissingInputError, "KeyError"),
+        (MissingPortError, "AttributeError"),
+        (ProtocolMismatchError, "TypeError"),
         (StageTimeoutError, "TimeoutError"),
         (PipelineTimeoutError, "TimeoutError"),
         (ResumeError, "ValueError"),

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 from groq import AsyncGroq
 from stageflow import Conversation, Pipeline, PipelineResults, StageContext, StageOutput
+from stageflow.errors import MissingPortError
 from stageflow_mocks import (
     CutOff,
     Disconnect,
@@ -30,7 +31,6 @@ from stageflow_mocks.groq_wire import Refusal
 from stageflow_plus import (
     ChatReply,
     GroqChatStage,
-    MissingPortError,
     ProviderAuthError,
     ProviderError,
     ProviderProtocolError,

@@ -3,6 +3,7 @@
 This module is the home of every name that it lists; the pages under docs/reference say what each is for.
 """
 
+from stageflow.capabilities import StagePorts
 from stageflow.context.conversation import Conversation
 from stageflow.context.identity import RunIdentity
 from stageflow.context.limits import Limits
@@ -79,6 +80,7 @@ __all__ = [
     "PipelineContext",
     "RunIdentity",
     "TypedExtension",
+    "StagePorts",
     # A run and its results
     "PipelineResults",
     "PipelineRun",

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from stageflow_plus.errors import (
     MemoryStoreError,
-    MissingPortError,
     ProviderAuthError,
     ProviderError,
     ProviderProtocolError,
@@ -35,7 +34,6 @@ __all__ = [
     "MemoryStore",
     "MemoryStoreError",
     "MemoryWriteStage",
-    "MissingPortError",
     "ProviderAuthError",
     "ProviderError",
     "ProviderProtocolError",

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Protocol, cast
 
 from stageflow import StageContext, StageKind
+from stageflow.errors import MissingPortError
 
-from stageflow_plus.errors import MissingPortError, ProviderError
+from stageflow_plus.errors import ProviderError
 from stageflow_plus.groq_errors import (
     SDK_ERRORS,
     cut_off,
@@ -110,7 +111,7 @@ class GroqChatStage:
         """
         client = getattr(ctx.ports, "groq", None)
         if client is None:
-            raise MissingPortError(ctx.stage_name, "groq", kind="an AsyncGroq client")
+            raise MissingPortError(ctx.stage_name, "groq")
         messages = list(self._messages(ctx))
         reading = _Reading()
         try:
