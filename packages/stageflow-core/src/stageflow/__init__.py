@@ -42,6 +42,7 @@ from stageflow.interceptors.logging import LoggingInterceptor
 from stageflow.interceptors.metrics import MetricsInterceptor
 from stageflow.interceptors.timeout import TimeoutInterceptor
 from stageflow.interceptors.tracing import TracingInterceptor
+from stageflow.observability.call_logger import ProviderCallLogger
 from stageflow.observability.circuit_breaker import CircuitBreaker
 from stageflow.pipeline.builder import Pipeline
 from stageflow.pipeline.graph import StageGraph
@@ -94,6 +95,7 @@ __all__ = [
     # What an application may plug in
     "CircuitBreaker",
     "PolicyEvaluator",
+    "ProviderCallLogger",
     # Events
     "EventSink",
     "LoggingEventSink",
