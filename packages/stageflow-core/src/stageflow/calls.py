@@ -22,7 +22,7 @@ from weakref import WeakKeyDictionary
 
 from stageflow.core.context import StageContext
 from stageflow.core.timer import PipelineTimer
-from stageflow.errors import StageflowError
+from stageflow.errors import ProviderError, StageflowError
 from stageflow.events.secret_text import redacted_text
 from stageflow.observability.call_logger import CallStatus, ProviderCallLogger
 from stageflow.wording import class_name, shown, text_of, type_name
@@ -183,7 +183,8 @@ def _ending(error: BaseException | None) -> tuple[CallStatus, dict[str, Any]]:
     if isinstance(error, asyncio.CancelledError | GeneratorExit):
         return "cancelled", {}
     code = error.code if isinstance(error, StageflowError) else class_name(type(error))
-    return "error", {"error_code": code}
+    known = {"http_status": error.status, "request_id": error.request_id} if isinstance(error, ProviderError) else {}
+    return "error", {"error_code": code, **{name: value for name, value in known.items() if value is not None}}
 
 
 async def _keep(call: Callable[[], Coroutine[Any, Any, T]], kept: list[T]) -> None:
