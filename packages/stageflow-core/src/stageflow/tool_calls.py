@@ -31,7 +31,7 @@ def arguments_of(call: ToolCall) -> dict[str, Any]:
         # Not from the error: it repeats the text, which may hold what the user said.
         raise ToolArgumentsError(call.name, call.id, f"are not JSON ({why})", position=place) from None
     if not isinstance(arguments, dict):
-        kind = with_article(_KINDS.get(type(arguments), "null"))
+        kind = "null" if arguments is None else with_article(_KINDS[type(arguments)])
         raise ToolArgumentsError(call.name, call.id, f"are {kind}, not an object")
     return cast("dict[str, Any]", arguments)
 

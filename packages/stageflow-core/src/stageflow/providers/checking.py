@@ -68,8 +68,7 @@ def check_flag(of: str, field: str, value: Any) -> None:
 def check_instance(of: str, field: str, value: Any, kind: type[Any], *, optional: bool = False) -> None:
     """Refuse what is not of a type."""
     if not (isinstance(value, kind) or (value is None and optional)):
-        expected = f"{with_article(kind.__name__)}{_or_none(optional)}"
-        raise TypeError(f"{_the(of, field)} is {expected}, not {shown(value)}.")
+        raise TypeError(f"{_the(of, field)} is of type {kind.__name__}{_or_none(optional)}, not {shown(value)}.")
 
 
 def tuple_of(of: str, field: str, values: Any, kind: type[T]) -> tuple[T, ...]:
@@ -79,7 +78,7 @@ def tuple_of(of: str, field: str, values: Any, kind: type[T]) -> tuple[T, ...]:
     found: tuple[Any, ...] = tuple(values)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     for place, value in enumerate(found):
         if not isinstance(value, kind):
-            raise TypeError(f"{_the(of, f'{field}[{place}]')} is {with_article(kind.__name__)}, not {shown(value)}.")
+            raise TypeError(f"{_the(of, f'{field}[{place}]')} is of type {kind.__name__}, not {shown(value)}.")
     return found
 
 
