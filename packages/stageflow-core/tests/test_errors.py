@@ -54,6 +54,17 @@ from stageflow.errors import (
     PipelineValidationError,
     PolicyDeniedError,
     ProtocolMismatchError,
+    ProviderAuthError,
+    ProviderContentRefused,
+    ProviderError,
+    ProviderPermanentError,
+    ProviderProtocolError,
+    ProviderRateLimited,
+    ProviderRequestError,
+    ProviderServerError,
+    ProviderTimeout,
+    ProviderTransientError,
+    ProviderUnreachable,
     ResultMismatchError,
     ResumeError,
     SchemaVersionError,
@@ -70,6 +81,7 @@ from stageflow.errors import (
     StreamBrokenError,
     StreamFullError,
     StreamSuspendedError,
+    ToolArgumentsError,
     TooLateError,
     UndeclaredDependencyError,
     UndeclaredRouteError,
@@ -451,6 +463,69 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
             "Raise Pipeline(timeout=...), or limit the slow stages by timeout= or deadline=."
         ),
         {"pipeline": "chat", "limit": "timeout", "seconds": 0.5, "running": ("a",)},
+    ),
+    ProviderError: (
+        lambda: ProviderError("It failed.", provider="p", hint="Look at its log."),
+        "It failed. Look at its log.",
+        {"provider": "p", "status": None, "request_id": None, "retry_after": None, "fault": "permanent"},
+    ),
+    ProviderTransientError: (
+        lambda: ProviderTransientError("Not now.", provider="p"),
+        "Not now.",
+        {"provider": "p", "fault": "transient"},
+    ),
+    ProviderUnreachable: (
+        lambda: ProviderUnreachable("No connection.", provider="p"),
+        "No connection.",
+        {"provider": "p", "fault": "transient"},
+    ),
+    ProviderTimeout: (
+        lambda: ProviderTimeout("Silence.", provider="p"),
+        "Silence.",
+        {"provider": "p", "fault": "transient"},
+    ),
+    ProviderServerError: (
+        lambda: ProviderServerError("It broke (503).", provider="p", status=503, request_id="r"),
+        "It broke (503).",
+        {"provider": "p", "status": 503, "request_id": "r", "fault": "transient"},
+    ),
+    ProviderProtocolError: (
+        lambda: ProviderProtocolError("Half an answer.", provider="p", status=200),
+        "Half an answer.",
+        {"provider": "p", "status": 200, "fault": "transient"},
+    ),
+    ProviderRateLimited: (
+        lambda: ProviderRateLimited("Too many.", provider="p", status=429, retry_after=2.5, hint="Try again in 2.5 s."),
+        "Too many. Try again in 2.5 s.",
+        {"provider": "p", "status": 429, "retry_after": 2.5, "fault": "rate_limit"},
+    ),
+    ProviderPermanentError: (
+        lambda: ProviderPermanentError("Never.", provider="p"),
+        "Never.",
+        {"provider": "p", "fault": "permanent"},
+    ),
+    ProviderAuthError: (
+        lambda: ProviderAuthError("Who are you?", provider="p", status=401),
+        "Who are you?",
+        {"provider": "p", "status": 401, "fault": "permanent"},
+    ),
+    ProviderRequestError: (
+        lambda: ProviderRequestError("No such model.", provider="p", status=404),
+        "No such model.",
+        {"provider": "p", "status": 404, "fault": "permanent"},
+    ),
+    ProviderContentRefused: (
+        lambda: ProviderContentRefused("Not that.", provider="p"),
+        "Not that.",
+        {"provider": "p", "fault": "content_refused"},
+    ),
+    ToolArgumentsError: (
+        lambda: ToolArgumentsError("add", "call_1", "are not JSON (Expecting value)", position=7),
+        (
+            "The arguments of the call 'call_1' of tool 'add' are not JSON (Expecting value) at character 7. "
+            "Answer the call with this text, so that the model can mend it, or ask again."
+        ),
+        {"tool": "add", "call_id": "call_1", "position": 7},
     ),
     ResumeError: (
         lambda: ResumeError("It cannot be resumed.", stage="a", hint="Run anew."),

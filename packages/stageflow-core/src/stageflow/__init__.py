@@ -45,6 +45,7 @@ from stageflow.interceptors.logging import LoggingInterceptor
 from stageflow.interceptors.metrics import MetricsInterceptor
 from stageflow.interceptors.timeout import TimeoutInterceptor
 from stageflow.interceptors.tracing import TracingInterceptor
+from stageflow.observability.call_logger import ProviderCallLogger
 from stageflow.observability.circuit_breaker import CircuitBreaker
 from stageflow.pipeline.builder import Pipeline
 from stageflow.pipeline.graph import StageGraph
@@ -103,6 +104,7 @@ __all__ = [
     "ConfigProvider",
     "PolicyEvaluator",
     "RunStore",
+    "ProviderCallLogger",
     # Events
     "EventSink",
     "LoggingEventSink",

@@ -65,6 +65,7 @@
     │       └── ProviderRequestError   any other 4xx: the request itself
     ├── ResultMismatchError            an output does not hold what a typed result holds (also a TypeError)
     ├── ResumeError                    a run cannot be resumed with these results or decisions (also a ValueError)
+    ├── ToolArgumentsError             a model wrote arguments that are no JSON object (also a ValueError)
     ├── TooLateError                   something was asked of a run that has begun (also a RuntimeError)
     ├── NotCopyableError               data that stages share can be neither frozen nor copied (also a TypeError)
     ├── ForeignLoopError               two event loops use at once what belongs to one (also a RuntimeError)
@@ -144,6 +145,7 @@ from stageflow.errors.providers import (
     ProviderTimeout,
     ProviderTransientError,
     ProviderUnreachable,
+    ToolArgumentsError,
 )
 from stageflow.errors.run import (
     ForeignLoopError,
@@ -246,6 +248,7 @@ __all__ = [
     "StreamFullError",
     "StreamSuspendedError",
     "TooLateError",
+    "ToolArgumentsError",
     "UndeclaredDependencyError",
     "UndeclaredRouteError",
     "UnknownDependencyError",
