@@ -42,6 +42,10 @@
     │   ├── StageReturnedFailure       stands for a returned `StageOutput.fail("...")` where an exception is needed
     │   └── UndeclaredRouteError       a router chose what is not among its routes
     ├── CommandError                   the command line was asked what it cannot do
+    ├── DuplicateExtensionError        an extension registry has the key already (also a ValueError)
+    ├── ExtensionMismatchError         what stands under a key is not of its type (also a TypeError)
+    ├── InvalidExtensionTypeError      a type that no extension can have (also a TypeError)
+    ├── UnknownExtensionError          there is nothing under that key (also a KeyError)
     ├── InputContractError             a run's input is not what its pipeline takes (also a TypeError)
     ├── LimitDeadlockError             a child would wait for permits while one is held until it ends
     ├── PipelineCancelled              a run ended by a stage's `cancel()` or by `PipelineRun.cancel`
@@ -60,7 +64,9 @@
     │       ├── ProviderAuthError      401, 403: the key
     │       ├── ProviderContentRefused the provider will not answer this content
     │       └── ProviderRequestError   any other 4xx: the request itself
+    ├── ResultMismatchError            an output does not hold what a typed result holds (also a TypeError)
     ├── ResumeError                    a run cannot be resumed with these results or decisions (also a ValueError)
+    ├── ToolArgumentsError             a model wrote arguments that are no JSON object (also a ValueError)
     ├── TooLateError                   something was asked of a run that has begun (also a RuntimeError)
     ├── NotCopyableError               data that stages share can be neither frozen nor copied (also a TypeError)
     ├── ForeignLoopError               two event loops use at once what belongs to one (also a RuntimeError)
@@ -88,8 +94,15 @@ from stageflow.errors.command import CommandError
 from stageflow.errors.data import (
     InputContractError,
     NotCopyableError,
+    ResultMismatchError,
     SchemaVersionError,
     SerializationError,
+)
+from stageflow.errors.extensions import (
+    DuplicateExtensionError,
+    ExtensionMismatchError,
+    InvalidExtensionTypeError,
+    UnknownExtensionError,
 )
 from stageflow.errors.graph import (
     ContractMismatchError,
@@ -134,6 +147,7 @@ from stageflow.errors.providers import (
     ProviderTimeout,
     ProviderTransientError,
     ProviderUnreachable,
+    ToolArgumentsError,
 )
 from stageflow.errors.run import (
     ForeignLoopError,
@@ -237,6 +251,7 @@ __all__ = [
     "StreamFullError",
     "StreamSuspendedError",
     "TooLateError",
+    "ToolArgumentsError",
     "UndeclaredDependencyError",
     "UndeclaredRouteError",
     "UnknownDependencyError",
@@ -244,6 +259,11 @@ __all__ = [
     "UnknownStageError",
     "UnpicklableCause",
     "picklable",
+    "DuplicateExtensionError",
+    "ExtensionMismatchError",
+    "InvalidExtensionTypeError",
+    "UnknownExtensionError",
+    "ResultMismatchError",
 ]
 
 # They are known by the module that they are imported from, wherever in here they are written.
