@@ -132,6 +132,12 @@ def import_target(name: str) -> ModuleType:
     return module
 
 
+def module_named(target: str) -> str:
+    """Return the name of the module of `module:attribute` or `file.py:attribute`."""
+    name, _ = parted(target)
+    return name_and_root(Path(name).resolve())[0] if name.endswith(".py") or os.sep in name else name
+
+
 def pipelines_in(module: ModuleType) -> dict[str, Pipeline | StageGraph]:
     """Return the pipelines that a module holds, by the names that they have there."""
     held = {name: value for name, value in vars(module).items() if not name.startswith("_")}
@@ -167,7 +173,17 @@ def _of_the_user(what: str, call: Callable[[], Any]) -> Any:
     except SystemExit as error:
         raise CommandError(f"{what}: it ends the process (SystemExit: {error.code}){_place(error)}.") from error
     except BaseException as error:
-        raise CommandError(f"{what}: {type_name(error)}: {text_of(error)}{_place(error)}") from error
+        key = missing_variable(error)
+        told = f"{type_name(error)}: {text_of(error)}" if key is None else f"the environment variable {key} is not set"
+        raise CommandError(f"{what}: {told}{_place(error)}") from error
+
+
+def missing_variable(error: BaseException) -> str | None:
+    """Return the environment variable that `os.environ[...]` did not find, if that is what was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if not isinstance(error, KeyError) or not frames or frames[-1].filename not in (os.__file__, "<frozen os>"):
+        return None
+    return str(error.args[0])
 
 
 def _place(error: BaseException) -> str:

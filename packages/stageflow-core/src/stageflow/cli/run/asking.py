@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+from stageflow.cli.ports import HELP
 from stageflow.cli.run.typed_input import made_of
 from stageflow.cli.targets import load_attribute
 from stageflow.context.identity import RunIdentity
@@ -51,7 +52,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--session", metavar="ID", help="the session_id of the run")
     add("--org", metavar="ID", help="the org_id of the run")
     add = parser.add_argument_group("what the run is given").add_argument
-    add("--ports", metavar="MODULE:ATTRIBUTE", help="the ports, or a function that returns them, or a context of them")
+    add("--ports", metavar="MODULE:ATTRIBUTE", help=HELP)
     add("--config", metavar="FILE|MODULE:ATTRIBUTE", help="settings: a JSON or TOML file, or a ConfigProvider")
     add("--limit", metavar="NAME=N", action="append", default=[], help="permits for stages with limit=; repeatable")
     add("--timeout", metavar="SECONDS", type=float, help="how long the run may take")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import signal
 from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import Any, NamedTuple, Self, cast
 
 from stageflow.cli import exits
+from stageflow.cli.ports import opened_ports
 from stageflow.cli.run.asking import Asking
 from stageflow.cli.run.reporting import Reporter
 from stageflow.context.pipeline_context import PipelineContext
@@ -18,7 +18,7 @@ from stageflow.errors import CommandError, StageflowError, StreamBrokenError
 from stageflow.execution.pipeline_run import PipelineRun, StreamReader
 from stageflow.execution.results import PipelineResults
 from stageflow.pipeline.graph import StageGraph
-from stageflow.wording import text_of, type_name
+from stageflow.wording import text_of
 
 
 class Ending(NamedTuple):
@@ -73,25 +73,6 @@ async def _report(run: PipelineRun, streams: Sequence[str], reporter: Reporter) 
             group.create_task(_report_chunks(readers.pop(stage), stage, reporter))
         async for event in events:
             reporter.event(event)
-
-
-async def opened_ports(given: Any, stack: contextlib.AsyncExitStack) -> Any:
-    """Return the ports: what was named, or what it returns, inside of it if it is a context manager.
-
-    Raises:
-        CommandError: It raised.
-    """
-    try:
-        made = given() if inspect.isroutine(given) or isinstance(given, type) else given
-        if inspect.isawaitable(made):
-            made = await made
-        if hasattr(type(made), "__aenter__"):
-            return await stack.enter_async_context(made)
-        if hasattr(type(made), "__enter__"):
-            return stack.enter_context(made)
-    except Exception as error:
-        raise CommandError(f"--ports: {type_name(error)}: {text_of(error)}") from error
-    return made
 
 
 def _reader(run: PipelineRun, stage: str) -> StreamReader[Any]:

@@ -1,0 +1,42 @@
+"""Asks what has a `check_health()` whether it is well."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import Any
+
+from stageflow.cli.doctor.checks import Check
+from stageflow.wording import text_of, type_name
+
+
+def can_be_asked(thing: Any) -> bool:
+    """Return whether it has a `check_health()`."""
+    return callable(getattr(type(thing), "check_health", None)) or callable(vars_of(thing).get("check_health"))
+
+
+def vars_of(thing: Any) -> dict[str, Any]:
+    """Return what an object holds; of one with slots, nothing."""
+    return getattr(thing, "__dict__", {})
+
+
+async def ask(what: str, thing: Any, timeout_s: float) -> Check | None:
+    """Return how it is; None if it has not answered in time, and is still at it.
+
+    `check_health()` may be async or not. It says that something is wrong by raising, or by False; a text says more.
+    """
+    call = thing.check_health
+    task = asyncio.ensure_future(call()) if inspect.iscoroutinefunction(call) else asyncio.ensure_future(asyncio.to_thread(call))
+    done, _ = await asyncio.wait({task}, timeout=timeout_s)
+    if not done:
+        task.cancel()
+        return None
+    if task.cancelled():
+        return Check("missing", f"{what} is not well", "its check was cancelled")
+    error = task.exception()
+    if error is not None:
+        return Check("missing", f"{what} is not well", f"{type_name(error)}: {text_of(error)}")
+    answer = task.result()
+    if answer is False:
+        return Check("missing", f"{what} is not well", "check_health() returned False")
+    return Check("ok", f"{what} is well", answer if isinstance(answer, str) else "")
