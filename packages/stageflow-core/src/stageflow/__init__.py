@@ -46,14 +46,17 @@ from stageflow.observability.circuit_breaker import CircuitBreaker
 from stageflow.pipeline.builder import Pipeline
 from stageflow.pipeline.graph import StageGraph
 from stageflow.pipeline.interception import run_with_interceptors
+from stageflow.pipeline.registry import PipelineRegistry
 from stageflow.pipeline.spec import From, StageSpec, stage
-from stageflow.protocols import EventSink, PolicyEvaluator
+from stageflow.projector import MessageProjector, SSEMessageProjector, WSMessageProjector
+from stageflow.protocols import EventSink, PipelineMetadata, PolicyEvaluator
 
 __all__ = [
     # Pipelines
     "From",
     "Limits",
     "Pipeline",
+    "PipelineRegistry",
     "RetryPolicy",
     "StageGraph",
     "StageSpec",
@@ -93,7 +96,12 @@ __all__ = [
     "run_with_interceptors",
     # What an application may plug in
     "CircuitBreaker",
+    "PipelineMetadata",
     "PolicyEvaluator",
+    # What a client of a run is sent: more is in stageflow.projector
+    "MessageProjector",
+    "SSEMessageProjector",
+    "WSMessageProjector",
     # Events
     "EventSink",
     "LoggingEventSink",
