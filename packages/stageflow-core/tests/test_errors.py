@@ -20,12 +20,15 @@ from stageflow.errors import (
     ConditionError,
     ContractMismatchError,
     CycleDetectedError,
+    DuplicatePipelineError,
     DuplicateStageError,
     EmptyPipelineError,
+    EntryPointError,
     ForeignLoopError,
     IdempotencyConflictError,
     InputContractError,
     InterceptorError,
+    InvalidEventIdError,
     InvalidInterceptorError,
     InvalidOptionError,
     InvalidRouteError,
@@ -40,15 +43,18 @@ from stageflow.errors import (
     MissingInputError,
     MissingRetryPolicyError,
     NoStreamError,
+    NotAPipelineError,
     NotCopyableError,
     NotMappedError,
     OverlappingDependencyError,
     PipelineCancelled,
     PipelineDepthError,
+    PipelineDiscoveryError,
     PipelineSuspended,
     PipelineTimeoutError,
     PipelineValidationError,
     PolicyDeniedError,
+    ProjectionError,
     ResumeError,
     SchemaVersionError,
     SelfDependencyError,
@@ -69,6 +75,7 @@ from stageflow.errors import (
     UndeclaredRouteError,
     UnknownDependencyError,
     UnknownLimitError,
+    UnknownPipelineError,
     UnknownStageError,
     UnpicklableCause,
 )
@@ -368,6 +375,53 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
         ),
         {"stage": "llm"},
     ),
+    InvalidEventIdError: (
+        lambda: InvalidEventIdError("7", "it is of another run", run_id="r1"),
+        (
+            "Run r1 cannot go on after the event id '7': it is of another run. "
+            "Refuse the request, or leave `after` out, to begin with the first message."
+        ),
+        {"event_id": "7", "problem": "it is of another run", "run_id": "r1"},
+    ),
+    ProjectionError: (
+        lambda: ProjectionError("shop.Receipts", "raised KeyError", event_type="stage.a.started", hint="Mend it."),
+        "shop.Receipts raised KeyError for the event 'stage.a.started'. Mend it.",
+        {"projector": "shop.Receipts", "event_type": "stage.a.started"},
+    ),
+    NotAPipelineError: (
+        lambda: NotAPipelineError("chat", 3),
+        (
+            "'chat' should be a Pipeline or a StageGraph, and is 3. "
+            "Give Pipeline('name', [...]), or what its build() returned."
+        ),
+        {"name": "chat"},
+    ),
+    UnknownPipelineError: (
+        lambda: UnknownPipelineError("chta", names=["chat", "voice"]),
+        "There is no pipeline 'chta' in the registry. Did you mean 'chat'? Pipelines: chat, voice.",
+        {"name": "chta", "names": ("chat", "voice")},
+    ),
+    DuplicatePipelineError: (
+        lambda: DuplicatePipelineError("chat", sources=["the application", "acme (acme.chat:it)"]),
+        (
+            "More than one pipeline is called 'chat': from the application and from acme (acme.chat:it). "
+            "Register one of them under another name."
+        ),
+        {"name": "chat", "sources": ("the application", "acme (acme.chat:it)")},
+    ),
+    EntryPointError: (
+        lambda: EntryPointError("chat", "acme.chat:it", "acme", ZeroDivisionError("by zero")),
+        (
+            "The entry point 'chat' of acme (acme.chat:it) gave no pipeline (ZeroDivisionError: by zero). "
+            "Mend or uninstall acme."
+        ),
+        {"name": "chat", "value": "acme.chat:it", "distribution": "acme"},
+    ),
+    PipelineDiscoveryError: (
+        lambda: PipelineDiscoveryError([], registered=["voice"]),
+        "Not every pipeline could be discovered. Registered: voice. Left out:",
+        {"failures": (), "registered": ("voice",)},
+    ),
     MissingRetryPolicyError: (
         lambda: MissingRetryPolicyError("a", "ValueError: busy"),
         (
@@ -553,6 +607,9 @@ def test_every_error_survives_pickling(cls: type[StageflowError]) -> None:
         (StageReturnTypeError, "TypeError"),
         (TooLateError, "RuntimeError"),
         (UnknownStageError, "KeyError"),
+        (UnknownPipelineError, "KeyError"),
+        (NotAPipelineError, "TypeError"),
+        (InvalidEventIdError, "ValueError"),
         (NotCopyableError, "TypeError"),
         (SerializationError, "ValueError"),
     ],

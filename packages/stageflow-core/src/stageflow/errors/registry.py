@@ -63,9 +63,9 @@ class EntryPointError(StageflowError):
     code = "entry-point"
 
     def __init__(self, name: str, value: str, distribution: str, cause: BaseException) -> None:
+        why = f"{type_name(cause)}: {text_of(cause)}"
         super().__init__(
-            f"The entry point '{name}' of {distribution} ({value}) gave no pipeline: "
-            f"{type_name(cause)}: {text_of(cause)}",
+            f"The entry point '{name}' of {distribution} ({value}) gave no pipeline ({why}).",
             hint=f"Mend or uninstall {distribution}.",
         )
         self.name = name

@@ -71,7 +71,7 @@ class PipelineRegistry:
 
         The name of an entry point is the pipeline's; it refers to a Pipeline, a StageGraph, or a function without
         arguments that returns one. Each is tried, whatever becomes of the others; what is there already from a call
-        before is left alone.
+        before is left alone. It reads files and imports modules, so call it before an event loop runs.
 
         Returns:
             The names that have been added.
