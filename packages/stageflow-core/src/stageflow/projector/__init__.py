@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stageflow.projector.event_ids import position_after
-from stageflow.projector.protocol import Message, MessageProjector, NoOpMessageProjector, projected
+from stageflow.projector.protocol import Message, MessageProjector, NoOpMessageProjector, message_of, projected
 from stageflow.projector.server_sent_events import SSEMessageProjector, sse_comment, sse_frame
 from stageflow.projector.websocket import WSMessageProjector
 
@@ -13,6 +13,7 @@ __all__ = [
     "NoOpMessageProjector",
     "SSEMessageProjector",
     "WSMessageProjector",
+    "message_of",
     "position_after",
     "projected",
     "sse_comment",
