@@ -19,7 +19,7 @@ class RunKeeper:
     """Starts runs, finds them by id, and forgets them.
 
     A client that goes away looks like one that has lost its connection and will be back in a moment. So its run goes
-    on, but not for nobody: when the last client has been away for `abandon_s` it is cancelled, since a model costs money.
+    on, but not for nobody: when the last client has been away for `abandon_s` it is cancelled, since models cost money.
 
     Args:
         graph: What is run.
