@@ -209,6 +209,10 @@ class Run:
         data: dict[str, Any] = {"pipeline": self.plan.name, "stages": len(self.plan.nodes)}
         if self.resumption is not None:
             data["resumed_from"] = self.resumption.resumed_from
+        snapshot = self.scope.context.snapshot
+        for name in ("topology", "execution_mode", "transport"):
+            if (value := getattr(snapshot, name)) is not None:
+                data[name] = value
         parent = self.scope.context.parent
         if parent is not None:
             data["parent_stage"] = parent.stage
