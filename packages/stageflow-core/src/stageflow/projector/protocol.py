@@ -14,18 +14,18 @@ Message = str | bytes | Mapping[str, Any]
 """What can be sent: text, bytes, or something to make JSON of."""
 
 M = TypeVar("M", bound=Message)
-M_co = TypeVar("M_co", bound=Message, covariant=True)
+AnyMessage = TypeVar("AnyMessage", bound=Message, covariant=True)
 
 
 @runtime_checkable
-class MessageProjector(Protocol[M_co]):
+class MessageProjector(Protocol[AnyMessage]):
     """Says what a client is sent of each event of a run.
 
     It is given every event, from the first to the last, and has no memory of its own: what it makes of an event does
     not depend on those before, so that one projector serves any number of clients, and each may begin in the middle.
     """
 
-    def project(self, event: PipelineEvent) -> M_co | None:
+    def project(self, event: PipelineEvent) -> AnyMessage | None:
         """Return the message for an event, or None for one that is not for the client."""
         ...
 
