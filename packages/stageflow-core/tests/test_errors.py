@@ -21,13 +21,16 @@ from stageflow.errors import (
     ContractMismatchError,
     CycleDetectedError,
     DuplicateExtensionError,
+    DuplicatePipelineError,
     DuplicateStageError,
     EmptyPipelineError,
+    EntryPointError,
     ExtensionMismatchError,
     ForeignLoopError,
     IdempotencyConflictError,
     InputContractError,
     InterceptorError,
+    InvalidEventIdError,
     InvalidExtensionTypeError,
     InvalidInterceptorError,
     InvalidOptionError,
@@ -44,15 +47,18 @@ from stageflow.errors import (
     MissingPortError,
     MissingRetryPolicyError,
     NoStreamError,
+    NotAPipelineError,
     NotCopyableError,
     NotMappedError,
     OverlappingDependencyError,
     PipelineCancelled,
     PipelineDepthError,
+    PipelineDiscoveryError,
     PipelineSuspended,
     PipelineTimeoutError,
     PipelineValidationError,
     PolicyDeniedError,
+    ProjectionError,
     ProtocolMismatchError,
     ProviderAuthError,
     ProviderContentRefused,
@@ -88,6 +94,7 @@ from stageflow.errors import (
     UnknownDependencyError,
     UnknownExtensionError,
     UnknownLimitError,
+    UnknownPipelineError,
     UnknownStageError,
     UnpicklableCause,
 )
@@ -406,6 +413,53 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
         ),
         {"stage": "llm"},
     ),
+    InvalidEventIdError: (
+        lambda: InvalidEventIdError("7", "it is of another run", run_id="r1"),
+        (
+            "Run r1 cannot go on after the event id '7': it is of another run. "
+            "Refuse the request, or leave `after` out, to begin with the first message."
+        ),
+        {"event_id": "7", "problem": "it is of another run", "run_id": "r1"},
+    ),
+    ProjectionError: (
+        lambda: ProjectionError("shop.Receipts", "raised KeyError", event_type="stage.a.started", hint="Mend it."),
+        "shop.Receipts raised KeyError for the event 'stage.a.started'. Mend it.",
+        {"projector": "shop.Receipts", "event_type": "stage.a.started"},
+    ),
+    NotAPipelineError: (
+        lambda: NotAPipelineError("chat", 3),
+        (
+            "'chat' should be a Pipeline or a StageGraph, and is 3. "
+            "Give Pipeline('name', [...]), or what its build() returned."
+        ),
+        {"name": "chat"},
+    ),
+    UnknownPipelineError: (
+        lambda: UnknownPipelineError("chta", names=["chat", "voice"]),
+        "There is no pipeline 'chta' in the registry. Did you mean 'chat'? Pipelines: chat, voice.",
+        {"name": "chta", "names": ("chat", "voice")},
+    ),
+    DuplicatePipelineError: (
+        lambda: DuplicatePipelineError("chat", sources=["the application", "acme (acme.chat:it)"]),
+        (
+            "More than one pipeline is called 'chat': from the application and from acme (acme.chat:it). "
+            "Register one of them under another name."
+        ),
+        {"name": "chat", "sources": ("the application", "acme (acme.chat:it)")},
+    ),
+    EntryPointError: (
+        lambda: EntryPointError("chat", "acme.chat:it", "acme", ZeroDivisionError("by zero")),
+        (
+            "The entry point 'chat' of acme (acme.chat:it) gave no pipeline (ZeroDivisionError: by zero). "
+            "Mend or uninstall acme."
+        ),
+        {"name": "chat", "value": "acme.chat:it", "distribution": "acme"},
+    ),
+    PipelineDiscoveryError: (
+        lambda: PipelineDiscoveryError([], registered=["voice"]),
+        "Not every pipeline could be discovered. Registered: voice. Left out:",
+        {"failures": (), "registered": ("voice",)},
+    ),
     MissingRetryPolicyError: (
         lambda: MissingRetryPolicyError("a", "ValueError: busy"),
         (
@@ -693,6 +747,9 @@ def test_every_error_survives_pickling(cls: type[StageflowError]) -> None:
         (InvalidExtensionTypeError, "TypeError"),
         (UnknownExtensionError, "KeyError"),
         (DuplicateExtensionError, "ValueError"),
+        (UnknownPipelineError, "KeyError"),
+        (NotAPipelineError, "TypeError"),
+        (InvalidEventIdError, "ValueError"),
         (NotCopyableError, "TypeError"),
         (SerializationError, "ValueError"),
     ],

@@ -24,6 +24,7 @@ from stageflow.errors import (
     ProviderUnreachable,
 )
 from stageflow.providers import Usage
+from stageflow.results import AgentResult
 from stageflow_mocks import (
     CutOff,
     Disconnect,
@@ -38,7 +39,7 @@ from stageflow_mocks import (
     StoppedEarly,
 )
 from stageflow_mocks.groq_wire import Refusal
-from stageflow_plus import ChatReply, ChatStage, GroqLLM
+from stageflow_plus import ChatStage, GroqLLM
 from stageflow_plus.groq_errors import retry_after_seconds
 
 CHAT = Pipeline("chat").with_stage("reply", ChatStage())
@@ -73,7 +74,7 @@ async def test_reply(ports: StagePorts) -> None:
     """The whole answer comes out, with what it cost and how it ended."""
     results = await CHAT.run(input_text="My name is Ada.", ports=ports)
     reply = results["reply"].value
-    assert isinstance(reply, ChatReply)
+    assert isinstance(reply, AgentResult)
     assert reply.text == "Nice to meet you, Ada."
     assert (reply.model, reply.finish_reason, reply.chunks) == ("llama-3.1-8b-instant", "stop", 5)
     assert reply.usage == Usage(reply.usage.prompt_tokens, 5)

@@ -50,14 +50,17 @@ from stageflow.observability.circuit_breaker import CircuitBreaker
 from stageflow.pipeline.builder import Pipeline
 from stageflow.pipeline.graph import StageGraph
 from stageflow.pipeline.interception import run_with_interceptors
+from stageflow.pipeline.registry import PipelineRegistry
 from stageflow.pipeline.spec import From, StageSpec, stage
-from stageflow.protocols import ConfigProvider, CorrelationIds, EventSink, PolicyEvaluator, RunStore
+from stageflow.projector import MessageProjector, SSEMessageProjector, WSMessageProjector
+from stageflow.protocols import ConfigProvider, CorrelationIds, EventSink, PipelineMetadata, PolicyEvaluator, RunStore
 
 __all__ = [
     # Pipelines
     "From",
     "Limits",
     "Pipeline",
+    "PipelineRegistry",
     "RetryPolicy",
     "StageGraph",
     "StageSpec",
@@ -105,6 +108,11 @@ __all__ = [
     "PolicyEvaluator",
     "RunStore",
     "ProviderCallLogger",
+    "PipelineMetadata",
+    # What a client of a run is sent: more is in stageflow.projector
+    "MessageProjector",
+    "SSEMessageProjector",
+    "WSMessageProjector",
     # Events
     "EventSink",
     "LoggingEventSink",
