@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
+from stageflow.cli.installed import installed_target
 from stageflow.errors import CommandError, PipelineValidationError
 from stageflow.lint.modules import name_and_root
 from stageflow.pipeline.builder import Pipeline
@@ -39,6 +40,9 @@ def load_pipeline(target: str) -> Pipeline | StageGraph:
     """
     module_name, attribute = parted(target)
     if not attribute:
+        offered = installed_target(target)
+        if offered is not None:
+            return load_pipeline(offered)
         raise CommandError(f"'{target}' names no pipeline.", hint=_candidates(import_target(module_name), module_name))
     found = load_attribute(target)
     made = made_by(target, found)
@@ -150,7 +154,7 @@ def _imported(name: str, said: str) -> ModuleType:
     except CommandError as error:
         cause = error.__cause__
         if isinstance(cause, ModuleNotFoundError) and cause.name and f"{name}.".startswith(f"{cause.name}."):
-            hint = f"Looked in {Path.cwd()} and in what is installed."
+            hint = f"Looked in {Path.cwd()} and in what is installed. {_WRITE}"
             raise CommandError(f"There is no module '{cause.name}'.", hint=hint) from cause
         raise
 

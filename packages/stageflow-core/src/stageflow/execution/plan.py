@@ -258,6 +258,7 @@ class ExecutionPlan:
         cancel_grace: Seconds that a stage may take to stop once it is cancelled.
         input: What the input of a run must be, or None.
         intercepted: Whether there are interceptors.
+        interceptors: The interceptors, as they were given.
         fingerprint: Gives hashes of all that a resumed run relies on: names, edges, options and versions.
     """
 
@@ -282,6 +283,7 @@ class ExecutionPlan:
         ports: Mapping[str, tuple[str, ...]],
         cancel_grace: float,
         intercepted: bool,
+        interceptors: tuple[Any, ...],
         input: TypeContract | None,
         fingerprint: Callable[[], Mapping[str, str]],
     ) -> None:
@@ -303,5 +305,6 @@ class ExecutionPlan:
         self.ports = ports
         self.cancel_grace = cancel_grace
         self.intercepted = intercepted
+        self.interceptors = interceptors
         self.input = input
         self.fingerprint = fingerprint

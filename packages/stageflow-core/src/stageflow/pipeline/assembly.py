@@ -107,6 +107,7 @@ def assemble(
         ports=_ports(drafts),
         cancel_grace=options.cancel_grace,
         intercepted=chain is not None,
+        interceptors=options.interceptors,
         input=asked,
         fingerprint=partial(fingerprint, tuple(draft.spec for draft in drafts), nodes, options.told()),
     )

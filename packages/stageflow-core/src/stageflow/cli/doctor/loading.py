@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from stageflow.cli.installed import installed
+from stageflow.cli.installed import installed, installed_target
 from stageflow.cli.targets import built, import_target, load_graph, pipelines_in
 from stageflow.errors import CommandError
 from stageflow.pipeline.graph import StageGraph
@@ -21,7 +21,7 @@ def load(targets: Sequence[str]) -> dict[str, Loaded]:
     """Return the pipelines that are named, all those of the modules that are named, or else the installed ones."""
     loaded: dict[str, Loaded] = {}
     for target in targets:
-        if ":" in target:
+        if ":" in target or installed_target(target):
             loaded[target] = _tried(lambda target=target: load_graph(target))
         else:
             loaded |= _of_module(target)

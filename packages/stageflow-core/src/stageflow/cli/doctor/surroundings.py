@@ -16,22 +16,20 @@ def surroundings() -> list[Check]:
     found = [Check("ok", f"Python {platform.python_version()}")]
     names = {each.name for each in metadata.distributions() if each.name.startswith("stageflow-")}
     for name in sorted(names):
-        found.append(Check("ok", f"{name} {metadata.version(name)}"))
-        found += _extras(name)
+        present, absent = _extras(name)
+        found.append(Check("ok", f"{name} {metadata.version(name)}", f"with {', '.join(present)}" if present else ""))
+        found += (Check("unset", f"{name}[{extra}]", f'pip install "{name}[{extra}]"') for extra in absent)
     return found
 
 
-def _extras(distribution: str) -> list[Check]:
+def _extras(distribution: str) -> tuple[list[str], list[str]]:
+    """Return the extras of which all is installed, and the others."""
     needed: dict[str, list[str]] = {}
     for line in metadata.requires(distribution) or ():
         if said := _REQUIREMENT.match(line):
             needed.setdefault(said[2], []).append(said[1])
-    checks: list[Check] = []
-    for extra, libraries in needed.items():
-        absent = [each for each in libraries if not _is_installed(each)]
-        what = f"{distribution}[{extra}]"
-        checks.append(Check("unset", what, f'pip install "{what}"') if absent else Check("ok", what))
-    return checks
+    present = [extra for extra, libraries in needed.items() if all(map(_is_installed, libraries))]
+    return present, [extra for extra in needed if extra not in present]
 
 
 def _is_installed(distribution: str) -> bool:
