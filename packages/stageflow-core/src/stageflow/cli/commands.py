@@ -7,7 +7,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 from stageflow.errors import CommandError
 from stageflow.wording import listed, nearest, text_of, type_name
@@ -53,7 +53,9 @@ def find(name: str) -> tuple[Command, str | None]:
         CommandError: There is none of that name, or it cannot be loaded.
     """
     if name in BUILT_IN:
-        return import_module(f"stageflow.cli.{name}"), None
+        return cast("Command", import_module(f"stageflow.cli.{name}")), None
+    if name.startswith("-"):
+        raise CommandError(f"The first argument is a command, not '{name}'.", hint="See `stageflow --help`.")
     usable, problems = plug_ins()
     found = {each.name: each for each in usable}
     if name not in found:

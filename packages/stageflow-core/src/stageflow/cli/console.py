@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, TextIO, cast
 
 from stageflow.contracts import contract_of
@@ -94,7 +95,7 @@ def _presented(value: Any) -> Any:
         return {key if isinstance(key, str) else shown(key): _presented(each) for key, each in items}
     if isinstance(value, (list, tuple)):
         return [_presented(each) for each in cast("Iterable[Any]", value)]
-    if isinstance(value, Set):
+    if isinstance(value, AbstractSet):
         return sorted((_presented(each) for each in cast("Iterable[Any]", value)), key=str)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return f"<{len(cast('bytes', value))} bytes>"

@@ -6,7 +6,6 @@ A distribution offers pipelines under the entry-point group `stageflow.pipelines
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
 from typing import Any
 
 from stageflow.cli import exits
@@ -55,6 +54,6 @@ def run(options: Namespace) -> int:
     return exits.FAILED if problems else exits.OK
 
 
-def _row(name: str, pipeline: Pipeline | StageGraph) -> Mapping[str, Any]:
+def _row(name: str, pipeline: Pipeline | StageGraph) -> dict[str, Any]:
     graph = built(name, pipeline)
     return {"name": name, "pipeline": graph.name, "stages": list(graph.stages), "ports": list(graph.ports)}

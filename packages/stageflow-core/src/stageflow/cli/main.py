@@ -40,8 +40,6 @@ def _dispatch(given: list[str]) -> int:
     options = Namespace(traceback="--traceback" in given)
     package: str | None = None
     try:
-        if given[0].startswith("-"):
-            raise CommandError(f"The first argument is a command, not '{given[0]}'.", hint="See `stageflow --help`.")
         command, package = find(given[0])
         options = _parse(given[0], command, given[1:])
         return command.run(options) or exits.OK

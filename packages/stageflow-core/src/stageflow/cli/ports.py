@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from typing import Any
+from typing import Any, cast
 
 from stageflow.errors import CommandError
 from stageflow.wording import text_of, type_name
@@ -22,9 +22,10 @@ async def opened_ports(given: Any, stack: contextlib.AsyncExitStack) -> Any:
         made = given() if inspect.isroutine(given) or isinstance(given, type) else given
         if inspect.isawaitable(made):
             made = await made
-        if hasattr(type(made), "__aenter__"):
+        kind = cast("Any", type(made))
+        if hasattr(kind, "__aenter__"):
             return await stack.enter_async_context(made)
-        if hasattr(type(made), "__enter__"):
+        if hasattr(kind, "__enter__"):
             return stack.enter_context(made)
     except Exception as error:
         raise CommandError(f"--ports: {type_name(error)}: {text_of(error)}") from error

@@ -23,6 +23,8 @@ from stageflow.cli.targets import TARGET, load_attribute, module_named
 from stageflow.errors import CommandError
 from stageflow.wording import text_of
 
+Checks = Sequence[Check]
+
 _WHICH = f"{TARGET}; or a module, for all that it holds; unless given, the installed ones"
 
 
@@ -43,20 +45,15 @@ def run(options: Namespace) -> int:
     loaded = load(options.pipelines)
     with asyncio.Runner() as runner:
         found, hanging = runner.run(_examine(loaded, options, ports))
-        missing = sum(check.status == "missing" for checks in found.values() for check in checks)
-        _show(console, {"surroundings": surroundings()}, found, as_data=options.json)
-        if not options.json:
-            told = f"{missing} missing." if missing else "Nothing is missing."
-            console.tell(told if found else "No pipeline is installed: name one.")
+        (_show_json if options.json else _show)(console, surroundings(), found)
+        missing = any(check.status == "missing" for checks in found.values() for check in checks)
         code = exits.FAILED if missing else exits.OK
         if hanging:  # else the process would wait for what has not answered in time
             exits.leave_now(code)
     return code
 
 
-async def _examine(
-    loaded: Mapping[str, Loaded], options: Namespace, ports: Any
-) -> tuple[dict[str, list[Check]], bool]:
+async def _examine(loaded: Mapping[str, Loaded], options: Namespace, ports: Any) -> tuple[dict[str, list[Check]], bool]:
     found: dict[str, list[Check]] = {}
     hanging = False
     async with contextlib.AsyncExitStack() as stack:
@@ -72,22 +69,23 @@ async def _examine(
                 found[name] = [Check("missing", text_of(graph))]
                 continue
             modules = [module_named(each) for each in (name, options.ports) if each and ":" in each]
-            seen = await asyncio.to_thread(lambda graph=graph, modules=modules: [*look_at(graph, modules, given)])
+            seen = await asyncio.to_thread(look_at, graph, modules, given)
             told, hangs = await ask_all(graph, given, options.timeout)
             found[name] = [*seen, *problems, *told]
             hanging = hanging or hangs
     return found, hanging
 
 
-def _show(
-    console: Console, around: Mapping[str, Sequence[Check]], found: Mapping[str, Sequence[Check]], *, as_data: bool
-) -> None:
-    if as_data:
-        groups = {**around, "pipelines": {name: [check._asdict() for check in checks] for name, checks in found.items()}}
-        groups["surroundings"] = [check._asdict() for check in around["surroundings"]]
-        console.data(as_json(groups, indent=2))
-        return
-    for title, checks in {**around, **found}.items():
+def _show_json(console: Console, around: Checks, found: Mapping[str, Checks]) -> None:
+    pipelines = {name: [check._asdict() for check in checks] for name, checks in found.items()}
+    console.data(as_json({"surroundings": [check._asdict() for check in around], "pipelines": pipelines}, indent=2))
+
+
+def _show(console: Console, around: Checks, found: Mapping[str, Checks]) -> None:
+    for title, checks in {"surroundings": around, **found}.items():
         console.data(title)
         for line in columns([MARKS[check.status], check.what, check.remedy] for check in checks):
             console.data(f"  {line}")
+    missing = sum(check.status == "missing" for checks in found.values() for check in checks)
+    told = f"{missing} missing." if missing else "Nothing is missing."
+    console.tell(told if found else "No pipeline is installed: name one.")

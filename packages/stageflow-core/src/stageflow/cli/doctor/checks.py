@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 Status = Literal["ok", "needs", "missing", "unset"]
-"""It is there; it has to be given, and nobody could look whether it will be; it is not there, or does not work; it is not
-there, and need not be."""
+"""In this order: it is there; it has to be given, and nobody could look whether it will be; it is not there, or does
+not work; it is not there, and need not be."""
 
 MARKS: Mapping[Status, str] = {"ok": "ok", "needs": "needs", "missing": "MISSING", "unset": "unset"}
 

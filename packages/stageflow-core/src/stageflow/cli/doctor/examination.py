@@ -30,8 +30,12 @@ def plan_of(graph: StageGraph) -> ExecutionPlan:
     return graph._compiled()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - of the same package
 
 
-def look_at(graph: StageGraph, modules: Iterable[str], given: Given | None) -> Iterator[Check]:
-    """Yield what can be seen without asking anything: `modules` are those whose source is looked at, too."""
+def look_at(graph: StageGraph, modules: Iterable[str], given: Given | None) -> list[Check]:
+    """Return what can be seen without asking anything: `modules` are those whose source is looked at, too."""
+    return [*_look_at(graph, modules, given)]
+
+
+def _look_at(graph: StageGraph, modules: Iterable[str], given: Given | None) -> Iterator[Check]:
     plan = plan_of(graph)
     count = len(plan.nodes)
     yield Check("ok", f"imports and builds: {count} stage{'' if count == 1 else 's'}")

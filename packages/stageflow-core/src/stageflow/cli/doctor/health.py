@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from typing import Any
+from typing import Any, cast
 
 from stageflow.cli.doctor.checks import Check
 from stageflow.wording import text_of, type_name
@@ -12,12 +12,9 @@ from stageflow.wording import text_of, type_name
 
 def can_be_asked(thing: Any) -> bool:
     """Return whether it has a `check_health()`."""
-    return callable(getattr(type(thing), "check_health", None)) or callable(vars_of(thing).get("check_health"))
-
-
-def vars_of(thing: Any) -> dict[str, Any]:
-    """Return what an object holds; of one with slots, nothing."""
-    return getattr(thing, "__dict__", {})
+    return callable(inspect.getattr_static(thing, "check_health", None)) or hasattr(
+        cast("Any", type(thing)), "check_health"
+    )
 
 
 async def ask(what: str, thing: Any, timeout_s: float) -> Check | None:
@@ -26,7 +23,11 @@ async def ask(what: str, thing: Any, timeout_s: float) -> Check | None:
     `check_health()` may be async or not. It says that something is wrong by raising, or by False; a text says more.
     """
     call = thing.check_health
-    task = asyncio.ensure_future(call()) if inspect.iscoroutinefunction(call) else asyncio.ensure_future(asyncio.to_thread(call))
+    task = (
+        asyncio.ensure_future(call())
+        if inspect.iscoroutinefunction(call)
+        else asyncio.ensure_future(asyncio.to_thread(call))
+    )
     done, _ = await asyncio.wait({task}, timeout=timeout_s)
     if not done:
         task.cancel()

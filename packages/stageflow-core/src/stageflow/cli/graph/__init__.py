@@ -9,8 +9,8 @@ from argparse import ArgumentParser, Namespace
 from importlib import import_module
 
 from stageflow.cli.console import Console
-from stageflow.cli.graph.drawing import Drawing, drawing_of
 from stageflow.cli.graph.dot import dot
+from stageflow.cli.graph.drawing import Drawing, drawing_of
 from stageflow.cli.graph.listing import listing
 from stageflow.cli.graph.mermaid import mermaid
 from stageflow.cli.targets import TARGET, load_graph

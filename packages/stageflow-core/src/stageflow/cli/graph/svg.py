@@ -39,12 +39,18 @@ def svg(drawing: Drawing) -> str:
     centres = _centres(drawing, column)
     right = max(x for x, _ in centres.values()) + column / 2 + _MARGIN
     bottom = max(y for _, y in centres.values()) + _HEIGHT / 2 + _MARGIN
-    lines = [
+    head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {right:.0f} {bottom:.0f}" width="{right:.0f}" '
-        f'height="{bottom:.0f}" font-family="sans-serif" font-size="13" text-anchor="middle">',
-        f"  <title>{escape(drawing.name)}</title>",
+        f'height="{bottom:.0f}" font-family="sans-serif" font-size="13" text-anchor="middle">'
+    )
+    marker = (
         '  <defs><marker id="end" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="9" markerHeight="9" '
-        'markerUnits="userSpaceOnUse" orient="auto"><path d="M0 0 8 4 0 8z" fill="#475569"/></marker></defs>',
+        'markerUnits="userSpaceOnUse" orient="auto"><path d="M0 0 8 4 0 8z" fill="#475569"/></marker></defs>'
+    )
+    lines = [
+        head,
+        f"  <title>{escape(drawing.name)}</title>",
+        marker,
     ]
     for edge in drawing.edges:
         lines += _edge(edge, centres[edge.source], centres[edge.target])
@@ -87,8 +93,9 @@ def _edge(edge: Edge, source: Point, target: Point) -> Iterator[str]:
     path = f"M{x1:.1f} {y1:.1f}C{x1:.1f} {y1 + bend:.1f} {x2:.1f} {y2 - bend:.1f} {x2:.1f} {y2:.1f}"
     yield f'  <path d="{path}" fill="none" stroke="#475569" {_STROKES[edge.line]} marker-end="url(#end)"/>'
     if edge.label:
-        middle = f'x="{(x1 + x2) / 2:.1f}" y="{(y1 + y2) / 2:.1f}"'
-        yield f'  <text {middle} fill="#334155" font-size="11" stroke="#fff" stroke-width="4" paint-order="stroke">{escape(edge.label)}</text>'
+        place = f'x="{(x1 + x2) / 2:.1f}" y="{(y1 + y2) / 2:.1f}"'
+        look = 'fill="#334155" font-size="11" stroke="#fff" stroke-width="4" paint-order="stroke"'
+        yield f"  <text {place} {look}>{escape(edge.label)}</text>"
 
 
 def _box(box: Box, centre: Point, width: float) -> Iterator[str]:

@@ -32,7 +32,7 @@ def run(options: Namespace) -> int:
     reporter = reporter_for(console, options)
     with asyncio.Runner() as runner:
         ending = runner.run(carry_out(graph, asking, reporter))
-        code = conclude(graph, ending, reporter, console, options)
+        code = conclude(graph, ending, console, options)
         if ending.results.stragglers:  # else the loop, as it closes, would wait for stages that do not stop
             exits.leave_now(code)
     return code

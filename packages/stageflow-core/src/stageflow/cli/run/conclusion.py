@@ -13,7 +13,7 @@ from typing import Any
 from stageflow.cli import exits
 from stageflow.cli.console import Console, as_json
 from stageflow.cli.main import report
-from stageflow.cli.run.reporting import JsonLines, Reporter, duration
+from stageflow.cli.run.reporting import duration
 from stageflow.cli.run.running import Ending
 from stageflow.core.kinds import StageStatus
 from stageflow.errors import CommandError, SerializationError
@@ -29,7 +29,7 @@ _CODES: Mapping[str, int] = {
 }
 
 
-def conclude(graph: StageGraph, ending: Ending, reporter: Reporter, console: Console, options: Namespace) -> int:
+def conclude(graph: StageGraph, ending: Ending, console: Console, options: Namespace) -> int:
     """Show the results of a run, keep them if that was asked for, and return the exit code."""
     results = ending.results
     if options.save:

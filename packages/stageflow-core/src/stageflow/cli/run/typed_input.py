@@ -25,12 +25,12 @@ def made_of(annotation: Any, data: Any) -> Any:
         return made_of(fitting[0], data) if len(fitting) == 1 else data
     if isinstance(data, list) and origin in (list, tuple) and args:
         items = [made_of(args[0], each) for each in cast("list[Any]", data)]
-        return tuple(items) if origin is tuple else items
+        return tuple(items) if origin is tuple else cast("Any", items)
     if isinstance(data, dict) and origin is dict and len(args) == 2:
         return {key: made_of(args[1], each) for key, each in cast("dict[str, Any]", data).items()}
     if isinstance(data, dict) and _is_of_fields(annotation):
         return _instance(unsubscripted(annotation), cast("dict[str, Any]", data))
-    return data
+    return cast("Any", data)
 
 
 def _is_of_fields(annotation: Any) -> bool:
