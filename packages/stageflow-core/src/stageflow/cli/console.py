@@ -16,13 +16,17 @@ from stageflow.wording import one_line, shown
 _CODES = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "dim": "2"}
 
 
+NARROW = 60
+"""Columns of a terminal below which lines are wrapped rather than cut."""
+
+
 def is_terminal(stream: TextIO) -> bool:
     """Return whether the stream is a terminal that understands control codes."""
     return stream.isatty() and os.environ.get("TERM", "") != "dumb"
 
 
 class Console:
-    """Writes lines. There are colours on a terminal alone, and none with NO_COLOR; lines fit into its width."""
+    """Writes lines. There are colours on a terminal alone, and none with NO_COLOR; lines are cut to its width."""
 
     def __init__(self, out: TextIO | None = None, err: TextIO | None = None) -> None:
         self.out = out or sys.stdout
@@ -46,6 +50,11 @@ class Console:
         self.out.flush()
         self._unfinished = False
 
+    def json(self, value: Any, *, indent: int | None = None) -> None:
+        """Write any value as JSON, in characters that stdout can write: an escape for others would be none of JSON's."""
+        ascii_only = (self.out.encoding or "ascii").lower().replace("-", "") != "utf8"
+        self.data(as_json(value, indent=indent, ascii_only=ascii_only))
+
     def piece(self, text: str) -> None:
         """Write a part of a line of data."""
         self.out.write(text)
@@ -62,8 +71,8 @@ class Console:
         if self._unfinished and self.out.isatty():
             self.data("")
         line, width = one_line_kept(text), self.width
-        if width is not None and len(line) > width:
-            line = f"{line[: max(width - 3, 1)]}..."
+        if width is not None and len(line) > width >= NARROW:
+            line = f"{line[: width - 3]}..."
         self.err.write(f"{self.paint(line, colour)}\n")
         self.err.flush()
 
@@ -80,9 +89,9 @@ def columns(rows: Iterable[Iterable[str]]) -> list[str]:
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
 
 
-def as_json(value: Any, *, indent: int | None = None) -> str:
+def as_json(value: Any, *, indent: int | None = None, ascii_only: bool = False) -> str:
     """Return any value as JSON to be looked at: what JSON does not have is described."""
-    return json.dumps(_presented(value), ensure_ascii=False, indent=indent)
+    return json.dumps(_presented(value), ensure_ascii=ascii_only, indent=indent)
 
 
 def _presented(value: Any) -> Any:

@@ -9,7 +9,7 @@ from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from stageflow.cli import exits
-from stageflow.cli.console import Console, as_json, columns
+from stageflow.cli.console import Console, columns
 from stageflow.cli.installed import installed
 from stageflow.cli.main import report
 from stageflow.cli.targets import built, import_target, pipelines_in
@@ -41,7 +41,7 @@ def run(options: Namespace) -> int:
         except CommandError as error:
             problems.append(text_of(error))
     if options.json:
-        console.data(as_json(rows, indent=2))
+        console.json(rows, indent=2)
     elif rows:
         lines = [[row["name"], str(len(row["stages"])), listed(row["ports"], most=6)] for row in rows]
         for line in columns([["pipeline", "stages", "ports"], *lines]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -22,9 +23,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = _dispatch(given)
         sys.stdout.flush()
-    except BrokenPipeError:
-        _leave_pipe()
-        return exits.PIPE_CLOSED
+    except BrokenPipeError as error:
+        if _leave_pipe():
+            return exits.PIPE_CLOSED
+        report(f"A pipe was closed by whoever read it: {text_of(error)}", error, traceback="--traceback" in given)
+        return exits.BROKEN
     except KeyboardInterrupt:
         return exits.INTERRUPTED
     return code
@@ -102,11 +105,22 @@ def _never_refuse(stream: object) -> None:
         reconfigure(errors="backslashreplace")
 
 
-def _leave_pipe() -> None:
-    """Send what is still to be written nowhere, or Python complains about it at its end."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except BrokenPipeError:
-            os.dup2(nowhere, stream.fileno())
+def _leave_pipe() -> bool:
+    """Send what is still to be written nowhere, or Python complains about it at its end.
+
+    Return whether it is our output that nobody reads any more: if not, it was another pipe that broke.
+    """
+    closed = [stream.fileno() for stream in (sys.stdout, sys.stderr) if _is_closed_pipe(stream.fileno())]
+    for number in closed:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, number)
+        os.close(nowhere)
+    return bool(closed)
+
+
+def _is_closed_pipe(number: int) -> bool:
+    if not hasattr(select, "poll"):  # on Windows
+        return True
+    poll = select.poll()
+    poll.register(number, 0)
+    return any(happened & select.POLLERR for _, happened in poll.poll(0))

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stageflow.cli import exits
-from stageflow.cli.console import Console, as_json, columns
+from stageflow.cli.console import Console, columns
 from stageflow.cli.doctor.checks import MARKS, Check
 from stageflow.cli.doctor.examination import Given, ask_all, look_at
 from stageflow.cli.doctor.loading import Loaded, load
@@ -78,7 +78,7 @@ async def _examine(loaded: Mapping[str, Loaded], options: Namespace, ports: Any)
 
 def _show_json(console: Console, around: Checks, found: Mapping[str, Checks]) -> None:
     pipelines = {name: [check._asdict() for check in checks] for name, checks in found.items()}
-    console.data(as_json({"surroundings": [check._asdict() for check in around], "pipelines": pipelines}, indent=2))
+    console.json({"surroundings": [check._asdict() for check in around], "pipelines": pipelines}, indent=2)
 
 
 def _show(console: Console, around: Checks, found: Mapping[str, Checks]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stageflow.cli import exits
-from stageflow.cli.console import Console, as_json
+from stageflow.cli.console import Console
 from stageflow.cli.main import report
 from stageflow.cli.run.reporting import duration
 from stageflow.cli.run.running import Ending
@@ -32,17 +32,17 @@ _CODES: Mapping[str, int] = {
 def conclude(graph: StageGraph, ending: Ending, console: Console, options: Namespace) -> int:
     """Show the results of a run, keep them if that was asked for, and return the exit code."""
     results = ending.results
-    if options.save:
-        save(results, Path(options.save))
     if options.json:
-        console.data(as_json({"results": written(results)}))
+        console.json({"results": written(results)})
     else:
         outputs = shown_outputs(graph, results, options.output)
         if outputs:
-            console.data(as_json(outputs, indent=2))
+            console.json(outputs, indent=2)
         if options.progress != "off":
             console.tell(summary(results))
-    if results.error is not None and results.status != "suspended":
+    if options.save:
+        save(results, Path(options.save))
+    if results.error is not None and results.status != "suspended" and ending.signal is None:
         cause = results.error.__cause__ or results.error
         report(str(results.error), cause, traceback=options.traceback)
     if results.status == "suspended" and not options.json:

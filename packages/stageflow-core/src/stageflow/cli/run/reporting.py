@@ -56,7 +56,7 @@ class Silent:
         if isinstance(chunk, str):
             self._console.piece(chunk)
         else:
-            self._console.data(as_json(chunk))
+            self._console.json(chunk)
 
     def note(self, text: str) -> None:
         self._console.tell(text)
@@ -77,7 +77,7 @@ class Plain(Silent):
         verb, colour = verb_of(event)
         if verb == "created":  # and started at once
             return
-        line = f"{event.timestamp - self._began:8.3f} s  {verb:<9}  {event.stage or 'the run'}{details_of(event)}"
+        line = f"{event.timestamp - self._began:8.3f} s  {verb:<10}  {event.stage or 'the run'}{details_of(event)}"
         self._console.tell(line, colour)
 
 
@@ -91,7 +91,7 @@ class JsonLines(Silent):
         self._line("chunk", {"stage": stage, "value": chunk})
 
     def _line(self, key: str, value: Any) -> None:
-        self._console.data(as_json({key: value}))
+        self._console.json({key: value})
 
 
 def reporter_for(console: Console, options: Namespace) -> Reporter:

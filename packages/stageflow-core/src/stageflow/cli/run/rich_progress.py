@@ -12,7 +12,7 @@ try:
 except ImportError as error:
     raise ImportError('The live display needs rich: pip install "stageflow-core[cli-rich]"') from error
 
-from stageflow.cli.console import Console
+from stageflow.cli.console import NARROW, Console
 from stageflow.cli.run.reporting import Plain, details_of, verb_of
 from stageflow.events.event import PipelineEvent
 
@@ -63,7 +63,7 @@ class RichProgress(Plain):
         if event.status is not None and event.stage in self._running:
             self._progress.remove_task(self._running.pop(event.stage))
         line = Text(f"{event.timestamp - self._began:8.3f} s  ", style="dim")
-        line.append(f"{verb:<9}", style=_STYLES.get(verb, ""))
+        line.append(f"{verb:<10}", style=_STYLES.get(verb, ""))
         line.append(f"  {event.stage or 'the run'}{details_of(event)}")
         self.tell(line)
 
@@ -72,7 +72,9 @@ class RichProgress(Plain):
 
     def tell(self, line: Any) -> None:
         """Print a line above what is running."""
-        self._rich.print(line, no_wrap=True, overflow="ellipsis")
+        wide = self._rich.width >= NARROW
+        self._rich.print(line, no_wrap=wide, overflow="ellipsis" if wide else "fold")
 
     def abandon(self) -> None:
         self._rich.show_cursor(True)
+        self._rich.file.write("\n")

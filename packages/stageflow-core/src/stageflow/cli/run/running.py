@@ -68,11 +68,14 @@ async def _report(run: PipelineRun, streams: Sequence[str], reporter: Reporter) 
     """
     events = run.events()
     readers = {stage: _reader(run, stage) for stage in streams}
-    async with asyncio.TaskGroup() as group:
-        for stage in streams:
-            group.create_task(_report_chunks(readers.pop(stage), stage, reporter))
-        async for event in events:
-            reporter.event(event)
+    try:
+        async with asyncio.TaskGroup() as group:
+            for stage in streams:
+                group.create_task(_report_chunks(readers.pop(stage), stage, reporter))
+            async for event in events:
+                reporter.event(event)
+    except ExceptionGroup as several:  # of writing to where nobody reads any more: one is as good as the other
+        raise several.exceptions[0] from None
 
 
 def _reader(run: PipelineRun, stage: str) -> StreamReader[Any]:
