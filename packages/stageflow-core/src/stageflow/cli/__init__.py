@@ -4,6 +4,6 @@ Each command is a module with a docstring, `configure(parser)` and `run(options)
 Commands of other packages have the same shape, and are found by the entry-point group `stageflow.cli`.
 """
 
-from stageflow.cli.main import main
+from stageflow.cli.entry import main
 
 __all__ = ["main"]

@@ -12,7 +12,7 @@ from typing import Any
 
 from stageflow.cli import exits
 from stageflow.cli.console import Console
-from stageflow.cli.main import report
+from stageflow.cli.entry import report
 from stageflow.cli.run.reporting import duration
 from stageflow.cli.run.running import Ending
 from stageflow.core.kinds import StageStatus

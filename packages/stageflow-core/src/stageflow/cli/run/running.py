@@ -125,5 +125,6 @@ class Interruption:
 
     def _cancel(self) -> None:
         if self._run is not None and not self._run.done:
-            self._reporter.note("Cancelling the run; Ctrl-C again leaves at once.")
             self._run.cancel("interrupted")
+            with contextlib.suppress(OSError):  # where nobody reads it any more, the next event finds out
+                self._reporter.note("Cancelling the run; Ctrl-C again leaves at once.")

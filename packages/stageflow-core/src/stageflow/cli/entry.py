@@ -8,6 +8,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from importlib import import_module
+from typing import TextIO
 
 from stageflow.cli import exits
 from stageflow.cli.commands import BUILT_IN, Command, find, plug_ins
@@ -110,7 +111,7 @@ def _leave_pipe() -> bool:
 
     Return whether it is our output that nobody reads any more: if not, it was another pipe that broke.
     """
-    closed = [stream.fileno() for stream in (sys.stdout, sys.stderr) if _is_closed_pipe(stream.fileno())]
+    closed = [stream.fileno() for stream in (sys.stdout, sys.stderr) if _is_closed_pipe(stream)]
     for number in closed:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, number)
@@ -118,9 +119,12 @@ def _leave_pipe() -> bool:
     return bool(closed)
 
 
-def _is_closed_pipe(number: int) -> bool:
+def _is_closed_pipe(stream: TextIO) -> bool:
     if not hasattr(select, "poll"):  # on Windows
         return True
     poll = select.poll()
-    poll.register(number, 0)
+    try:
+        poll.register(stream.fileno(), 0)
+    except (OSError, ValueError):  # what stands in for the stream is no file
+        return False
     return any(happened & select.POLLERR for _, happened in poll.poll(0))

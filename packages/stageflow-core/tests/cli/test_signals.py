@@ -1,0 +1,222 @@
+"""`stageflow run` as a process: signals, closed pipes, what does not stop, terminals."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import stageflow
+
+SOURCE = Path(stageflow.__file__).parent.parent
+
+SLOW = """
+import asyncio
+from typing import Any
+from stageflow import Pipeline, StageContext, stage
+
+@stage
+async def waits(ctx: StageContext) -> dict[str, Any]:
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await asyncio.sleep(0)
+        print("cleaned up", flush=True)
+    return {}
+
+@stage
+async def stubborn(ctx: StageContext) -> None:
+    while True:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            print("not yet", flush=True)
+
+@stage
+async def quick(ctx: StageContext) -> dict[str, Any]:
+    return {"n": 1}
+
+pipeline = Pipeline("slow", [waits])
+hard = Pipeline("hard", [waits, stubborn])
+behind = Pipeline("behind", [stubborn], cancel_grace=0.05)
+fast = Pipeline("fast", [quick])
+
+class Hanging:
+    def check_health(self):
+        import threading
+        threading.Event().wait()
+
+class Sick:
+    async def check_health(self):
+        await asyncio.Event().wait()
+"""
+
+
+@pytest.fixture
+def started(tmp_path):
+    """Start commands whose process is gone when the test has ended, and hand out their pipes."""
+    (tmp_path / "slow.py").write_text(SLOW)
+    running = []
+
+    def start(*arguments, **options):
+        environment = {**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONUNBUFFERED": "1"}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        command = [sys.executable, "-m", "stageflow", *arguments]
+        process = subprocess.Popen(command, cwd=tmp_path, env=environment, text=True, **pipes)
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+def wait_for(stream, text):
+    """Read lines until there is one with this text, and return what came."""
+    lines = []
+    for line in stream:
+        lines.append(line)
+        if text in line:
+            return "".join(lines)
+    raise AssertionError(f"it ended without {text!r}: {lines}")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_cancels_the_run_and_waits_for_it(started, number, code):
+    """The stage has cleaned up, its end is told, and the exit code is that of the signal."""
+    process = started("run", "slow:pipeline")
+    wait_for(process.stderr, "started     waits")
+    process.send_signal(number)
+    out, err = process.communicate()
+    assert (code, "cleaned up\n") == (process.returncode, out)
+    assert "Cancelling the run; Ctrl-C again leaves at once." in err
+    assert "cancelled   waits" in err
+    assert "Traceback" not in err
+
+
+def test_a_second_signal_does_not_wait(started):
+    """A stage that does not stop cannot keep the user from leaving."""
+    process = started("run", "slow:hard")
+    wait_for(process.stderr, "started     stubborn")
+    process.send_signal(signal.SIGINT)
+    wait_for(process.stdout, "not yet")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert 130 == process.returncode
+    assert "cancelled   stubborn" not in err
+    assert "Traceback" not in err
+
+
+def test_a_stage_that_is_left_behind_does_not_keep_the_process(started):
+    """It is named, and the process ends."""
+    process = started("run", "slow:behind")
+    wait_for(process.stderr, "started     stubborn")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert 130 == process.returncode
+    assert "left behind: stubborn" in err
+
+
+def test_an_interrupted_run_is_told_in_json(started):
+    """The last line is the results, as of any other run."""
+    process = started("run", "slow:pipeline", "--json")
+    wait_for(process.stdout, "stage.waits.started")
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate()
+    assert 130 == process.returncode
+    last = json.loads(out.splitlines()[-1])
+    assert ("cancelled", "cancelled") == (last["results"]["status"], last["results"]["error"]["code"])
+
+
+@pytest.mark.parametrize("arguments", [("--json",), ()])
+def test_an_output_that_nobody_reads_ends_the_run_quietly(started, arguments):
+    """As `| head` does: the code is that of SIGPIPE, and nothing is said."""
+    reading, writing = os.pipe()
+    process = started("run", "slow:fast", *arguments, stdout=writing)
+    os.close(reading)
+    os.close(writing)
+    _, err = process.communicate()
+    assert 141 == process.returncode
+    assert "Broken" not in err
+    assert "Traceback" not in err
+
+
+def test_a_closed_pipe_cancels_what_runs(started):
+    """Events that nobody reads are no reason to go on."""
+    process = started("run", "slow:pipeline", stdout=subprocess.PIPE)
+    wait_for(process.stderr, "started     waits")
+    process.stderr.close()
+    process.send_signal(signal.SIGINT)  # which is told on stderr
+    assert "cleaned up\n" == process.stdout.read()
+    assert process.wait() in (130, 141)
+
+
+@pytest.mark.parametrize("name", ["Hanging", "Sick"])
+def test_a_check_that_hangs_is_left_alone(started, tmp_path, name):
+    """The doctor says so, and ends, be the check async or not."""
+    text = f"\nfrom types import SimpleNamespace\nports = SimpleNamespace(it={name}())\n"
+    (tmp_path / "slow.py").write_text(SLOW + text)
+    process = started("doctor", "slow:fast", "--ports", "slow:ports", "--timeout", "0.05")
+    out, err = process.communicate()
+    assert (1, "1 missing.\n") == (process.returncode, err)
+    assert "MISSING  port 'it' is not well" in out
+    assert "no answer within 0.05 s" in out
+
+
+def on_terminal(started, *arguments, **environment):
+    """Run a command whose stderr is a terminal, and return its code and what came there."""
+    master, slave = pty.openpty()
+    before = {name: os.environ.get(name) for name in environment}
+    os.environ.update(environment)
+    try:
+        process = started(*arguments, stdout=subprocess.DEVNULL, stderr=slave)
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+    os.close(slave)
+    text = b""
+    try:
+        while piece := os.read(master, 4096):
+            text += piece
+    except OSError:  # on Linux, the end of a terminal
+        pass
+    os.close(master)
+    return process.wait(), text.decode()
+
+
+def test_colours_are_for_terminals(started):
+    """There are some on a terminal, none with NO_COLOR, and none on one that is dumb."""
+    plain = ("run", "slow:fast", "--progress", "plain")
+    assert "\x1b[32m" in on_terminal(started, *plain, TERM="xterm")[1]
+    assert "\x1b[" not in on_terminal(started, *plain, TERM="xterm", NO_COLOR="1")[1]
+    assert "\x1b[" not in on_terminal(started, *plain, TERM="dumb")[1]
+
+
+def test_a_live_display_is_for_terminals(started):
+    """It tells each stage that has ended, and gives the cursor back."""
+    code, text = on_terminal(started, "run", "slow:fast", TERM="xterm", COLUMNS="80")
+    assert 0 == code
+    assert "completed" in text
+    assert "fast: completed in " in text
+    assert text.count("\x1b[?25l") == text.count("\x1b[?25h") > 0
+
+
+def test_lines_are_cut_to_a_terminal_unless_it_is_narrow(started, tmp_path):
+    """On a narrow one a line that is cut says nothing."""
+    long = "many words " * 20 + "end"
+    text = f"\n@stage\nasync def fails(ctx: StageContext) -> None:\n    raise OSError('{long}')\nbad = Pipeline('bad', [fails])\n"
+    (tmp_path / "slow.py").write_text(SLOW + text)
+    plain = ("run", "slow:bad", "--progress", "plain")
+    _, wide = on_terminal(started, *plain, TERM="xterm", NO_COLOR="1", COLUMNS="80")
+    (line,) = (line for line in wide.splitlines() if "failed      fails" in line)
+    assert (80, True) == (len(line), line.endswith("..."))
+    _, narrow = on_terminal(started, *plain, TERM="xterm", NO_COLOR="1", COLUMNS="40")
+    (line,) = (line for line in narrow.splitlines() if "failed      fails" in line)
+    assert line.endswith(long)
