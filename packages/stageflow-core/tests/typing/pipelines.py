@@ -358,7 +358,7 @@ def clients(run: PipelineRun) -> None:
     run.messages(Late())  # pyright: ignore[reportArgumentType]
 
 
-def by_name(registry: PipelineRegistry) -> None:
+def registered(registry: PipelineRegistry) -> None:
     """What is found can be run."""
     assert_type(registry.get("chat"), Pipeline | StageGraph)
     assert_type(registry.list(), list[str])
