@@ -358,7 +358,7 @@ def clients(run: PipelineRun) -> None:
     run.messages(Late())  # pyright: ignore[reportArgumentType]
 
 
-def registered(registry: PipelineRegistry) -> None:
+def pipeline_by_name(registry: PipelineRegistry) -> None:
     """What is found can be run."""
     assert_type(registry.get("chat"), Pipeline | StageGraph)
     assert_type(registry.list(), list[str])

@@ -41,6 +41,10 @@
     │   ├── UndeclaredDependencyError
     │   ├── StageReturnedFailure       stands for a returned `StageOutput.fail("...")` where an exception is needed
     │   └── UndeclaredRouteError       a router chose what is not among its routes
+    ├── DuplicateExtensionError        an extension registry has the key already (also a ValueError)
+    ├── ExtensionMismatchError         what stands under a key is not of its type (also a TypeError)
+    ├── InvalidExtensionTypeError      a type that no extension can have (also a TypeError)
+    ├── UnknownExtensionError          there is nothing under that key (also a KeyError)
     ├── DuplicatePipelineError         two pipelines were to have one name in a registry
     ├── EntryPointError                an entry point of a distribution gave no pipeline
     ├── InvalidEventIdError            a client wants to go on after an event that has not been (also a ValueError)
@@ -65,7 +69,9 @@
     │       ├── ProviderAuthError      401, 403: the key
     │       ├── ProviderContentRefused the provider will not answer this content
     │       └── ProviderRequestError   any other 4xx: the request itself
+    ├── ResultMismatchError            an output does not hold what a typed result holds (also a TypeError)
     ├── ResumeError                    a run cannot be resumed with these results or decisions (also a ValueError)
+    ├── ToolArgumentsError             a model wrote arguments that are no JSON object (also a ValueError)
     ├── TooLateError                   something was asked of a run that has begun (also a RuntimeError)
     ├── NotCopyableError               data that stages share can be neither frozen nor copied (also a TypeError)
     ├── ForeignLoopError               two event loops use at once what belongs to one (also a RuntimeError)
@@ -93,8 +99,15 @@ from stageflow.errors.base import (
 from stageflow.errors.data import (
     InputContractError,
     NotCopyableError,
+    ResultMismatchError,
     SchemaVersionError,
     SerializationError,
+)
+from stageflow.errors.extensions import (
+    DuplicateExtensionError,
+    ExtensionMismatchError,
+    InvalidExtensionTypeError,
+    UnknownExtensionError,
 )
 from stageflow.errors.graph import (
     ContractMismatchError,
@@ -143,6 +156,7 @@ from stageflow.errors.providers import (
     ProviderTimeout,
     ProviderTransientError,
     ProviderUnreachable,
+    ToolArgumentsError,
 )
 from stageflow.errors.registry import (
     DuplicatePipelineError,
@@ -193,12 +207,18 @@ __all__ = [
     "ConditionError",
     "ContractMismatchError",
     "CycleDetectedError",
+    "DuplicateExtensionError",
+    "DuplicatePipelineError",
     "DuplicateStageError",
     "EmptyPipelineError",
+    "EntryPointError",
+    "ExtensionMismatchError",
     "ForeignLoopError",
     "IdempotencyConflictError",
     "InputContractError",
     "InterceptorError",
+    "InvalidEventIdError",
+    "InvalidExtensionTypeError",
     "InvalidInterceptorError",
     "InvalidOptionError",
     "InvalidRouteError",
@@ -214,15 +234,18 @@ __all__ = [
     "MissingPortError",
     "MissingRetryPolicyError",
     "NoStreamError",
+    "NotAPipelineError",
     "NotCopyableError",
     "NotMappedError",
     "OverlappingDependencyError",
     "PipelineCancelled",
     "PipelineDepthError",
+    "PipelineDiscoveryError",
     "PipelineSuspended",
     "PipelineTimeoutError",
     "PipelineValidationError",
     "PolicyDeniedError",
+    "ProjectionError",
     "ProtocolMismatchError",
     "ProviderAuthError",
     "ProviderContentRefused",
@@ -235,6 +258,7 @@ __all__ = [
     "ProviderTimeout",
     "ProviderTransientError",
     "ProviderUnreachable",
+    "ResultMismatchError",
     "ResumeError",
     "RunResults",
     "SchemaVersionError",
@@ -252,20 +276,16 @@ __all__ = [
     "StreamFullError",
     "StreamSuspendedError",
     "TooLateError",
+    "ToolArgumentsError",
     "UndeclaredDependencyError",
     "UndeclaredRouteError",
     "UnknownDependencyError",
+    "UnknownExtensionError",
     "UnknownLimitError",
+    "UnknownPipelineError",
     "UnknownStageError",
     "UnpicklableCause",
     "picklable",
-    "InvalidEventIdError",
-    "ProjectionError",
-    "DuplicatePipelineError",
-    "EntryPointError",
-    "NotAPipelineError",
-    "PipelineDiscoveryError",
-    "UnknownPipelineError",
 ]
 
 # They are known by the module that they are imported from, wherever in here they are written.
