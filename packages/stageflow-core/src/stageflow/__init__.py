@@ -3,6 +3,7 @@
 This module is the home of every name that it lists; the pages under docs/reference say what each is for.
 """
 
+from stageflow.capabilities import StagePorts
 from stageflow.context.conversation import Conversation
 from stageflow.context.identity import RunIdentity
 from stageflow.context.limits import Limits
@@ -44,18 +45,22 @@ from stageflow.interceptors.logging import LoggingInterceptor
 from stageflow.interceptors.metrics import MetricsInterceptor
 from stageflow.interceptors.timeout import TimeoutInterceptor
 from stageflow.interceptors.tracing import TracingInterceptor
+from stageflow.observability.call_logger import ProviderCallLogger
 from stageflow.observability.circuit_breaker import CircuitBreaker
 from stageflow.pipeline.builder import Pipeline
 from stageflow.pipeline.graph import StageGraph
 from stageflow.pipeline.interception import run_with_interceptors
+from stageflow.pipeline.registry import PipelineRegistry
 from stageflow.pipeline.spec import From, StageSpec, stage
-from stageflow.protocols import EventSink, PolicyEvaluator
+from stageflow.projector import MessageProjector, SSEMessageProjector, WSMessageProjector
+from stageflow.protocols import ConfigProvider, CorrelationIds, EventSink, PipelineMetadata, PolicyEvaluator, RunStore
 
 __all__ = [
     # Pipelines
     "From",
     "Limits",
     "Pipeline",
+    "PipelineRegistry",
     "RetryPolicy",
     "StageGraph",
     "StageSpec",
@@ -74,10 +79,12 @@ __all__ = [
     # What a run is asked and given
     "ContextSnapshot",
     "Conversation",
+    "CorrelationIds",
     "ExtensionRegistry",
     "PipelineContext",
     "RunIdentity",
     "TypedExtension",
+    "StagePorts",
     # A run and its results
     "PipelineResults",
     "PipelineRun",
@@ -97,7 +104,15 @@ __all__ = [
     "run_with_interceptors",
     # What an application may plug in
     "CircuitBreaker",
+    "ConfigProvider",
     "PolicyEvaluator",
+    "RunStore",
+    "ProviderCallLogger",
+    "PipelineMetadata",
+    # What a client of a run is sent: more is in stageflow.projector
+    "MessageProjector",
+    "SSEMessageProjector",
+    "WSMessageProjector",
     # Events
     "EventSink",
     "LoggingEventSink",

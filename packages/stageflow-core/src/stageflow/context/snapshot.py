@@ -14,7 +14,7 @@ from stageflow.errors import ExtensionMismatchError, SerializationError, Unknown
 from stageflow.extensions.conversion import contract_under, extension_of, is_typed, plain_extension
 from stageflow.extensions.registry import ExtensionRegistry, default_registry
 from stageflow.frozen import EMPTY, SHAREABLE_TYPES, for_reader, freeze, freeze_mapping
-from stageflow.providers import Message
+from stageflow.providers import ROLES, Message, ToolCall
 from stageflow.serialization import (
     as_object,
     check_json,
@@ -172,9 +172,9 @@ class ContextSnapshot:
         """
         fields = self._fields()
         fields["run_id"] = asdict(self.run_id)
-        fields["conversation"] = [asdict(message) for message in self.conversation]
+        fields["conversation"] = [_written_message(message) for message in self.conversation]
         fields["created_at"] = self.created_at.isoformat()
-        fields["extensions"] = _written(self._extensions)
+        fields["extensions"] = _written_extensions(self._extensions)
         data = {"schema_version": SCHEMA_VERSION, **fields}
         return {key: check_json(value, f"$.{key}") for key, value in data.items()}
 
@@ -225,6 +225,16 @@ class ContextSnapshot:
         return _restore, (self._fields(),)
 
 
+def _written_message(message: Message) -> dict[str, Any]:
+    """Return a message as JSON-ready data: what only messages about tools have stands in those alone."""
+    data: dict[str, Any] = {"role": message.role, "content": message.content, "name": message.name}
+    if message.tool_calls:
+        data["tool_calls"] = [asdict(call) for call in message.tool_calls]
+    if message.tool_call_id is not None:
+        data["tool_call_id"] = message.tool_call_id
+    return data
+
+
 def _restore(fields: dict[str, Any]) -> ContextSnapshot:
     return ContextSnapshot(**fields)
 
@@ -266,7 +276,7 @@ def _kind_of(key: str, value: object) -> type[Any] | None:
     return type(value) if is_typed(value) else None
 
 
-def _written(extensions: Mapping[str, Any]) -> dict[str, Any]:
+def _written_extensions(extensions: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: plain_extension(key, value, f"$.extensions.{key}", _kind_of(key, value))
         for key, value in extensions.items()
@@ -344,13 +354,31 @@ def _conversation(value: Any, path: str) -> Conversation:
         role = expect(fields.pop("role", None), str, f"{where}.role")
         content = expect(fields.pop("content", None), str, f"{where}.content")
         name = _text(fields.pop("name", None), f"{where}.name")
+        calls = _tool_calls(fields.pop("tool_calls", []), f"{where}.tool_calls")
+        answers = _text(fields.pop("tool_call_id", None), f"{where}.tool_call_id")
         if fields:
             raise SerializationError(f"{where}.{next(iter(fields))}", "is not a field of a message.")
+        given: Any = role  # which the constructor checks
         try:
-            messages.append(Message(role, content, name))  # pyright: ignore[reportArgumentType] - the constructor checks it
+            messages.append(Message(given, content, name, tool_calls=calls, tool_call_id=answers))
         except ValueError as error:
-            raise SerializationError(f"{where}.role", str(error)) from error
+            raise SerializationError(where if role in ROLES else f"{where}.role", str(error)) from error
     return Conversation(tuple(messages))
+
+
+def _tool_calls(value: Any, path: str) -> tuple[ToolCall, ...]:
+    calls: list[ToolCall] = []
+    for position, item in enumerate(expect_list(value, path)):
+        where = f"{path}[{position}]"
+        fields = as_object(item, where)
+        expect_fields(fields, ToolCall.__slots__, where)
+        try:
+            calls.append(ToolCall(**{name: expect(fields[name], str, f"{where}.{name}") for name in fields}))
+        except ValueError as error:
+            if isinstance(error, SerializationError):
+                raise
+            raise SerializationError(where, str(error)) from error
+    return tuple(calls)
 
 
 def _moment(value: Any, path: str) -> datetime:
