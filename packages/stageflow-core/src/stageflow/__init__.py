@@ -83,8 +83,8 @@ __all__ = [
     "ExtensionRegistry",
     "PipelineContext",
     "RunIdentity",
-    "TypedExtension",
     "StagePorts",
+    "TypedExtension",
     # A run and its results
     "PipelineResults",
     "PipelineRun",
