@@ -465,6 +465,12 @@ MUTANTS = (
         "                until = loop.time()",
     ),
     Mutant(
+        "children that wait for the store themselves",
+        "pipeline/children.py",
+        "recorder=scope.recorder)",
+        "recorder=None)",
+    ),
+    Mutant(
         "the last record first",
         "execution/recording.py",
         "        while self._queue:\n            record = self._queue.popleft()\n            if clock()",
