@@ -3,6 +3,7 @@
 This module is the home of every name that it lists; the pages under docs/reference say what each is for.
 """
 
+from stageflow.capabilities import StagePorts
 from stageflow.context.conversation import Conversation
 from stageflow.context.identity import RunIdentity
 from stageflow.context.limits import Limits
@@ -35,6 +36,8 @@ from stageflow.events.sinks import LoggingEventSink, NoOpEventSink, clear_event_
 from stageflow.execution.pipeline_run import PipelineRun
 from stageflow.execution.results import PipelineResults, StageResult
 from stageflow.execution.retry import RetryPolicy
+from stageflow.extensions.conversion import TypedExtension
+from stageflow.extensions.registry import ExtensionRegistry
 from stageflow.interceptors.base import BaseInterceptor, ErrorAction, InterceptorContext, InterceptorResult
 from stageflow.interceptors.circuit_breaker import CircuitBreakerInterceptor
 from stageflow.interceptors.defaults import get_default_interceptors
@@ -42,18 +45,22 @@ from stageflow.interceptors.logging import LoggingInterceptor
 from stageflow.interceptors.metrics import MetricsInterceptor
 from stageflow.interceptors.timeout import TimeoutInterceptor
 from stageflow.interceptors.tracing import TracingInterceptor
+from stageflow.observability.call_logger import ProviderCallLogger
 from stageflow.observability.circuit_breaker import CircuitBreaker
 from stageflow.pipeline.builder import Pipeline
 from stageflow.pipeline.graph import StageGraph
 from stageflow.pipeline.interception import run_with_interceptors
+from stageflow.pipeline.registry import PipelineRegistry
 from stageflow.pipeline.spec import From, StageSpec, stage
-from stageflow.protocols import ConfigProvider, CorrelationIds, EventSink, PolicyEvaluator, RunStore
+from stageflow.projector import MessageProjector, SSEMessageProjector, WSMessageProjector
+from stageflow.protocols import ConfigProvider, CorrelationIds, EventSink, PipelineMetadata, PolicyEvaluator, RunStore
 
 __all__ = [
     # Pipelines
     "From",
     "Limits",
     "Pipeline",
+    "PipelineRegistry",
     "RetryPolicy",
     "StageGraph",
     "StageSpec",
@@ -73,8 +80,11 @@ __all__ = [
     "ContextSnapshot",
     "Conversation",
     "CorrelationIds",
+    "ExtensionRegistry",
     "PipelineContext",
     "RunIdentity",
+    "StagePorts",
+    "TypedExtension",
     # A run and its results
     "PipelineResults",
     "PipelineRun",
@@ -97,6 +107,12 @@ __all__ = [
     "ConfigProvider",
     "PolicyEvaluator",
     "RunStore",
+    "ProviderCallLogger",
+    "PipelineMetadata",
+    # What a client of a run is sent: more is in stageflow.projector
+    "MessageProjector",
+    "SSEMessageProjector",
+    "WSMessageProjector",
     # Events
     "EventSink",
     "LoggingEventSink",

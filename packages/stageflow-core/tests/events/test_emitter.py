@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import time
+from collections.abc import Awaitable
 
 import pytest
 from stageflow import (
@@ -454,7 +455,7 @@ async def test_an_emit_that_raises_before_it_is_awaited_changes_nothing(error, c
             return None
 
         class Emit:
-            def __call__(self, **kwargs):
+            def __call__(self, **kwargs) -> Awaitable[None]:
                 raise error
 
         emit = Emit()
@@ -473,7 +474,7 @@ def test_an_interrupt_before_the_last_event_is_awaited_is_not_swallowed(error):
             return None
 
         class Emit:
-            def __call__(self, **kwargs):
+            def __call__(self, **kwargs) -> Awaitable[None]:
                 raise error
 
         emit = Emit()
@@ -491,7 +492,7 @@ async def test_an_emit_that_gives_nothing_to_await_is_counted(caplog):
             return None
 
         class Emit:
-            def __call__(self, **kwargs):
+            def __call__(self, **kwargs) -> Awaitable[None]:
                 return 42
 
         emit = Emit()

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Generic, TypeVar, Unpack
 
+from stageflow.capabilities import NO_PORTS
 from stageflow.context.pipeline_context import ChildFields, PipelineContext, correlation_of
 from stageflow.context.snapshot import ContextSnapshot
 from stageflow.core.inputs import StageInputs
@@ -216,8 +217,12 @@ class StageContext:
 
     @property
     def ports(self) -> Any:
-        """What the run was given as `ports`: clients and other live objects."""
-        return self._scope.context.ports
+        """What the run was given as `ports`: clients and other live objects.
+
+        Of a run that was given none they are `StagePorts` without any: each that is read is a MissingPortError.
+        """
+        ports = self._scope.context.ports
+        return NO_PORTS if ports is None else ports
 
     @property
     def config(self) -> ConfigProvider:

@@ -157,9 +157,8 @@ class Emitter:
         if self._log is None:
             self._log = []
 
-    async def read(self) -> AsyncIterator[PipelineEvent]:
-        """Yield every event of the run, from the first to the last."""
-        position = 0
+    async def read(self, position: int = 0) -> AsyncIterator[PipelineEvent]:
+        """Yield every event of the run after so many of them, to the last."""
         while True:
             log = self._log or []
             while position < len(log):

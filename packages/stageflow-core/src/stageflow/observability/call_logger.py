@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Protocol, runtime_checkable
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from uuid import UUID  # which would be a twentieth of what importing stageflow costs
 
 CallStatus = Literal["ok", "error", "cancelled"]
 
@@ -46,20 +48,3 @@ class ProviderCallLogger(Protocol):
             details: What else there is to say: "finish_reason", "prompt_tokens", "first_chunk_ms", "request_id".
         """
         ...
-
-
-class NoOpProviderCallLogger:
-    """Keeps no record."""
-
-    async def log_call_start(
-        self, *, operation: str, provider: str, model: str | None, run_id: str, stage: str, attempt: int, **details: Any
-    ) -> UUID:
-        return _NO_CALL
-
-    async def log_call_end(
-        self, call_id: UUID, *, status: CallStatus, duration_ms: float, error_code: str | None = None, **details: Any
-    ) -> None:
-        return None
-
-
-_NO_CALL = UUID(int=0)
