@@ -83,8 +83,8 @@ __all__ = [
     "ExtensionRegistry",
     "PipelineContext",
     "RunIdentity",
-    "TypedExtension",
     "StagePorts",
+    "TypedExtension",
     # A run and its results
     "PipelineResults",
     "PipelineRun",
@@ -105,10 +105,10 @@ __all__ = [
     # What an application may plug in
     "CircuitBreaker",
     "ConfigProvider",
-    "PolicyEvaluator",
-    "RunStore",
-    "ProviderCallLogger",
     "PipelineMetadata",
+    "PolicyEvaluator",
+    "ProviderCallLogger",
+    "RunStore",
     # What a client of a run is sent: more is in stageflow.projector
     "MessageProjector",
     "SSEMessageProjector",
