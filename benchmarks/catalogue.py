@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.children import child_rows
 from benchmarks.effort import Effort
 from benchmarks.executing import interceptor_rows, option_rows, sink_rows, workload_rows
-from benchmarks.footprint import flat_rows, import_rows, memory_rows
+from benchmarks.footprint import flat_rows, help_rows, import_rows, memory_rows
 from benchmarks.growing import build_rows, run_growth_rows
 from benchmarks.holding import hold_rows
 from benchmarks.maps import map_rows
@@ -32,6 +32,7 @@ def benchmarks() -> Mapping[str, Benchmark]:
         "memory": memory_rows,
         "flat": flat_rows,
         "import": import_rows,
+        "help": help_rows,
         "hold": hold_rows,
         "build": build_rows,
     }

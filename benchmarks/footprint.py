@@ -1,10 +1,11 @@
-"""Rows of size: the memory that a run takes at its peak, and the time that the import takes."""
+"""Rows of size: the memory that a run takes at its peak, and the time that the import and `--help` take."""
 
 import gc
 import os
 import statistics
 import subprocess
 import sys
+import time
 import tracemalloc
 from pathlib import Path
 
@@ -98,6 +99,39 @@ def import_cost(module: str) -> int:
     environment["PYTHONPATH"] = os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path)
     command = [sys.executable, "-S", "-P", "-c", statement]
     return int(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
+
+
+def process_time(*arguments: str) -> int:
+    """Time a whole process, from its start to its end: what a user waits for."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    start = time.perf_counter_ns()
+    subprocess.run([sys.executable, *arguments], env=environment, check=True, capture_output=True)
+    return time.perf_counter_ns() - start
+
+
+async def help_rows(effort: Effort) -> list[Row]:
+    """Compare `stageflow --help` with a process that imports asyncio and ends, in turn; the first of each warms up."""
+    ours: list[int] = []
+    others: list[int] = []
+    for number in range(effort.rounds + 1):
+        mine, theirs = process_time("-m", "stageflow", "--help"), process_time("-c", "import asyncio")
+        if number:
+            ours.append(mine)
+            others.append(theirs)
+    return [
+        Row(
+            key="help",
+            title="stageflow --help",
+            against='python -c "import asyncio"',
+            figure=Estimate.of([mine / theirs for mine, theirs in zip(ours, others, strict=True)]),
+            unit=MULTIPLE,
+            must=2.5,
+            aim=2.0,
+            ours=duration(statistics.median(ours)),
+            other=duration(statistics.median(others)),
+            note="wall time of whole processes, since that is what somebody waits for",
+        )
+    ]
 
 
 async def import_rows(effort: Effort) -> list[Row]:

@@ -17,6 +17,7 @@ from stageflow import Pipeline, StageContext, StageOutput, errors
 from stageflow.errors import (
     AmbiguousInputError,
     CircuitOpenError,
+    CommandError,
     ConditionError,
     ContractMismatchError,
     CycleDetectedError,
@@ -251,6 +252,11 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
             "because what it guards failed several times in a row: look at those failures."
         ),
         {"stage": "a", "circuit": "groq", "retry_after": 12.5},
+    ),
+    CommandError: (
+        lambda: CommandError("There is no module 'shop'.", hint="Looked in /srv."),
+        "There is no module 'shop'. Looked in /srv.",
+        {"message": "There is no module 'shop'.", "hint": "Looked in /srv."},
     ),
     IdempotencyConflictError: (
         lambda: IdempotencyConflictError("a", "order-1"),
