@@ -83,7 +83,7 @@ def test_wrong_arguments_end_with_two(cli):
 def test_a_command_of_another_package_is_listed_and_called(plugged):
     """It is listed without being loaded; its exit code is that of the process."""
     ended = plugged("--help")
-    assert "  greet   from acme-tools\n" in ended.out
+    assert any(line.split() == ["greet", "from", "acme-tools"] for line in ended.out.splitlines())
     assert "stageflow: the command 'run' of acme-tools is left out: it has the name of one of core" == ended.line
     assert "acme_greet" not in sys.modules
     assert (0, "HELLO Ada\n", "") == tuple(vars(plugged("greet", "Ada")).values())

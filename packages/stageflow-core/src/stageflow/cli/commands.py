@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from typing import Any, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from stageflow.errors import CommandError
 from stageflow.wording import listed, nearest, text_of, type_name
+
+if TYPE_CHECKING:  # `--help` does without it
+    from argparse import ArgumentParser, Namespace
 
 GROUP = "stageflow.cli"
 """The group of entry points under which a package offers commands: the name of the command, and its module."""

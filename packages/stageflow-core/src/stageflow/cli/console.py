@@ -51,7 +51,7 @@ class Console:
         self._unfinished = False
 
     def json(self, value: Any, *, indent: int | None = None) -> None:
-        """Write any value as JSON, in characters that stdout can write: an escape for others would be none of JSON's."""
+        """Write any value as JSON, in characters that stdout has: what escapes others does not know JSON."""
         ascii_only = (self.out.encoding or "ascii").lower().replace("-", "") != "utf8"
         self.data(as_json(value, indent=indent, ascii_only=ascii_only))
 

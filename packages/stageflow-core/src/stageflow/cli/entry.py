@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import select
 import sys
-from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from importlib import import_module
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from stageflow.cli import exits
 from stageflow.cli.commands import BUILT_IN, Command, find, plug_ins
 from stageflow.errors import CommandError
 from stageflow.wording import one_line, text_of, type_name
+
+if TYPE_CHECKING:  # `--help` does without it
+    from argparse import ArgumentParser, Namespace
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,25 +43,26 @@ def _dispatch(given: list[str]) -> int:
     if given[0] in ("-V", "--version"):
         sys.stdout.write(f"stageflow {_version()}\n")
         return exits.OK
-    options = Namespace(traceback="--traceback" in given)
+    traceback = "--traceback" in given
     package: str | None = None
     try:
         command, package = find(given[0])
-        options = _parse(given[0], command, given[1:])
-        return command.run(options) or exits.OK
+        return command.run(_parsed(given[0], command, given[1:])) or exits.OK
     except CommandError as error:
-        report(text_of(error), error.__cause__ or error, traceback=options.traceback)
+        report(text_of(error), error.__cause__ or error, traceback=traceback)
         return exits.USAGE
     except (BrokenPipeError, KeyboardInterrupt):
         raise
     except Exception as error:  # noqa: BLE001 - whatever a command raises is one line, and an exit code of its own
         whose = f"The command '{given[0]}'{f' of {package}' if package else ''} failed"
-        report(f"{whose}: {type_name(error)}: {text_of(error)}", error, traceback=options.traceback)
+        report(f"{whose}: {type_name(error)}: {text_of(error)}", error, traceback=traceback)
         return exits.BROKEN
 
 
-def _parse(name: str, command: Command, arguments: list[str]) -> Namespace:
-    parser = ArgumentParser(prog=f"stageflow {name}", description=command.__doc__, allow_abbrev=False)
+def _parsed(name: str, command: Command, arguments: list[str]) -> Namespace:
+    parser: ArgumentParser = import_module("argparse").ArgumentParser(
+        prog=f"stageflow {name}", description=command.__doc__, allow_abbrev=False
+    )
     parser.add_argument("--traceback", action="store_true", help="show where an error comes from")
     command.configure(parser)
     return parser.parse_args(arguments)
@@ -75,7 +78,7 @@ def report(message: str, error: BaseException | None = None, *, traceback: bool 
 def _print_help() -> None:
     usable, problems = plug_ins()
     others = {each.name: f"from {each.package}" for each in usable}
-    width = max(map(len, [*BUILT_IN, *others])) + 2
+    width = max(map(len, [*BUILT_IN, *others, "-V, --version"])) + 2
     lines = [
         "usage: stageflow COMMAND [ARGUMENT ...]",
         "",
@@ -83,8 +86,8 @@ def _print_help() -> None:
         *(f"  {name:<{width}}{told}" for name, told in {**BUILT_IN, **others}.items()),
         "",
         "Options:",
-        f"  {'-h, --help':<{width + 6}}show this and end",
-        f"  {'-V, --version':<{width + 6}}show the version and end",
+        f"  {'-h, --help':<{width}}show this and end",
+        f"  {'-V, --version':<{width}}show the version and end",
     ]
     sys.stdout.write("\n".join(lines) + "\n")
     for problem in problems:

@@ -10,8 +10,8 @@ from typing import Any
 
 from stageflow.cli import exits
 from stageflow.cli.console import Console, columns
-from stageflow.cli.installed import installed
 from stageflow.cli.entry import report
+from stageflow.cli.installed import installed
 from stageflow.cli.targets import built, import_target, pipelines_in
 from stageflow.errors import CommandError
 from stageflow.pipeline.builder import Pipeline

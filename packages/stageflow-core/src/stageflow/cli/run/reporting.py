@@ -150,10 +150,10 @@ def details_of(event: PipelineEvent) -> str:
         parts.append(f"{error['type']}: {error['message']}" if "type" in error else str(error))
     if "delay_s" in data:
         parts.append(f"again in {duration(data['delay_s'] * 1000)}")
-    if "reason" in data:
-        parts.append(str(data["reason"]))
-    elif "origin" in data:
+    if verb_of(event)[0] == "skipped" and "origin" in data:  # whose own line says why
         parts.append(f"because of {data['origin']}")
+    elif "reason" in data:
+        parts.append(str(data["reason"]))
     if "request" in data:
         parts.append(json.dumps(data["request"], ensure_ascii=False, default=str))
     if data.get("critical") is False:
