@@ -30,6 +30,8 @@ PUBLIC = {
     "stageflow.results",
     "stageflow.tool_calls",
 }
+EXTRAS_OF_CORE = {"cli/graph/svg.py": "fast_sugiyama", "cli/run/rich_progress.py": "rich"}
+"""The one module of core that may import each third party; nothing imports it before its extra is asked for."""
 SIBLINGS = [name for name in PACKAGES if name != "stageflow"]
 
 
@@ -89,7 +91,15 @@ def offences(package: str, is_offence: Callable[[Import], bool]) -> list[str]:
 def is_foreign_to_core(found: Import) -> bool:
     """Tell whether core may not import this: a third party, a sibling, or its own root, which imports all of core."""
     top = found.module.split(".")[0]
-    return not (top in sys.stdlib_module_names or found.module.startswith("stageflow."))
+    return not (top in sys.stdlib_module_names or found.module.startswith("stageflow.") or is_extra_of_core(found))
+
+
+def is_extra_of_core(found: Import) -> bool:
+    """Tell whether this is the import of a third party in the one module that an extra is for."""
+    return any(
+        f"/stageflow/{file}:" in found.place and found.module.split(".")[0] == extra
+        for file, extra in EXTRAS_OF_CORE.items()
+    )
 
 
 def is_private_to_a_package(found: Import, package: str) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from stageflow.cli import main
 
-SHOP = '''
+SHOP = """
 from typing import Any
 from stageflow import Pipeline, StageContext, StageKind, StageOutput, Stream, stage
 
@@ -63,7 +63,7 @@ guarded = Pipeline("guarded", [refusal])
 
 def made():
     return hello
-'''
+"""
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def test_a_pipeline_that_needs_nothing_is_well(shop):
 
 
 def test_what_is_needed_is_told_without_ports(needy):
-    """Ports and limits are needed, since nobody can say that they will not be given; a variable that is read is missing."""
+    """Ports and limits are needed, since nobody can say that they will not be given; a variable is missing."""
     ended = needy("doctor", "needy:needy", "--json")
     checks = checks_of(ended)
     assert 1 == ended.code
@@ -179,5 +179,3 @@ other["NOT"], other.get("NOT"), os.environ[f"{A}"], os.path["NOT"], environ.get(
     found = {each.name: each.required for each in variables_in(source, "x.py")}
     required = dict.fromkeys(("ONE", "TWO", "THREE", "ANNOTATED"), True)
     assert required | dict.fromkeys(("FOUR", "CONSTANT", "FIVE", "SIX"), False) == found
-
-

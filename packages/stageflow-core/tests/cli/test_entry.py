@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,13 @@ def run(options):
 def plugged(cli, monkeypatch):
     """A command line with commands of another distribution, some of which are broken."""
     cli.write(acme_greet=PLUG_IN, acme_broken="raise RuntimeError('broken\\nplug-in')\n", acme_empty="x = 1\n")
-    points = {"greet": "acme_greet", "broken": "acme_broken", "gone": "acme_gone", "empty": "acme_empty", "run": "acme_greet"}
+    points = {
+        "greet": "acme_greet",
+        "broken": "acme_broken",
+        "gone": "acme_gone",
+        "empty": "acme_empty",
+        "run": "acme_greet",
+    }
     offer(cli.folder, "stageflow.cli", **points)
     monkeypatch.syspath_prepend(str(cli.folder))
     return cli
@@ -60,8 +67,6 @@ def test_every_command_has_help_of_its_own(cli, name, capsys):
 
 def test_the_version_is_that_of_the_distribution(cli):
     """A word and the number."""
-    from importlib.metadata import version
-
     assert f"stageflow {version('stageflow-core')}\n" == cli("--version").out == cli("-V").out
 
 
@@ -147,7 +152,8 @@ def process(*arguments, cwd=None, check=b""):
 def test_help_loads_no_command_and_no_metadata_unless_there_are_plug_ins(cli):
     """That is what keeps it fast: what a command needs is imported when it is called."""
     code = (
-        "import sys; from stageflow.cli import main; sys.path[:] = [each for each in sys.path if 'site-packages' not in each];"
+        "import sys; from stageflow.cli import main;"
+        "sys.path[:] = [each for each in sys.path if 'site-packages' not in each];"
         "before = set(sys.modules); main(['--help']);"
         "print(sorted(name for name in set(sys.modules) - before), file=sys.stderr)"
     )

@@ -142,9 +142,11 @@ def test_everything_that_matters_is_in_the_drawing(cli, arguments, expected):
 def test_an_svg_is_laid_out(cli):
     """It is XML, with each stage and each edge, no stage on another, and every edge downwards."""
     cli.write(all_of_it=EVERYTHING)
-    root = ET.fromstring(cli("graph", "all_of_it:everything", "--format", "svg").out)  # noqa: S314 - our own
+    root = ET.fromstring(cli("graph", "all_of_it:everything", "--format", "svg").out)
     tag = "{http://www.w3.org/2000/svg}"
-    boxes = [tuple(float(each.get(name)) for name in ("x", "y", "width", "height")) for each in root.findall(f"{tag}rect")]
+    boxes = [
+        tuple(float(each.get(name)) for name in ("x", "y", "width", "height")) for each in root.findall(f"{tag}rect")
+    ]
     paths = [each.get("d") for each in root.findall(f"{tag}path")]
     assert (10, 10) == (len(boxes), len(paths))
     apart = [
@@ -177,7 +179,10 @@ def test_without_the_library_an_svg_is_refused_with_what_installs_it(shop, monke
     monkeypatch.setitem(sys.modules, "fast_sugiyama", None)
     monkeypatch.delitem(sys.modules, "stageflow.cli.graph.svg", raising=False)
     ended = shop("graph", "shop:hello", "--format", "svg")
-    assert (2, 'stageflow: An SVG needs fast-sugiyama: pip install "stageflow-core[graph-svg]"') == (ended.code, ended.line)
+    assert (2, 'stageflow: An SVG needs fast-sugiyama: pip install "stageflow-core[graph-svg]"') == (
+        ended.code,
+        ended.line,
+    )
 
 
 def test_names_cannot_break_out_of_a_drawing():
@@ -191,7 +196,10 @@ def test_names_cannot_break_out_of_a_drawing():
     name = 'a"]; b --> c\n%%'
     graph = Pipeline(
         name,
-        [stage("r", route, kind=StageKind.ROUTE, routes=('"|x',)), stage("s", taken, dependencies="r", route={"r": '"|x'})],
+        [
+            stage("r", route, kind=StageKind.ROUTE, routes=('"|x',)),
+            stage("s", taken, dependencies="r", route={"r": '"|x'}),
+        ],
     ).build()
     drawing = drawing_of(graph)
     assert 5 == len(mermaid(drawing).splitlines())

@@ -69,7 +69,9 @@ def test_the_page_has_every_option_and_no_other(name):
     """The section of a command says what each of its options is for."""
     page = PAGE.read_text(encoding="utf-8")
     section = re.search(rf"^## {name}\n(.*?)(?=^## )", page, re.MULTILINE | re.DOTALL)[1]
-    told = set(re.findall(r"--[a-z][a-z-]*", "\n".join(line for line in section.splitlines() if line.startswith("| `--"))))
+    told = set(
+        re.findall(r"--[a-z][a-z-]*", "\n".join(line for line in section.splitlines() if line.startswith("| `--")))
+    )
     parser = argparse.ArgumentParser(add_help=False)
     find(name)[0].configure(parser)
     assert {option for action in parser._actions for option in action.option_strings} == told

@@ -230,7 +230,10 @@ def test_a_failed_run_says_why(shop):
     """The last line is the error, the code is 1, and there are no data."""
     ended = shop("run", "shop:failing")
     assert (1, "") == (ended.code, ended.out)
-    assert "stageflow: Stage 'broken' of pipeline 'failing' failed: OSError: the line is dead" in ended.err.splitlines()[-1]
+    assert (
+        "stageflow: Stage 'broken' of pipeline 'failing' failed: OSError: the line is dead"
+        in ended.err.splitlines()[-1]
+    )
     assert "Traceback" not in ended.err
 
 
@@ -312,7 +315,14 @@ async def odd(ctx: StageContext) -> dict[str, Any]:
 pipeline = Pipeline("odd", [odd])
 """
     )
-    shown = {"bytes": "<3 bytes>", "none": "nan", "set": [1, 2], "many": [1], "what": "the class object", "lone": "\ud800"}
+    shown = {
+        "bytes": "<3 bytes>",
+        "none": "nan",
+        "set": [1, 2],
+        "many": [1],
+        "what": "the class object",
+        "lone": "\ud800",
+    }
     results = lines_of(cli("run", "odd:pipeline", "--json").out)[-1]["results"]
     assert shown == results["stages"]["odd"]["data"]
     assert "$.stages.odd.output.data.bytes" in results["not_json"]

@@ -211,7 +211,8 @@ def test_a_live_display_is_for_terminals(started):
 def test_lines_are_cut_to_a_terminal_unless_it_is_narrow(started, tmp_path):
     """On a narrow one a line that is cut says nothing."""
     long = "many words " * 20 + "end"
-    text = f"\n@stage\nasync def fails(ctx: StageContext) -> None:\n    raise OSError('{long}')\nbad = Pipeline('bad', [fails])\n"
+    stage = f"@stage\nasync def fails(ctx: StageContext) -> None:\n    raise OSError('{long}')\n"
+    text = f"\n{stage}\nbad = Pipeline('bad', [fails])\n"
     (tmp_path / "slow.py").write_text(SLOW + text)
     plain = ("run", "slow:bad", "--progress", "plain")
     _, wide = on_terminal(started, *plain, TERM="xterm", NO_COLOR="1", COLUMNS="80")

@@ -6,13 +6,10 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple
 
 from stageflow.errors import CommandError
 from stageflow.wording import listed, nearest, text_of, type_name
-
-if TYPE_CHECKING:  # `--help` does without it
-    from argparse import ArgumentParser, Namespace
 
 GROUP = "stageflow.cli"
 """The group of entry points under which a package offers commands: the name of the command, and its module."""
@@ -28,18 +25,6 @@ BUILT_IN: Mapping[str, str] = {
 """The commands of core, each with what its line in the list says; `stageflow.cli.<name>` is its module."""
 
 
-class Command(Protocol):
-    """What a command is: a module, or any object. The first line of its docstring says what it does."""
-
-    def configure(self, parser: ArgumentParser) -> None:
-        """Add its arguments."""
-        ...
-
-    def run(self, options: Namespace) -> int | None:
-        """Do it, and return the exit code; None is 0."""
-        ...
-
-
 class PlugIn(NamedTuple):
     """A command of another package, not loaded yet. `point` is its entry point."""
 
@@ -48,14 +33,14 @@ class PlugIn(NamedTuple):
     point: Any
 
 
-def find(name: str) -> tuple[Command, str | None]:
-    """Return a command, and the package that it comes from unless that is ours.
+def find(name: str) -> tuple[Any, str | None]:
+    """Return a command (see `stageflow.cli.calling`), and the package that it comes from unless that is ours.
 
     Raises:
         CommandError: There is none of that name, or it cannot be loaded.
     """
     if name in BUILT_IN:
-        return cast("Command", import_module(f"stageflow.cli.{name}")), None
+        return import_module(f"stageflow.cli.{name}"), None
     if name.startswith("-"):
         raise CommandError(f"The first argument is a command, not '{name}'.", hint="See `stageflow --help`.")
     usable, problems = plug_ins()
@@ -68,7 +53,7 @@ def find(name: str) -> tuple[Command, str | None]:
     return _loaded(found[name]), found[name].package
 
 
-def _loaded(plug_in: PlugIn) -> Command:
+def _loaded(plug_in: PlugIn) -> Any:
     where = f"The command '{plug_in.name}' of {plug_in.package}"
     try:
         command = plug_in.point.load()

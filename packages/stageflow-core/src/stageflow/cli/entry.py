@@ -7,15 +7,12 @@ import select
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from stageflow.cli import exits
-from stageflow.cli.commands import BUILT_IN, Command, find, plug_ins
+from stageflow.cli.commands import BUILT_IN, find, plug_ins
 from stageflow.errors import CommandError
 from stageflow.wording import one_line, text_of, type_name
-
-if TYPE_CHECKING:  # `--help` does without it
-    from argparse import ArgumentParser, Namespace
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,7 +44,7 @@ def _dispatch(given: list[str]) -> int:
     package: str | None = None
     try:
         command, package = find(given[0])
-        return command.run(_parsed(given[0], command, given[1:])) or exits.OK
+        return import_module("stageflow.cli.calling").call(given[0], command, given[1:])
     except CommandError as error:
         report(text_of(error), error.__cause__ or error, traceback=traceback)
         return exits.USAGE
@@ -57,15 +54,6 @@ def _dispatch(given: list[str]) -> int:
         whose = f"The command '{given[0]}'{f' of {package}' if package else ''} failed"
         report(f"{whose}: {type_name(error)}: {text_of(error)}", error, traceback=traceback)
         return exits.BROKEN
-
-
-def _parsed(name: str, command: Command, arguments: list[str]) -> Namespace:
-    parser: ArgumentParser = import_module("argparse").ArgumentParser(
-        prog=f"stageflow {name}", description=command.__doc__, allow_abbrev=False
-    )
-    parser.add_argument("--traceback", action="store_true", help="show where an error comes from")
-    command.configure(parser)
-    return parser.parse_args(arguments)
 
 
 def report(message: str, error: BaseException | None = None, *, traceback: bool = False) -> None:
