@@ -179,3 +179,29 @@ other["NOT"], other.get("NOT"), os.environ[f"{A}"], os.path["NOT"], environ.get(
     found = {each.name: each.required for each in variables_in(source, "x.py")}
     required = dict.fromkeys(("ONE", "TWO", "THREE", "ANNOTATED"), True)
     assert required | dict.fromkeys(("FOUR", "CONSTANT", "FIVE", "SIX"), False) == found
+
+
+def test_what_cannot_be_had_is_missing(cli):
+    """A class that cannot be constructed would fail each run."""
+    cli.write(
+        shy="""
+from stageflow import Pipeline, StageContext, stage
+class Shy:
+    def __init__(self):
+        raise RuntimeError("not today")
+    async def execute(self, ctx: StageContext) -> None: ...
+    def check_health(self): ...
+class Ports:
+    @property
+    def line(self):
+        raise RuntimeError("dead")
+    async def check_health(self):
+        return True
+shy = Pipeline("shy", [stage("shy", Shy)])
+ports = Ports()
+"""
+    )
+    checks = checks_of(cli("doctor", "shy:shy", "--ports", "shy:ports", "--json"))
+    assert ("missing", "RuntimeError: not today") == checks["stage 'shy' cannot be had"]
+    assert ("missing", "RuntimeError: dead") == checks["port 'line' cannot be had"]
+    assert ("ok", "") == checks["--ports is well"]

@@ -369,3 +369,48 @@ pipeline = Pipeline("evil", [evil])
     ended = cli("run", "evil:pipeline")
     assert "\x1b" not in ended.err
     assert not any(line.startswith("fake") for line in ended.err.splitlines())
+
+
+def test_what_a_pipeline_prints_is_not_among_the_data(cli):
+    """Neither at its import nor while it runs, so that a program can read what the command writes."""
+    cli.write(
+        chatty="""
+from typing import Any
+from stageflow import Pipeline, StageContext, stage
+print("imported")
+@stage
+async def talks(ctx: StageContext) -> dict[str, Any]:
+    print("ran")
+    return {}
+pipeline = Pipeline("chatty", [talks])
+"""
+    )
+    before = sys.stdout
+    ended = cli("run", "chatty:pipeline", "--json")
+    assert all(line.startswith("{") for line in ended.out.splitlines())
+    assert "imported\nran\n" == ended.err
+    assert before is sys.stdout
+    del sys.modules["chatty"]
+    assert "imported\n" == cli("graph", "chatty:pipeline").err
+    del sys.modules["chatty"]
+    assert "imported\n" == cli("list", "chatty", "--json").err
+
+
+def test_without_rich_progress_is_plain_unless_rich_is_asked_for(shop, monkeypatch):
+    """The message can be pasted."""
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    monkeypatch.delitem(sys.modules, "stageflow.cli.run.rich_progress", raising=False)
+    monkeypatch.setattr("stageflow.cli.console.is_terminal", lambda stream: True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "started     profile" in shop("run", "shop:hello").err
+    ended = shop("run", "shop:hello", "--progress", "rich")
+    expected = 'stageflow: --progress rich: The live display needs rich: pip install "stageflow-core[cli-rich]"'
+    assert (2, expected) == (ended.code, ended.line)
+
+
+def test_the_live_display_tells_what_has_ended(shop):
+    """Each stage once, with its time, and what came of the run."""
+    ended = shop("run", "shop:failing", "--progress", "rich")
+    assert 1 == ended.code
+    assert "failed      broken" in ended.err
+    assert "skipped     after: because of broken" in ended.err

@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any, TextIO, cast
+from typing import Any, Self, TextIO, cast
 
 from stageflow.contracts import contract_of
 from stageflow.wording import one_line, shown
@@ -26,7 +26,10 @@ def is_terminal(stream: TextIO) -> bool:
 
 
 class Console:
-    """Writes lines. There are colours on a terminal alone, and none with NO_COLOR; lines are cut to its width."""
+    """Writes lines. There are colours on a terminal alone, and none with NO_COLOR; lines are cut to its width.
+
+    Within its `with` block stdout is for data alone: what pipelines and their modules print goes to stderr.
+    """
 
     def __init__(self, out: TextIO | None = None, err: TextIO | None = None) -> None:
         self.out = out or sys.stdout
@@ -34,6 +37,13 @@ class Console:
         self.is_live = is_terminal(self.err)
         self._colours = self.is_live and not os.environ.get("NO_COLOR")
         self._unfinished = False  # whether stdout, on the same terminal, is in the middle of a line
+
+    def __enter__(self) -> Self:
+        sys.stdout = self.err
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.stdout = self.out
 
     @property
     def width(self) -> int | None:

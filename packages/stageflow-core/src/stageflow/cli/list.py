@@ -27,7 +27,11 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Print the pipelines."""
-    console = Console()
+    with Console() as console:
+        return _list(console, options)
+
+
+def _list(console: Console, options: Namespace) -> int:
     if options.module is None:
         found, failures = installed()
     else:

@@ -40,7 +40,11 @@ def run(options: Namespace) -> int:
     """Examine the pipelines, and print what was found."""
     if not 0 < options.timeout < float("inf"):
         raise CommandError(f"--timeout is a number of seconds above 0, not {options.timeout}.")
-    console = Console()
+    with Console() as console:
+        return _look(console, options)
+
+
+def _look(console: Console, options: Namespace) -> int:
     ports = None if options.ports is None else load_attribute(options.ports)
     loaded = load(options.pipelines)
     with asyncio.Runner() as runner:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from stageflow.cli.doctor.health import ask, can_be_asked
 from stageflow.cli.doctor.variables import Variable, variables_in
 from stageflow.errors import MissingPortError, ProtocolMismatchError
 from stageflow.execution.plan import ExecutionPlan, Form, PlanNode
+from stageflow.lint.modules import read_text
 from stageflow.pipeline.graph import StageGraph
 from stageflow.wording import listed, text_of, type_name
 
@@ -67,7 +69,7 @@ def _variables(modules: Iterable[str]) -> Iterator[Check]:
         path = getattr(sys.modules.get(name), "__file__", None)
         if path is None or name.partition(".")[0] == "stageflow" or not path.endswith(".py"):
             continue
-        for variable in variables_in(Path(path).read_text(encoding="utf-8"), _near(path)):
+        for variable in variables_in(read_text(Path(path)), _near(path)):
             known = found.get(variable.name)
             if known is None or (variable.required and not known.required):
                 found[variable.name] = variable
@@ -90,32 +92,38 @@ async def ask_all(graph: StageGraph, given: Given | None, timeout_s: float) -> t
     """Ask everything of a pipeline that has a `check_health()`, and return whether something still hangs."""
     checks: list[Check] = []
     hanging = False
-    for what, thing in _askable(graph, given):
-        check = await ask(what, thing, timeout_s)
-        hanging = hanging or check is None
-        checks.append(check or Check("missing", f"{what} is not well", f"no answer within {timeout_s:g} s"))
+    asked: set[int] = set()
+    for what, find in _askable(graph, given):
+        try:
+            thing = find()
+        except Exception as error:  # noqa: BLE001 - constructors and properties of the user's may raise anything
+            checks.append(Check("missing", f"{what} cannot be had", f"{type_name(error)}: {text_of(error)}"))
+            continue
+        if can_be_asked(thing) and id(thing) not in asked:
+            asked.add(id(thing))
+            check = await ask(what, thing, timeout_s)
+            hanging = hanging or check is None
+            checks.append(check or Check("missing", f"{what} is not well", f"no answer within {timeout_s:g} s"))
     return checks, hanging
 
 
-def _askable(graph: StageGraph, given: Given | None) -> Iterator[tuple[str, Any]]:
-    """Yield what can be asked, once each, and what to call it."""
-    candidates: list[tuple[str, Any]] = []
+def _askable(graph: StageGraph, given: Given | None) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Yield what may be asked: what to call it, and how to get it."""
     plan = plan_of(graph)
     for node in plan.nodes:
         runner = _runner(node)
-        if node.form is Form.CLASS and callable(getattr(runner, "check_health", None)):
-            runner = runner()  # as each run does
-        candidates.append((f"stage '{node.name}'", runner))
-    candidates += [(f"interceptor {type_name(each)}", each) for each in plan.interceptors]
+        asks = node.form is Form.CLASS and hasattr(runner, "check_health")
+        yield f"stage '{node.name}'", runner if asks else partial(_itself, runner)  # of a class, what each run makes
+    for interceptor in plan.interceptors:
+        yield f"interceptor {type_name(interceptor)}", partial(_itself, interceptor)
     if given is not None and given.ports is not None:
-        candidates.append(("--ports", given.ports))
-        held = ((name, getattr(given.ports, name)) for name in given_ports(given.ports))
-        candidates += [(f"port '{name}'", port) for name, port in held]
-    asked: set[int] = set()
-    for what, thing in candidates:
-        if can_be_asked(thing) and id(thing) not in asked:
-            asked.add(id(thing))
-            yield what, thing
+        yield "--ports", partial(_itself, given.ports)
+        for name in given_ports(given.ports):
+            yield f"port '{name}'", partial(getattr, given.ports, name)
+
+
+def _itself(thing: Any) -> Any:
+    return thing
 
 
 def _runner(node: PlanNode) -> Any:

@@ -28,9 +28,10 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Print the pipeline."""
-    drawing = drawing_of(load_graph(options.pipeline))
-    write = _FORMATS.get(options.format, _svg)
-    Console().data(write(drawing))
+    with Console() as console:
+        drawing = drawing_of(load_graph(options.pipeline))
+        write = _FORMATS.get(options.format, _svg)
+        console.data(write(drawing))
     return 0
 
 

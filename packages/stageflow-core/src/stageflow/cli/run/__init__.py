@@ -26,7 +26,11 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Run the pipeline."""
-    console = Console()
+    with Console() as console:
+        return _run(console, options)
+
+
+def _run(console: Console, options: Namespace) -> int:
     graph = load_graph(options.pipeline)
     asking = asked(graph, options)
     reporter = reporter_for(console, options)

@@ -40,7 +40,7 @@ class RichProgress(Plain):
             TimeElapsedColumn(),
             console=self._rich,
             transient=True,
-            redirect_stdout=sys.stdout.isatty(),
+            redirect_stdout=sys.stdout.isatty(),  # which is stderr now
         )
         self._running: dict[str, TaskID] = {}
 
