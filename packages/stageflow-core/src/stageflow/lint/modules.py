@@ -8,39 +8,29 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
-from stageflow.errors import StageflowError
-from stageflow.lint.values import Module
+from stageflow.errors import UnreadableSourceError
+from stageflow.lint.values import OURS, Module
 
-OURS = frozenset({"stageflow"})
-"""What is known without looking: the names of core itself."""
+MOST_FOLDERS = 8
+"""As far up as the folder of the project is looked for."""
 
+_PROJECT_MARKS = ("pyproject.toml", "setup.py", "setup.cfg", ".git")
 _SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "site-packages", "dist", "build"})
 
 
-class UnreadableSourceError(StageflowError):
-    """A file cannot be linted: it is not there, is no text, or is no Python.
+class Modules:
+    """The modules that were asked for, and those that they import, each read once.
 
     Attributes:
-        path: The file.
-        line: Where, if that is known.
+        lines: How many lines they have.
     """
 
-    code = "unreadable-source"
-
-    def __init__(self, path: str, problem: str, *, line: int | None = None, hint: str | None = None) -> None:
-        where = path if line is None else f"{path}:{line}"
-        super().__init__(f"{where}: {problem}.", hint=hint)
-        self.path = path
-        self.line = line
-
-
-class Modules:
-    """The modules that were asked for, and those that they import, each read once."""
-
     def __init__(self) -> None:
+        self.lines = 0
         self._by_path: dict[Path, Module] = {}
         self._by_name: dict[str, Module | None] = {}
         self._roots: list[Path] = []
+        self._beginnings: dict[str, list[Path]] = {}
         self._asked: dict[Path, None] = {}
 
     def ask_for(self, path: Path) -> Module:
@@ -50,8 +40,12 @@ class Modules:
             UnreadableSourceError: It cannot be read or parsed.
         """
         module = self.load(path)
-        self._asked[path.resolve().parent] = None
+        self._asked[name_and_root(path.resolve())[1]] = None
         return module
+
+    def look_in(self, folder: Path) -> None:
+        """Find modules in a folder, too, before all others."""
+        self._roots.insert(0, folder)
 
     def load(self, path: Path) -> Module:
         """Return the module in a file.
@@ -62,13 +56,23 @@ class Modules:
         key = path.resolve()
         known = self._by_path.get(key)
         if known is None:
-            name, root = _name_and_root(key)
-            if root not in self._roots:
-                self._roots.append(root)
+            name, root = name_and_root(key)
             text = read_text(path)
             known = self._by_path[key] = Module(name, path, text, parse(path, text))
             self._by_name.setdefault(name, known)
+            self.lines += text.count("\n")
+            self._add_roots(root)
         return known
+
+    def _add_roots(self, root: Path) -> None:
+        """Note where imports of a module may begin: its folder, and those around it in the same project."""
+        if root in self._roots:
+            return
+        self._roots.append(root)
+        around = (root, *root.parents)[:MOST_FOLDERS]
+        ends = (place for place, each in enumerate(around) if any((each / mark).exists() for mark in _PROJECT_MARKS))
+        self._roots += (each for each in around[1 : next(ends, 0) + 1] if each not in self._roots)
+        self._beginnings.clear()
 
     def find(self, name: str) -> Module | None:
         """Return a module by the name that an import uses, or None if it is not in the source that can be seen.
@@ -78,7 +82,7 @@ class Modules:
         if name in self._by_name:
             return self._by_name[name]
         self._by_name[name] = None
-        if name.partition(".")[0] in OURS or name.partition(".")[0] in sys.stdlib_module_names:
+        if not name or name.partition(".")[0] in OURS or name.partition(".")[0] in sys.stdlib_module_names:
             return None
         place = self.locate(name)
         if place is not None and self._matters(place):
@@ -90,7 +94,7 @@ class Modules:
 
     def _matters(self, place: Path) -> bool:
         """Return whether a module may define stages: one from elsewhere that never mentions us does not."""
-        if any(place.is_relative_to(root) for root in self._asked):
+        if "site-packages" not in place.parts and any(place.is_relative_to(root) for root in self._asked):
             return True
         try:
             return b"stageflow" in place.read_bytes()
@@ -100,11 +104,20 @@ class Modules:
     def locate(self, name: str) -> Path | None:
         """Return the file of a module, or None."""
         parts = Path(*name.split("."))
-        for root in (*self._roots, *map(Path, sys.path)):
+        for root in self._where(parts.parts[0]):
             for candidate in (root / parts.with_suffix(".py"), root / parts / "__init__.py"):
                 if candidate.is_file():
                     return candidate
         return None
+
+    def _where(self, head: str) -> list[Path]:
+        """Return the folders in which there is anything of this name, each of which is asked once."""
+        found = self._beginnings.get(head)
+        if found is None:
+            places = dict.fromkeys((*self._roots, *map(Path, sys.path)))
+            found = [root for root in places if (root / head).is_dir() or (root / f"{head}.py").is_file()]
+            self._beginnings[head] = found
+        return found
 
 
 def python_files(place: Path) -> Iterator[Path]:
@@ -153,10 +166,20 @@ def parse(path: Path, text: str) -> ast.Module:
         raise UnreadableSourceError(str(path), "does not parse: it is nested too deeply") from error
 
 
-def _name_and_root(path: Path) -> tuple[str, Path]:
+def name_and_root(path: Path) -> tuple[str, Path]:
+    """Return the name by which a file is imported, and the folder that the name begins in."""
     parts = [] if path.name == "__init__.py" else [path.stem]
     folder = path.parent
     while (folder / "__init__.py").is_file():
         parts.insert(0, folder.name)
         folder = folder.parent
     return ".".join(parts), folder
+
+
+def find_module(name: str) -> Path | None:
+    """Return the file of a module along `sys.path` and in the current folder, or None."""
+    if not all(part.isidentifier() for part in name.split(".")):
+        return None
+    modules = Modules()
+    modules.look_in(Path())
+    return modules.locate(name)
