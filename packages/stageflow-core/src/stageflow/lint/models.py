@@ -103,6 +103,7 @@ class PipelineModel:
 
     Attributes:
         name: None if it is not known.
+        added, collected: The stages that it adds; all of them, once somebody has asked.
         complete: Whether its stages are all known.
         extensions: How many others were made of it, and kept: then it need not be whole by itself.
         used: Whether it is built or run as it is.
@@ -112,9 +113,9 @@ class PipelineModel:
     """
 
     __slots__ = (
-        "_added",
-        "_stages",
+        "added",
         "base",
+        "collected",
         "complete",
         "extensions",
         "module",
@@ -135,8 +136,8 @@ class PipelineModel:
         base: PipelineModel | None = None,
     ) -> None:
         self.name = name
-        self._added = added
-        self._stages: list[StageModel] | None = None
+        self.added = added
+        self.collected: list[StageModel] | None = None
         self.complete = complete
         self.node = node
         self.module = module
@@ -149,16 +150,16 @@ class PipelineModel:
     def stages(self) -> list[StageModel]:
         """Return all its stages in their order; not to be changed.
 
-        They are only collected when somebody asks: a pipeline of a thousand steps has a thousand bases that nobody does.
+        They are only collected when somebody asks: of a thousand steps only the last one is asked.
         """
-        if self._stages is None:
+        if self.collected is None:
             line: list[PipelineModel] = []
             each: PipelineModel | None = self
-            while each is not None and each._stages is None:
+            while each is not None and each.collected is None:
                 line.append(each)
                 each = each.base
-            found = [] if each is None or each._stages is None else list(each._stages)
+            found = [] if each is None or each.collected is None else list(each.collected)
             for step in reversed(line):
-                found += step._added
-            self._stages = found
-        return self._stages
+                found += step.added
+            self.collected = found
+        return self.collected

@@ -106,7 +106,7 @@ class _Reader:
             found.whole = False
             return UNKNOWN
         key = (values[1] if len(values) > 1 else named.get("key", UNKNOWN)) if method in KEYED else UNKNOWN
-        has_default = method in ASKING or len(values) > 2 or "default" in named or evaluator.trying > 0
+        has_default = method in ASKING or len(values) > 2 or "default" in named or self._is_caught()
         text = key.value if isinstance(key, Constant) and isinstance(key.value, str) else None
         read = Read(stage, method, text, has_default, node, frame.module)
         found.reads.append(read)
@@ -116,6 +116,9 @@ class _Reader:
 
     def key(self, frame: Frame, stage: str, key: str, node: ast.AST) -> None:
         self._found.reads.append(Read(stage, "data", key, True, node, frame.module))
+
+    def _is_caught(self) -> bool:
+        return self._evaluator.trying > 0
 
     def tested(self, value: Any) -> None:
         if isinstance(value, Answer) and value.read.method == "get_from":

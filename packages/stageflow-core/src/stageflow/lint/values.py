@@ -57,7 +57,7 @@ class Record:
     def __init__(self, fields: dict[str, Any], complete: bool = True, node: ast.AST | None = None) -> None:
         self.fields = fields
         self.complete = complete
-        self.node: ast.AST = ast.Dict() if node is None else node
+        self.node = node
 
 
 class External:
@@ -255,8 +255,9 @@ class ClassValue:
         found: dict[str, ast.AnnAssign] = {}
         for each in reversed(list(self.line())):
             for node in each.node.body:
-                is_field = isinstance(node, ast.AnnAssign) and "ClassVar" not in ast.unparse(node.annotation)
-                if is_field and isinstance(node.target, ast.Name):
+                if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
+                    continue
+                if "ClassVar" not in ast.unparse(node.annotation):
                     found[node.target.id] = node
         return found
 

@@ -235,7 +235,7 @@ def _of_items(to: Evaluation, owner: Items, method: str, arguments: list[Any], n
 
 def _of_record(owner: Record, method: str, arguments: list[Any], named: dict[str, Any], node: ast.Call) -> Any:
     first = arguments[0] if arguments else None
-    at = owner.node or node
+    at = node if owner.node is None else owner.node
     match method:
         case "keys":
             return items_of(owner)

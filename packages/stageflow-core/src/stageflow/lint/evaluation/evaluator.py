@@ -61,9 +61,9 @@ class Evaluator:
         self.modules = modules
         self.builder = builder
         self.reader: Reader | None = None
-        self.branching = 0
-        self.trying = 0
-        self.expecting = 0
+        self.branching: int = 0
+        self.trying: int = 0
+        self.expecting: int = 0
         self.following: Module | None = None
         self._calling: list[ast.AST] = []
         self._waiting: list[Function] = []
@@ -106,7 +106,7 @@ class Evaluator:
         module.state = "busy"
         around = (self.reader, self.following, self.branching, self.trying, self.expecting)
         self.reader, self.following = None, module  # what is imported is not read by the stage that is looked at
-        self.branching = self.trying = self.expecting = 0
+        self.branching, self.trying, self.expecting = 0, 0, 0
         module.scope.names.update({"__name__": UNKNOWN, "__file__": UNKNOWN})
         self.block(Frame(module, module.scope), module.tree.body)
         self.reader, self.following, self.branching, self.trying, self.expecting = around
@@ -164,7 +164,7 @@ class Evaluator:
     def block(self, frame: Frame, body: Sequence[ast.stmt]) -> bool:
         """Follow statements; return whether the code certainly leaves the block before its end."""
         self._steps += len(body)
-        for statement in body:
+        for statement in body:  # noqa: SIM110 - `any` would take a frame of C for each level
             if follow(self, frame, statement):
                 return True
         return False
@@ -176,12 +176,8 @@ class Evaluator:
     def attribute(self, owner: Any, name: str) -> Any:
         """Return what an attribute stands for."""
         match owner:
-            case Context():
-                return INPUTS if name == "inputs" else UNKNOWN
-            case Inputs():
-                if name == "declared" and self.reader is not None:
-                    self.reader.escaped()
-                return InputsMethod(name)
+            case Context() | Inputs():
+                return self._of_context(owner, name)
             case External():
                 return External(f"{owner.name}.{name}")
             case ModuleValue():
@@ -196,12 +192,25 @@ class Evaluator:
             case ClassValue():
                 member = self.looked_up(owner.member(name))
                 return UNKNOWN if name == "value" or member is None else member
-            case StageModel():
-                return Constant(owner.name) if name == "name" and owner.name is not None else UNKNOWN
-            case UpstreamOutput():
-                return UpstreamData(owner.stage) if name == "data" else UNKNOWN
-            case Constant():  # of an enumeration of texts
-                return owner if name == "value" else UNKNOWN
+            case _:
+                return self._plain_attribute(owner, name)
+
+    def _of_context(self, owner: Context | Inputs, name: str) -> Any:
+        if isinstance(owner, Context):
+            return INPUTS if name == "inputs" else UNKNOWN
+        if name == "declared" and self.reader is not None:
+            self.reader.escaped()
+        return InputsMethod(name)
+
+    @staticmethod
+    def _plain_attribute(owner: Any, name: str) -> Any:
+        match owner:
+            case StageModel() if name == "name" and owner.name is not None:
+                return Constant(owner.name)
+            case UpstreamOutput() if name == "data":
+                return UpstreamData(owner.stage)
+            case Constant() if name == "value":  # of an enumeration of texts
+                return owner
             case _:
                 return UNKNOWN
 
@@ -284,15 +293,8 @@ class Evaluator:
             if isinstance(value, (Items, Instance)) or type(value).__name__ == "Record":
                 return None
             given.append((name, type(value.value), value.value) if isinstance(value, Constant) else (name, id(value)))
-        return (
-            id(self.reader),
-            function.node,
-            id(function.scope),
-            generic,
-            self.trying > 0,
-            self.expecting > 0,
-            *given,
-        )
+        around = (id(self.reader), self.trying > 0, self.expecting > 0, generic)
+        return (*around, function.node, id(function.scope), *given)
 
     def frame_of(
         self, function: Function, arguments: list[Any], named: dict[str, Any], *, generic: bool = False

@@ -274,7 +274,7 @@ def _once(to: Evaluation, frame: Frame, body: Sequence[ast.stmt]) -> None:
     to.block(frame, body)
     frame.loops.pop()
     if ways:
-        names = set().union(*ways)
+        names = {name for way in ways for name in way}
         _rejoin(to, scope, [{name: scope.find(name) for name in names}, *ways])
 
 
