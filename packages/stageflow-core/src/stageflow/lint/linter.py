@@ -112,5 +112,5 @@ def _sorted(findings: Iterable[Finding], files: Sequence[Path]) -> list[Finding]
     for each in findings:
         at = each.place
         key = (order.get(at.path, len(order)), at.path, at.line, at.column, each.rule, each.about, at.end_line)
-        distinct.setdefault((*key, at.end_column, "" if each.about else each.stage or ""), each)
+        distinct.setdefault((*key, at.end_column, each.stage or ""), each)
     return [distinct[key] for key in sorted(distinct)]

@@ -114,6 +114,8 @@ def _external(to: Evaluation, name: str, node: ast.Call, arguments: list[Any], n
             return made
     if name.startswith("stageflow.") and module.endswith("StageOutput"):
         return _output(short, arguments, named)
+    if name == "enum.auto":
+        return External(name)  # the class that it stands in tells what it becomes
     if short == "cast" and len(arguments) == 2:
         return arguments[1]
     if module == "asyncio" and short in _PASSING_ON:

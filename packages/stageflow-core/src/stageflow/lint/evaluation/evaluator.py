@@ -45,8 +45,8 @@ DEEPEST_IMPORT = 20
 DEEPEST_CALL = 12
 """As deep as calls of functions in the source are followed."""
 
-REPETITIONS = 20
-"""As many statements are followed for each line: what calls and loops follow more often is not known."""
+REPETITIONS = 2
+"""As many statements are followed for each line: what calls and loops would follow beyond that is not known."""
 
 
 class Evaluator:
@@ -260,7 +260,7 @@ class Evaluator:
 
     def may_repeat(self) -> bool:
         """Return whether code may be followed once more than it is long."""
-        return self._steps < REPETITIONS * (self.modules.lines + 1_000)
+        return self._steps < REPETITIONS * (self.modules.lines + 3_000)
 
     # --- calls -----------------------------------------------------------------------------------------------------
 
