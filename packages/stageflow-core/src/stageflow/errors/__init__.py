@@ -74,10 +74,12 @@
     ├── ResumeError                    a run cannot be resumed with these results or decisions (also a ValueError)
     ├── ToolArgumentsError             a model wrote arguments that are no JSON object (also a ValueError)
     ├── TooLateError                   something was asked of a run that has begun (also a RuntimeError)
+    ├── NoPipelineError                what was named as a pipeline is none
     ├── NotCopyableError               data that stages share can be neither frozen nor copied (also a TypeError)
     ├── ForeignLoopError               two event loops use at once what belongs to one (also a RuntimeError)
     ├── LimitTooSmallError             more permits are needed at once than there are
     ├── UnknownPipelineError           a registry has no pipeline of that name (also a KeyError)
+    ├── UnreadableSourceError          source code cannot be linted
     ├── UnknownLimitError              a stage takes permits of a limit that the run was not given
     ├── UnknownStageError              results were asked for a stage that the plan does not have (also a KeyError)
     └── SerializationError             data cannot go to or come from JSON (also a ValueError)
@@ -177,6 +179,10 @@ from stageflow.errors.run import (
     TooLateError,
     UnknownStageError,
 )
+from stageflow.errors.source import (
+    NoPipelineError,
+    UnreadableSourceError,
+)
 from stageflow.errors.stage import (
     AmbiguousInputError,
     ConditionError,
@@ -236,6 +242,7 @@ __all__ = [
     "MissingInputError",
     "MissingPortError",
     "MissingRetryPolicyError",
+    "NoPipelineError",
     "NoStreamError",
     "NotAPipelineError",
     "NotCopyableError",
@@ -288,6 +295,7 @@ __all__ = [
     "UnknownPipelineError",
     "UnknownStageError",
     "UnpicklableCause",
+    "UnreadableSourceError",
     "picklable",
 ]
 

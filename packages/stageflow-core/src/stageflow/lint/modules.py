@@ -8,39 +8,29 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
-from stageflow.errors import StageflowError
-from stageflow.lint.values import Module
+from stageflow.errors import UnreadableSourceError
+from stageflow.lint.values import OURS, Module
 
-OURS = frozenset({"stageflow"})
-"""What is known without looking: the names of core itself."""
+MOST_FOLDERS = 8
+"""As far up as the folder of the project is looked for."""
 
+_PROJECT_MARKS = ("pyproject.toml", "setup.py", "setup.cfg", ".git")
 _SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "site-packages", "dist", "build"})
 
 
-class UnreadableSourceError(StageflowError):
-    """A file cannot be linted: it is not there, is no text, or is no Python.
+class Modules:
+    """The modules that were asked for, and those that they import, each read once.
 
     Attributes:
-        path: The file.
-        line: Where, if that is known.
+        lines: How many lines they have.
     """
 
-    code = "unreadable-source"
-
-    def __init__(self, path: str, problem: str, *, line: int | None = None, hint: str | None = None) -> None:
-        where = path if line is None else f"{path}:{line}"
-        super().__init__(f"{where}: {problem}.", hint=hint)
-        self.path = path
-        self.line = line
-
-
-class Modules:
-    """The modules that were asked for, and those that they import, each read once."""
-
     def __init__(self) -> None:
+        self.lines = 0
         self._by_path: dict[Path, Module] = {}
         self._by_name: dict[str, Module | None] = {}
         self._roots: list[Path] = []
+        self._beginnings: dict[str, list[Path]] = {}
         self._asked: dict[Path, None] = {}
 
     def ask_for(self, path: Path) -> Module:
@@ -50,8 +40,12 @@ class Modules:
             UnreadableSourceError: It cannot be read or parsed.
         """
         module = self.load(path)
-        self._asked[path.resolve().parent] = None
+        self._asked[name_and_root(path.resolve())[1]] = None
         return module
+
+    def look_in(self, folder: Path) -> None:
+        """Find modules in a folder, too, before all others."""
+        self._roots.insert(0, folder)
 
     def load(self, path: Path) -> Module:
         """Return the module in a file.
@@ -63,100 +57,19 @@ class Modules:
         known = self._by_path.get(key)
         if known is None:
             name, root = name_and_root(key)
-            if root not in self._roots:
-                self._roots.append(root)
-            text = read_text(path)
-            known = self._by_path[key] = Module(name, path, text, parse(path, text))
-            self._by_name.setdefault(name, known)
-        return known
-
-    def find(self, name: str) -> Module | None:
-        """Return a module by the name that an import uses, or None if it is not in the source that can be seen.
-
-        One that cannot be read is as good as not there: it is not what was asked to be linted.
-        """
-        if name in self._by_name:
-            return self._by_name[name]
-        self._by_name[name] = None
-        if name.partition(".")[0] in OURS or name.partition(".")[0] in sys.stdlib_module_names:
-            return None
-        place = self.locate(name)
-        if place is not None and self._matters(place):
-            try:
-                self._by_name[name] = self.load(place)
-            except UnreadableSourceError:
-                return None
-        return self._by_name[name]
-
-    def _matters(self, place: Path) -> bool:
-        """Return whether a module may define stages: one from elsewhere that never mentions us does not."""
-        if any(place.is_relative_to(root) for root in self._asked):
-            return True
-        try:
-            return b"stageflow" in place.read_bytes()
-        except OSError:
-            return False
-
-    def locate(self, name: str) -> Path | None:
-        """Return the file of a module, or None."""
-        parts = Path(*name.split("."))
-        for root in (*self._roots, *map(Path, sys.path)):
-            for candidate in (root / parts.with_suffix(".py"), root / parts / "__init__.py"):
-                if candidate.is_file():
-                    return candidate
-        return None
-
-
-def python_files(place: Path) -> Iterator[Path]:
-    """Yield a file itself, or all Python files below a folder but for those in hidden and generated folders."""
-    if place.is_file():
-        yield place
-        return
-    if not place.is_dir():
-        raise UnreadableSourceError(str(place), "there is no such file or folder")
-    for each in sorted(place.iterdir()):
-        if each.is_dir():
-            if not each.name.startswith(".") and each.name not in _SKIPPED_FOLDERS:
-                yield from python_files(each)
-        elif each.suffix == ".py":
-            yield each
-
-
-def read_text(path: Path) -> str:
-    """Return the text of a Python file, in the encoding that it declares.
-
-    Raises:
-        UnreadableSourceError: It cannot be opened, or is no text.
-    """
-    try:
-        with tokenize.open(path) as file:
-            return file.read()
-    except OSError as error:
-        raise UnreadableSourceError(str(path), f"cannot be opened ({error.strerror})") from error
-    except (SyntaxError, UnicodeDecodeError) as error:
-        raise UnreadableSourceError(str(path), "is no text that Python can read") from error
-
-
-def parse(path: Path, text: str) -> ast.Module:
-    """Return what a file says.
-
-    Raises:
-        UnreadableSourceError: It is no Python of this version.
-    """
-    try:
-        return ast.parse(text, filename=str(path))
-    except SyntaxError as error:
-        raise UnreadableSourceError(str(path), f"does not parse: {error.msg}", line=error.lineno) from error
-    except ValueError as error:  # null bytes
-        raise UnreadableSourceError(str(path), "is no text that Python can read") from error
-    except RecursionError as error:
-        raise UnreadableSourceError(str(path), "does not parse: it is nested too deeply") from error
-
-
-def name_and_root(path: Path) -> tuple[str, Path]:
+    """Return the name by which a file is imported, and the folder that the name begins in."""
     parts = [] if path.name == "__init__.py" else [path.stem]
     folder = path.parent
     while (folder / "__init__.py").is_file():
         parts.insert(0, folder.name)
         folder = folder.parent
     return ".".join(parts), folder
+
+
+def find_module(name: str) -> Path | None:
+    """Return the file of a module along `sys.path` and in the current folder, or None."""
+    if not all(part.isidentifier() for part in name.split(".")):
+        return None
+    modules = Modules()
+    modules.look_in(Path())
+    return modules.locate(name)

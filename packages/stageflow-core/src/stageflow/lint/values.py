@@ -22,6 +22,9 @@ class Unknown:
 
 UNKNOWN = Unknown()
 
+OURS = frozenset({"stageflow"})
+"""What is known without looking: the names of core itself."""
+
 
 class Constant:
     """A text, a number, True, False or None."""
@@ -47,13 +50,14 @@ class Items:
 
 
 class Record:
-    """A dict by its keys that are texts; `complete` is False if there may be more."""
+    """A dict by its keys that are texts, and where it is written; `complete` is False if there may be more."""
 
-    __slots__ = ("complete", "fields")
+    __slots__ = ("complete", "fields", "node")
 
-    def __init__(self, fields: dict[str, Any], complete: bool = True) -> None:
+    def __init__(self, fields: dict[str, Any], complete: bool = True, node: ast.AST | None = None) -> None:
         self.fields = fields
         self.complete = complete
+        self.node = node
 
 
 class External:
@@ -63,6 +67,11 @@ class External:
 
     def __init__(self, name: str) -> None:
         self.name = name
+
+    @property
+    def short(self) -> str:
+        """The last part of its name."""
+        return self.name.rpartition(".")[2]
 
 
 class Imported:
@@ -101,10 +110,6 @@ class Scope:
             scope = scope.around
         return None
 
-    def copy(self) -> Scope:
-        """Return a scope with the same names, in the same scope."""
-        return Scope(self.around, dict(self.names))
-
 
 class Module:
     """One file.
@@ -126,13 +131,23 @@ class Module:
         self.tree = tree
         self.scope = Scope()
         self._lines: list[str] | None = None
-        self.state: Literal["new", "busy", "done"] = "new"
+        self.state: Literal["new", "waiting", "busy", "done"] = "new"
 
     def lines(self) -> list[str]:
         """Return the lines of the file."""
         if self._lines is None:
-            self._lines = self.text.splitlines()
+            self._lines = self.text.split("\n")
         return self._lines
+
+    def imports(self) -> Iterator[ast.Import | ast.ImportFrom]:
+        """Yield the imports that are made when the module is: those in functions and classes are left out."""
+        waiting: list[ast.stmt] = list(reversed(self.tree.body))
+        while waiting:
+            node = waiting.pop()
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                yield node
+            elif isinstance(node, (ast.If, ast.Try, ast.With)):
+                waiting += (each for each in ast.iter_child_nodes(node) if isinstance(each, ast.stmt))
 
     @property
     def package(self) -> str:
@@ -160,6 +175,15 @@ class Function:
     @property
     def name(self) -> str:
         return "lambda" if isinstance(self.node, ast.Lambda) else self.node.name
+
+
+class Property:
+    """A method that is called when it is read."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
 
 
 class Bound:
@@ -200,27 +224,41 @@ class ClassValue:
 
     def is_whole(self) -> bool:
         """Return whether everything that it derives from is known, but for what adds no fields."""
-        return all(
-            isinstance(base, ClassValue) or (isinstance(base, External) and base.name in _WITHOUT_FIELDS)
-            for each in self.line()
-            for base in each.bases
-        )
+        return all(isinstance(base, ClassValue) or self._adds_no_fields(base) for base in self._all_bases())
 
-    def member(self, name: str) -> Any:
-        """Return what a class has under a name, its bases included, or None."""
+    def derives_from(self, *names: str) -> bool:
+        """Return whether one of its bases is an external class of one of these names, whatever its module."""
+        return any(isinstance(base, External) and base.short in names for base in self._all_bases())
+
+    def _all_bases(self) -> Iterator[Any]:
+        return (base for each in self.line() for base in each.bases)
+
+    @staticmethod
+    def _adds_no_fields(base: Any) -> bool:
+        return isinstance(base, External) and base.name in _WITHOUT_FIELDS
+
+    def member(self, name: str, after: ClassValue | None = None) -> Any:
+        """Return what a class has under a name, its bases included, or None; only those behind `after`, if given."""
+        asked = after is None
         for each in self.line():
-            if name in each.scope.names:
+            if asked and name in each.scope.names:
                 return each.scope.names[name]
+            asked = asked or each.node is (None if after is None else after.node)
         return None
+
+    def attribute_names(self) -> set[str]:
+        """Return the names that its body and those of its bases bind."""
+        return {name for each in self.line() for name in each.scope.names}
 
     def fields(self) -> dict[str, ast.AnnAssign]:
         """Return the fields that the body annotates, those of its bases first."""
         found: dict[str, ast.AnnAssign] = {}
         for each in reversed(list(self.line())):
             for node in each.node.body:
-                if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                    if "ClassVar" not in ast.unparse(node.annotation):
-                        found[node.target.id] = node
+                if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
+                    continue
+                if "ClassVar" not in ast.unparse(node.annotation):
+                    found[node.target.id] = node
         return found
 
 
@@ -257,15 +295,19 @@ class Output:
 
 
 class Context:
-    """The StageContext of the stage whose code is looked at."""
+    """The StageContext of the stage whose code is looked at: there is only one at a time, `CONTEXT`."""
 
     __slots__ = ()
 
 
 class Inputs:
-    """Its `inputs`."""
+    """Its `inputs`: `INPUTS`."""
 
     __slots__ = ()
+
+
+CONTEXT = Context()
+INPUTS = Inputs()
 
 
 class InputsMethod:
@@ -278,7 +320,7 @@ class InputsMethod:
 
 
 class UpstreamData:
-    """The data of another stage, as a parameter reads it."""
+    """The data of another stage."""
 
     __slots__ = ("stage",)
 
@@ -286,106 +328,46 @@ class UpstreamData:
         self.stage = stage
 
 
-class Decorator:
-    """What `stage(...)` returns where it was given no function yet: its options."""
+class UpstreamOutput:
+    """The output of another stage."""
 
-    __slots__ = ("call",)
+    __slots__ = ("stage",)
 
-    def __init__(self, call: ast.Call) -> None:
-        self.call = call
-
-
-class Named:
-    """A dependency as it was declared: its name, None if that is not known, and where it stands."""
-
-    __slots__ = ("name", "node")
-
-    def __init__(self, name: str | None, node: ast.AST) -> None:
-        self.name = name
-        self.node = node
+    def __init__(self, stage: str) -> None:
+        self.stage = stage
 
 
-class StageModel:
-    """A stage as the source declares it.
+class Answer:
+    """What a read gave, which the code may look at before it uses it: `read` is told."""
 
-    Attributes:
-        name: None if it is not known.
-        runner: Function, ClassValue, Instance or UNKNOWN.
-        kind: The name of its kind, such as "GUARD"; None if it is not known.
-        required, optional, streams: What is declared by options; what a function's parameters say comes on top.
-        whole: Whether all that is declared is known.
-        node, module: The call or the function that makes it.
-        when: What is given as `when`, or None.
-        routers, source: The stages of `route=` and `map_over=`.
-        call: The call whose keywords are its options, or None for a bare decorator.
-    """
+    __slots__ = ("read",)
 
-    __slots__ = (
-        "call",
-        "join_any",
-        "kind",
-        "module",
-        "name",
-        "node",
-        "optional",
-        "required",
-        "routers",
-        "runner",
-        "source",
-        "streams",
-        "when",
-        "whole",
-    )
-
-    def __init__(self, name: str | None, runner: Any, node: ast.AST, module: Module, call: ast.Call | None) -> None:
-        self.name = name
-        self.runner = runner
-        self.node = node
-        self.module = module
-        self.call = call
-        self.kind: str | None = None
-        self.required: list[Named] = []
-        self.optional: list[Named] = []
-        self.streams: list[Named] = []
-        self.routers: list[Named] = []
-        self.source: Named | None = None
-        self.when: Any = None
-        self.whole = True
-        self.join_any = False
-
-    def renamed(self, name: str | None, node: ast.AST, module: Module) -> StageModel:
-        """Return the same stage under another name."""
-        other = StageModel(name, self.runner, node, module, self.call)
-        for slot in ("kind", "required", "optional", "streams", "routers", "source", "when", "whole", "join_any"):
-            setattr(other, slot, getattr(self, slot))
-        return other
+    def __init__(self, read: Any) -> None:
+        self.read = read
 
 
-class PipelineModel:
-    """A pipeline as the source builds it.
+class Super:
+    """What `super()` stands for: an object, and the class whose bases are asked."""
 
-    Attributes:
-        name: None if it is not known.
-        stages: Those that are known.
-        complete: Whether these are all.
-        extensions: How many others were made of it, and kept: then it need not be whole by itself.
-        base: The one that it was made of by one more stage, or None.
-        used: Whether it is built or run as it is.
-        several: Whether it is what either of two branches of the code would make.
-        node, module: Where it is made.
-    """
+    __slots__ = ("after", "of")
 
-    __slots__ = ("base", "complete", "extensions", "module", "name", "node", "several", "stages", "used")
+    def __init__(self, of: Instance, after: ClassValue) -> None:
+        self.of = of
+        self.after = after
 
-    def __init__(
-        self, name: str | None, stages: list[StageModel], complete: bool, node: ast.AST, module: Module
-    ) -> None:
-        self.name = name
-        self.stages = stages
-        self.complete = complete
-        self.node = node
-        self.module = module
-        self.extensions = 0
-        self.base: PipelineModel | None = None
-        self.used = False
-        self.several = False
+
+def carries_context(value: Any, deep: int = 3) -> bool:
+    """Return whether a stage's context, or its inputs, can be reached from a value."""
+    match value:
+        case Context() | Inputs() | InputsMethod():
+            return True
+        case Items() if deep:
+            return any(carries_context(each, deep - 1) for each, _ in value.pairs)
+        case Record() if deep:
+            return any(carries_context(each, deep - 1) for each in value.fields.values())
+        case Instance() if deep:
+            return any(carries_context(each, deep - 1) for each in value.attributes.values())
+        case Bound() if deep:
+            return carries_context(value.of, deep - 1)
+        case _:
+            return False

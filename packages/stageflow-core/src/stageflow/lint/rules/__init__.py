@@ -1,0 +1,1 @@
+"""The rules: what stages and pipelines declare, compared with what they read and return."""
