@@ -30,7 +30,11 @@ PUBLIC = {
     "stageflow.results",
     "stageflow.tool_calls",
 }
-EXTRAS_OF_CORE = {"cli/graph/svg.py": "fast_sugiyama", "cli/run/rich_progress.py": "rich"}
+EXTRAS_OF_CORE = {
+    "cli/graph/svg.py": "fast_sugiyama",
+    "cli/run/rich_progress.py": "rich",
+    "lint/fixing.py": "libcst",
+}
 """The one module of core that may import each third party; nothing imports it before its extra is asked for."""
 SIBLINGS = [name for name in PACKAGES if name != "stageflow"]
 

@@ -104,6 +104,7 @@ def test_extras_name_what_they_are_for(wheels: dict[str, Wheel]) -> None:
     }
     assert {
         ("stageflow-core", "cli-rich"): {"rich"},
+        ("stageflow-core", "lint-fix"): {"libcst"},
         ("stageflow-core", "graph-svg"): {"fast-sugiyama"},
         ("stageflow-plus", "groq"): {"groq", "httpx"},
         ("stageflow-mocks", "server"): {"starlette", "uvicorn"},

@@ -38,7 +38,7 @@ def _dispatch(given: list[str]) -> int:
         _print_help()
         return exits.OK if given else exits.USAGE
     if given[0] in ("-V", "--version"):
-        sys.stdout.write(f"stageflow {_version()}\n")
+        sys.stdout.write(f"stageflow {version() or '(not installed: it runs from its source)'}\n")
         return exits.OK
     traceback = "--traceback" in given
     package: str | None = None
@@ -82,12 +82,13 @@ def _print_help() -> None:
         report(problem)
 
 
-def _version() -> str:
+def version() -> str:
+    """Return the version of core; nothing if it is not installed, but runs from its source."""
     metadata = import_module("importlib.metadata")
     try:
         return metadata.version("stageflow-core")
     except metadata.PackageNotFoundError:
-        return "(not installed: it runs from its source)"
+        return ""
 
 
 def _never_refuse(stream: object) -> None:
