@@ -29,7 +29,7 @@ def test_a_new_project_runs_and_passes_its_tests(cli):
     ran = in_project(folder, "stageflow", "run", "word_count.pipeline:pipeline", "--input", "to be or not to be")
     assert {"answer": {"text": "6 words, 4 different ones"}} == json.loads(ran.stdout)
     linted = in_project(folder, "stageflow", "lint", "src")
-    assert (0, "") == (linted.returncode, linted.stdout), linted.stdout
+    assert (0, "No findings.\n") == (linted.returncode, linted.stdout)
     tested = in_project(folder, "pytest", "-q", "-p", "no:cacheprovider")
     assert 0 == tested.returncode, tested.stdout
     assert "2 passed" in tested.stdout

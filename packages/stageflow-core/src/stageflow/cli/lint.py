@@ -37,10 +37,7 @@ def run(options: Namespace) -> int:
         raise CommandError(text_of(error)) from error
     except OSError as error:
         raise CommandError(f"{error.filename} cannot be written: {error.strerror}.") from error
-    if options.format == "sarif":
-        report = as_sarif(findings, version())
-    else:
-        report = FORMATS[options.format](findings)
+    report = as_sarif(findings, version()) if options.format == "sarif" else FORMATS[options.format](findings)
     if report:
         console.data(report.removesuffix("\n"))
     return exits.FAILED if findings else exits.OK
