@@ -153,6 +153,28 @@ def test_an_output_that_nobody_reads_ends_the_run_quietly(started, arguments):
     assert "Traceback" not in err
 
 
+def test_an_output_that_cannot_be_written_is_one_line(started):
+    """A full disk is no defect of the command."""
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - of no use as a path
+        process = started("graph", "slow:fast", stdout=full)
+        _, err = process.communicate()
+    assert (2, "stageflow: The output cannot be written: No space left on device.\n") == (process.returncode, err)
+
+
+@pytest.mark.parametrize(("closed", "code"), [("<&-", 2), (">&-", 0), ("2>&-", 0)])
+def test_a_process_may_be_started_without_a_stream(tmp_path, closed, code):
+    """What would be read is said to be missing, and what would be written goes nowhere."""
+    (tmp_path / "slow.py").write_text(SLOW)
+    command = f'"{sys.executable}" -m stageflow run slow:fast --input - {closed}'
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=tmp_path, env=environment, input="x", capture_output=True, text=True, check=False
+    )
+    assert code == done.returncode
+    assert "Traceback" not in done.stderr
+    assert ("stdin is closed" in done.stderr) == (code == 2)
+
+
 def test_a_closed_pipe_does_not_keep_a_signal_from_ending_the_run(started, tmp_path):
     """The stage has cleaned up although nobody was told."""
     process = started("run", "slow:pipeline")

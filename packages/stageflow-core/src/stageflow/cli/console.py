@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Self, TextIO, cast
 
 from stageflow.contracts import contract_of
+from stageflow.errors import CommandError
 from stageflow.wording import one_line, shown
 
 _CODES = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "dim": "2"}
@@ -56,8 +57,7 @@ class Console:
 
     def data(self, text: str) -> None:
         """Write a line of data."""
-        self.out.write(f"{text}\n")
-        self.out.flush()
+        _write(self.out, f"{text}\n")
         self._unfinished = False
 
     def json(self, value: Any, *, indent: int | None = None) -> None:
@@ -67,8 +67,7 @@ class Console:
 
     def piece(self, text: str) -> None:
         """Write a part of a line of data."""
-        self.out.write(text)
-        self.out.flush()
+        _write(self.out, text)
         self._unfinished = not text.endswith("\n") if text else self._unfinished
 
     def finish_line(self) -> None:
@@ -83,8 +82,17 @@ class Console:
         line, width = one_line_kept(text), self.width
         if width is not None and len(line) > width >= NARROW:
             line = f"{line[: width - 3]}..."
-        self.err.write(f"{self.paint(line, colour)}\n")
-        self.err.flush()
+        _write(self.err, f"{self.paint(line, colour)}\n")
+
+
+def _write(stream: TextIO, text: str) -> None:
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise CommandError(f"The output cannot be written: {error.strerror}.") from error
 
 
 def one_line_kept(text: str) -> str:

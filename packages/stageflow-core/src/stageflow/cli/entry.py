@@ -18,6 +18,7 @@ from stageflow.wording import one_line, text_of, type_name
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the arguments say, those of the process unless given, and return the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _have_streams()
     for stream in (sys.stdout, sys.stderr):
         _never_refuse(stream)
     try:
@@ -96,6 +97,13 @@ def _never_refuse(stream: object) -> None:
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="backslashreplace")
+
+
+def _have_streams() -> None:
+    """Write to nowhere what would go to a stream that the process was started without."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - for as long as it runs
 
 
 def _leave_pipe() -> bool:

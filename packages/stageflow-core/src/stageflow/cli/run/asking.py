@@ -133,6 +133,8 @@ def _resumption(options: Namespace) -> dict[str, Any]:
 
 
 def _text(option: str, given: str) -> str:
+    if given == "-" and sys.stdin is None:
+        raise CommandError(f"{option}: stdin is closed.")
     if given == "-":
         return _decoded(option, "stdin", sys.stdin.buffer.read())
     if given.startswith("@"):
