@@ -64,7 +64,7 @@ LAYOUTS = {
     ),
     "an empty tuple": ('with_stage("b", B, dependencies=())', 'with_stage("b", B, dependencies=("c", "d"))'),
     "an empty list": ('with_stage("b", B, dependencies=[])', 'with_stage("b", B, dependencies=["c", "d"])'),
-    "a tuple of one": ('with_stage("b", B, dependencies=("a",))', 'with_stage("b", B, dependencies=("a", "c", "d",))'),
+    "a tuple of one": ('with_stage("b", B, dependencies=("a",))', 'with_stage("b", B, dependencies=("a", "c", "d"))'),
     "a list": ('with_stage("b", B, dependencies=["a"])', 'with_stage("b", B, dependencies=["a", "c", "d"])'),
     "a set": ('with_stage("b", B, dependencies={"a"})', 'with_stage("b", B, dependencies={"a", "c", "d"})'),
     "a tuple over several lines": (
@@ -84,7 +84,8 @@ LAYOUTS = {
 
 def program(call: str, read: str = '"c", "d"') -> str:
     stages = "".join(f'pipeline = pipeline.with_stage("{name}", A)\n' for name in "acd")
-    return f'{HEADER}{STAGES.replace("READ", read)}pipeline = Pipeline("p", [handle])\n{stages}pipeline = pipeline.{call}\n'
+    head = HEADER + STAGES.replace("READ", read)
+    return f'{head}pipeline = Pipeline("p", [handle])\n{stages}pipeline = pipeline.{call}\n'
 
 
 def fixed(folder: Path, text: str) -> tuple[str, Fixed]:
@@ -203,7 +204,8 @@ def test_several_files_and_stages_are_mended_at_once(tmp_path: Path) -> None:
 
 def test_no_fix_closes_a_cycle(tmp_path: Path) -> None:
     """Of two stages that read each other one is mended, and the other left to a person."""
-    reader = "class {0}:\n    async def execute(self, ctx: StageContext):\n        return {{'x': ctx.inputs.get_from('{1}', 'x')}}\n\n"
+    body = "    async def execute(self, ctx):\n        return {'x': ctx.inputs.get_from('{1}', 'x')}\n\n"
+    reader = "class {0}:\n" + body.replace("{'x'", "{{'x'").replace(")}\n", ")}}\n")
     chain = 'Pipeline("p").with_stage("a", A).with_stage("b", B)'
     text, result = fixed(tmp_path, f"{HEADER}{reader.format('A', 'b')}{reader.format('B', 'a')}pipeline = {chain}\n")
     assert 'with_stage("a", A, dependencies="b").with_stage("b", B)' in text

@@ -270,8 +270,9 @@ def _between_elements(value: _Sequence) -> cst.BaseParenthesizableWhitespace:
         if isinstance(after, cst.ParenthesizedWhitespace):
             return _bare(after)
     opening = _opening(value)
-    alone = len(value.elements) == 1 and isinstance(opening, cst.ParenthesizedWhitespace)
-    return _bare(opening) if alone else cst.SimpleWhitespace(" ")
+    if len(value.elements) == 1 and isinstance(opening, cst.ParenthesizedWhitespace):
+        return _bare(opening)
+    return cst.SimpleWhitespace(" ")
 
 
 def _opening(value: _Sequence) -> cst.BaseParenthesizableWhitespace:
