@@ -43,7 +43,7 @@ def test_text_shows_the_line_and_what_to_write(tmp_path: Path) -> None:
     assert as_text([found]) == (
         f"{path}:{line}:31: undeclared-read: Stage 'b' of pipeline 'p' reads 'a' without declaring it.\n"
         f'  {line} |         é = "é"; return {{"x": ctx.inputs.get_from("a", "x"), é: 1}}\n'
-        f"     |                               {'^' * len('ctx.inputs.get_from("a", "x")')}\n"
+        f"     |                               {'^' * 29}\n"
         '  Write: dependencies=("a",)\n'
         "\n"
         "1 finding in 1 file.\n"
@@ -92,7 +92,7 @@ def test_json_has_a_version_and_every_field() -> None:
 
 
 def test_sarif_has_what_the_standard_requires() -> None:
-    """SARIF 2.1.0: version, runs, tool.driver.name (3.19.2), rules with ids (3.49.3), results with a message (3.27.11)."""
+    """SARIF 2.1.0: version, runs, a driver with a name (3.19.8), rules with ids (3.49.3), messages (3.27.11)."""
     told = json.loads(as_sarif([finding("a folder/é.py"), finding()], "1.2"))
     assert ("2.1.0", 1) == (told["version"], len(told["runs"]))
     assert told["$schema"].startswith("https://docs.oasis-open.org/sarif/")

@@ -83,7 +83,7 @@ def test_an_attribute_that_is_no_pipeline_is_an_error(folder: Path, target: str,
 def test_an_attribute_that_only_running_could_tell_is_an_error(folder: Path) -> None:
     """It is not taken for a pipeline without faults."""
     (folder / "x.py").write_text("import json\nmade = json.loads('1')\n")
-    with pytest.raises(NoPipelineError, match="what it is cannot be told from x.py without running it"):
+    with pytest.raises(NoPipelineError, match=r"what it is cannot be told from x\.py without running it"):
         lint(["x:made"])
 
 
@@ -177,7 +177,10 @@ def test_a_thousand_builder_calls_in_one_expression_are_followed(folder: Path) -
 def test_calls_that_multiply_are_not_followed_for_ever(folder: Path) -> None:
     """Twenty functions, each of which calls the one before ten times, and loops in loops in loops."""
     functions = "".join(f"def f{n}(ctx, x):\n" + f"    f{n - 1}(ctx, x + 'a')\n" * 10 for n in range(1, 20))
-    loops = "def g(p: Pipeline):\n    for a in N:\n        for b in N:\n            for c in N:\n                p = p.with_stage(a + b + c, A)\n"
+    loops = "def g(p: Pipeline):\n"
+    for depth in range(3):
+        loops += f"{'    ' * (depth + 1)}for x{depth} in N:\n"
+    loops += "                p = p.with_stage(x0 + x1 + x2, A)\n"
     source = f"{HEADER}N = {[str(n) for n in range(60)]}\ndef f0(ctx, x):\n    ctx.inputs.get_from(x, 'x')\n{functions}"
     reader = READER.replace("return", "f19(ctx, '')\n        return")
     (folder / "x.py").write_text(f'{source}{reader}{loops}p = Pipeline("p").with_stage("a", A)\n')
