@@ -135,9 +135,8 @@ def test_an_imported_module_that_does_not_parse_is_as_good_as_not_there(folder: 
 def test_modules_that_import_each_other_are_followed(folder: Path) -> None:
     """A long chain of imports, and a circle, need no recursion."""
     for number in range(300):
-        (folder / f"m{number}.py").write_text(
-            f"from m{(number + 1) % 300} import X{number + 1}\nX{number} = 'z'\nY = X{number + 1}\n"
-        )
+        after = (number + 1) % 300
+        (folder / f"m{number}.py").write_text(f"from m{after} import X{after}\nX{number} = 'z'\nY = X{after}\n")
     (folder / "x.py").write_text("from m0 import X0\n" + TWO.replace('"z"', "X0"))
     assert ["z", "z"] == [each.about for each in lint(["x.py"])]
 
