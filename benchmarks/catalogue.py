@@ -10,6 +10,7 @@ from benchmarks.executing import interceptor_rows, option_rows, sink_rows, workl
 from benchmarks.footprint import flat_rows, help_rows, import_rows, memory_rows
 from benchmarks.growing import build_rows, run_growth_rows
 from benchmarks.holding import hold_rows
+from benchmarks.linting import lint_rows
 from benchmarks.maps import map_rows
 from benchmarks.report import Row
 from benchmarks.streams import stream_rows
@@ -35,4 +36,5 @@ def benchmarks() -> Mapping[str, Benchmark]:
         "help": help_rows,
         "hold": hold_rows,
         "build": build_rows,
+        "lint": lint_rows,
     }

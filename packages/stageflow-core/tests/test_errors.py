@@ -47,6 +47,7 @@ from stageflow.errors import (
     MissingInputError,
     MissingPortError,
     MissingRetryPolicyError,
+    NoPipelineError,
     NoStreamError,
     NotAPipelineError,
     NotCopyableError,
@@ -98,6 +99,7 @@ from stageflow.errors import (
     UnknownPipelineError,
     UnknownStageError,
     UnpicklableCause,
+    UnreadableSourceError,
 )
 
 CLASSES = [
@@ -613,6 +615,16 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
             "Raise it: Limits({'groq': 3}) or more."
         ),
         {"limit": "groq", "needed": 3, "capacity": 2, "stages": ("llm", "speech")},
+    ),
+    UnreadableSourceError: (
+        lambda: UnreadableSourceError("chat.py", "does not parse: invalid syntax", line=3),
+        "chat.py:3: does not parse: invalid syntax.",
+        {"path": "chat.py", "line": 3, "hint": None},
+    ),
+    NoPipelineError: (
+        lambda: NoPipelineError("app:cht", "app.py defines no 'cht'", hint="Did you mean 'chat'?"),
+        "app:cht is no pipeline: app.py defines no 'cht'. Did you mean 'chat'?",
+        {"target": "app:cht", "hint": "Did you mean 'chat'?"},
     ),
     UnknownLimitError: (
         lambda: UnknownLimitError("grok", stage="reply", given=("groq", "tts")),

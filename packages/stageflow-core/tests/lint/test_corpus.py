@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lint.corpora import MAIN, Program, programs, shown
 from stageflow import Pipeline
 from stageflow.errors import (
     CycleDetectedError,
@@ -22,6 +21,8 @@ from stageflow.errors import (
     UnknownDependencyError,
 )
 from stageflow.lint import RULES, lint_files
+
+from lint.corpora import MAIN, Program, programs, shown
 
 BUILD_ERRORS = {
     "unknown-stage": (UnknownDependencyError, UndeclaredDependencyError),

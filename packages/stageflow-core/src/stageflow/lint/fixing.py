@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import cast
 
 from stageflow.lint.findings import Declaration, Finding
 from stageflow.lint.linter import lint
@@ -15,7 +16,7 @@ from stageflow.value import Value
 
 try:
     import libcst as cst
-    from libcst.metadata import MetadataWrapper, PositionProvider
+    from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
 except ImportError as error:
     raise ImportError(
         "`stageflow lint --fix` needs libcst, which is not installed: pip install 'stageflow-core[lint-fix]'"
@@ -137,7 +138,7 @@ class _Writer(cst.CSTTransformer):
     def _wanted_at(self, node: cst.CSTNode) -> list[Declaration]:
         if not self._wanted:
             return []
-        extent = self.get_metadata(PositionProvider, node)
+        extent = cast("CodeRange", self.get_metadata(PositionProvider, node))
         start, end = extent.start, extent.end
         return self._wanted.get((start.line, start.column + 1, end.line, end.column + 1), [])
 
@@ -238,50 +239,68 @@ def _with_names(value: cst.BaseExpression, shape: str, names: Sequence[str]) -> 
     return cst.Tuple([held, *(cst.Element(_quoted(name)) for name in names)])
 
 
-def _with_elements(value: cst.Tuple | cst.List | cst.Set, names: Sequence[str]) -> cst.Tuple | cst.List | cst.Set:
+_Sequence = cst.Tuple | cst.List | cst.Set
+
+
+def _with_elements(value: _Sequence, names: Sequence[str]) -> cst.BaseExpression:
+    """Return a tuple, list or set with names added, each laid out as those before it."""
     elements = [*value.elements]
-    for name in names:
-        new = cst.Element(_quoted(name))
-        if elements:
-            last = elements.pop()
-            apart = _between_elements(elements)
-            closing = last.comma
-            if isinstance(closing, cst.Comma) and elements:
-                # What stands behind the last comma, a comment or a new line, stays the end of the list.
-                after = closing.whitespace_after
-                if _has_comment(after) and isinstance(after, cst.ParenthesizedWhitespace):
-                    apart = apart.with_changes(whitespace_after=_keeping_comment(apart.whitespace_after, after))
-                    after = after.with_changes(first_line=cst.TrailingWhitespace())
-                new = new.with_changes(comma=closing.with_changes(whitespace_after=after))
-            elif isinstance(closing, cst.Comma) and isinstance(closing.whitespace_after, cst.ParenthesizedWhitespace):
-                after = closing.whitespace_after
-                opening = _opening(value)
-                apart = cst.Comma(whitespace_after=_keeping_comment(opening, after))
-                new = new.with_changes(comma=cst.Comma(whitespace_after=_bare(after)))
-            elements.append(last.with_changes(comma=apart))
-        elements.append(new)
-    if isinstance(value, cst.Tuple) and len(elements) == 1:
-        elements[0] = elements[0].with_changes(comma=cst.Comma())
+    new = [cst.Element(_quoted(name)) for name in names]
+    if not elements:
+        single = isinstance(value, cst.Tuple) and len(new) == 1
+        return value.with_changes(elements=[new[0].with_changes(comma=cst.Comma())] if single else new)
+    space = _closing(value)
+    apart = _between_elements(value)
+    behind_last = apart
+    if _has_comment(space) and isinstance(space, cst.ParenthesizedWhitespace):
+        behind_last = _keeping_comment(apart, space)
+        value = _closed_by(value, _bare(space))
+    last = elements.pop()
+    stays = isinstance(last.comma, cst.Comma) and (bool(elements) or isinstance(space, cst.ParenthesizedWhitespace))
+    elements.append(last.with_changes(comma=cst.Comma(whitespace_after=behind_last)))
+    elements += (each.with_changes(comma=cst.Comma(whitespace_after=apart)) for each in new[:-1])
+    elements.append(new[-1].with_changes(comma=cst.Comma()) if stays else new[-1])
     return value.with_changes(elements=elements)
 
 
-def _between_elements(elements: Sequence[cst.BaseElement]) -> cst.Comma:
-    for each in elements:
+def _between_elements(value: _Sequence) -> cst.BaseParenthesizableWhitespace:
+    """Return the space between elements: a new line if they stand on lines of their own."""
+    for each in value.elements[:-1]:
         after = each.comma.whitespace_after if isinstance(each.comma, cst.Comma) else None
         if isinstance(after, cst.ParenthesizedWhitespace):
-            return cst.Comma(whitespace_after=_bare(after))
-    return cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
+            return _bare(after)
+    opening = _opening(value)
+    if len(value.elements) == 1 and isinstance(opening, cst.ParenthesizedWhitespace):
+        return _bare(opening)
+    return cst.SimpleWhitespace(" ")
 
 
-def _opening(value: cst.Tuple | cst.List | cst.Set) -> cst.BaseParenthesizableWhitespace:
-    """Return the space behind the bracket that opens a list."""
+def _opening(value: _Sequence) -> cst.BaseParenthesizableWhitespace:
+    """Return the space behind the bracket that opens it."""
     if isinstance(value, cst.List):
-        space = value.lbracket.whitespace_after
-    elif isinstance(value, cst.Set):
-        space = value.lbrace.whitespace_after
-    else:
-        space = value.lpar[0].whitespace_after if value.lpar else cst.SimpleWhitespace(" ")
-    return _bare(space) if isinstance(space, cst.ParenthesizedWhitespace) else cst.SimpleWhitespace(" ")
+        return value.lbracket.whitespace_after
+    if isinstance(value, cst.Set):
+        return value.lbrace.whitespace_after
+    return value.lpar[-1].whitespace_after if value.lpar else cst.SimpleWhitespace("")
+
+
+def _closing(value: _Sequence) -> cst.BaseParenthesizableWhitespace:
+    """Return the space before the bracket that closes it."""
+    if isinstance(value, cst.List):
+        return value.rbracket.whitespace_before
+    if isinstance(value, cst.Set):
+        return value.rbrace.whitespace_before
+    return value.rpar[0].whitespace_before if value.rpar else cst.SimpleWhitespace("")
+
+
+def _closed_by(value: _Sequence, space: cst.BaseParenthesizableWhitespace) -> _Sequence:
+    """Return it with another space before the bracket that closes it."""
+    if isinstance(value, cst.List):
+        return value.with_changes(rbracket=value.rbracket.with_changes(whitespace_before=space))
+    if isinstance(value, cst.Set):
+        return value.with_changes(rbrace=value.rbrace.with_changes(whitespace_before=space))
+    first, *others = value.rpar
+    return value.with_changes(rpar=[first.with_changes(whitespace_before=space), *others])
 
 
 def _quoted(name: str) -> cst.SimpleString:

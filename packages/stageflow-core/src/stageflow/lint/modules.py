@@ -31,7 +31,6 @@ class Modules:
         self._by_name: dict[str, Module | None] = {}
         self._roots: list[Path] = []
         self._beginnings: dict[str, list[Path]] = {}
-        self._asked: dict[Path, None] = {}
 
     def ask_for(self, path: Path) -> Module:
         """Return a module that is to be linted.
@@ -39,9 +38,7 @@ class Modules:
         Raises:
             UnreadableSourceError: It cannot be read or parsed.
         """
-        module = self.load(path)
-        self._asked[name_and_root(path.resolve())[1]] = None
-        return module
+        return self.load(path)
 
     def look_in(self, folder: Path) -> None:
         """Find modules in a folder, too, before all others."""
@@ -94,7 +91,7 @@ class Modules:
 
     def _matters(self, place: Path) -> bool:
         """Return whether a module may define stages: one from elsewhere that never mentions us does not."""
-        if "site-packages" not in place.parts and any(place.is_relative_to(root) for root in self._asked):
+        if "site-packages" not in place.parts and any(place.is_relative_to(root) for root in self._roots):
             return True
         try:
             return b"stageflow" in place.read_bytes()
@@ -156,13 +153,13 @@ def parse(path: Path, text: str) -> ast.Module:
     Raises:
         UnreadableSourceError: It is no Python of this version.
     """
+    if "\0" in text:
+        raise UnreadableSourceError(str(path), "is no text that Python can read")
     try:
         return ast.parse(text, filename=str(path))
     except SyntaxError as error:
         raise UnreadableSourceError(str(path), f"does not parse: {error.msg}", line=error.lineno) from error
-    except ValueError as error:  # null bytes
-        raise UnreadableSourceError(str(path), "is no text that Python can read") from error
-    except RecursionError as error:
+    except (RecursionError, MemoryError) as error:  # the parser's own stack, too
         raise UnreadableSourceError(str(path), "does not parse: it is nested too deeply") from error
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
@@ -131,7 +131,7 @@ def _result(finding: Finding, rule_index: int) -> dict[str, Any]:
 
 def _uri(place: Place) -> str:
     """Return a path as a URI: relative, as code hosts want it, unless it is absolute."""
-    path = PurePath(place.path)
+    path = Path(place.path)
     return path.as_uri() if path.is_absolute() else quote(path.as_posix())
 
 

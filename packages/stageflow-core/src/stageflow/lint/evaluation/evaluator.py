@@ -76,6 +76,9 @@ class Evaluator:
 
     def run_module(self, module: Module) -> None:
         """Follow the body of a module, after those of the modules that it imports."""
+        if module.state != "new":
+            return  # a module that imports one which imports it sees what that has so far
+        module.state = "waiting"
         waiting = [(module, self._imports(module))]
         while waiting:
             current, imports = waiting[-1]
@@ -101,8 +104,6 @@ class Evaluator:
                     yield found
 
     def _run_body(self, module: Module) -> None:
-        if module.state in ("busy", "done"):
-            return
         module.state = "busy"
         around = (self.reader, self.following, self.branching, self.trying, self.expecting)
         self.reader, self.following = None, module  # what is imported is not read by the stage that is looked at
@@ -258,6 +259,10 @@ class Evaluator:
             known = self._facts[node] = Facts([node])
         return known
 
+    def begin_reading(self) -> None:
+        """Let the code of stages be followed as far as that of modules was."""
+        self._steps = 0
+
     def may_repeat(self) -> bool:
         """Return whether code may be followed once more than it is long."""
         return self._steps < REPETITIONS * (self.modules.lines + 3_000)
@@ -301,7 +306,7 @@ class Evaluator:
     ) -> Frame | None:
         """Follow the body of a function; return None if that would go too deep, or take too long."""
         node = function.node
-        if len(self._calling) >= DEEPEST_CALL or node in self._calling or not self.may_repeat():
+        if len(self._calling) >= DEEPEST_CALL or node in self._calling or (self._calling and not self.may_repeat()):
             self.let_go(*arguments, *named.values())
             if generic and self.reader is not None:
                 self.reader.escaped()

@@ -22,6 +22,7 @@ def findings_of(building: Building, own: Sequence[Module], only: PipelineModel |
         own: The modules that were asked for.
         only: The pipeline that was asked for, if it is a single one.
     """
+    building.evaluator.begin_reading()
     knowledge = Knowledge(building.evaluator)
     siblings = Siblings(building.stages, own)
     if only is not None:

@@ -20,8 +20,13 @@ class Siblings:
     def __init__(self, stages: Sequence[StageModel], own: Sequence[Module]) -> None:
         self._made: dict[int, list[StageModel]] = {}
         self._own = {id(module) for module in own}
+        self._told: dict[tuple[int, int, str], StageModel] = {}
         for stage in stages:
             self._made.setdefault(id(stage.options), []).append(stage)
+
+    def is_told(self, stage: StageModel, read: Read) -> bool:
+        """Return whether a stage that the same call makes was told of a read: of those of a loop, one is enough."""
+        return self._told.setdefault((id(read.node), id(stage.options), read.stage), stage) is not stage
 
     def obstacle(self, stage: StageModel, name: str) -> str:
         """Return why the options of a stage cannot be changed, or nothing."""
@@ -51,6 +56,8 @@ def undeclared(subject: Subject, stage: StageModel, knowledge: Knowledge, siblin
             message, write = f"{titled(stage)} reads itself.", "Remove it: a stage has no output before it ends."
             at = (read.module, read.node)
             yield subject.finding("self-dependency", message, at, write, stage, about=read.stage)
+        elif siblings.is_told(stage, read):
+            continue
         elif subject.whole and read.stage not in subject.by_name:
             message = f"{titled(stage)} reads '{read.stage}', which is not in {subject.title}."
             write = subject.suggestions(read.stage)
