@@ -10,7 +10,9 @@ import pytest
 from blockbuster import blockbuster_ctx
 from sybil import Sybil
 from sybil.integration.pytest import SybilItem
-from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+from sybil.parsers.markdown import SkipParser
+
+from tools.page_output import PrintingBlockParser
 
 OURS = ["stageflow", "stageflow_plus", "stageflow_mocks", "stageflow_observability"]
 
@@ -42,7 +44,7 @@ def leave_folder(namespace: dict[str, Any]) -> None:
 
 
 pytest_collect_file = Sybil(
-    parsers=[PythonCodeBlockParser(), SkipParser()],
+    parsers=[PrintingBlockParser(), SkipParser()],
     patterns=["*.md"],
     excludes=["CHANGELOG.md", "changes/*"],
     setup=enter_empty_folder,
