@@ -10,6 +10,7 @@ from stageflow.context.limits import Limits
 from stageflow.context.pipeline_context import PipelineContext
 from stageflow.context.snapshot import ContextSnapshot
 from stageflow.core.context import StageContext
+from stageflow.core.enriching import EnrichStage
 from stageflow.core.inputs import StageInputs
 from stageflow.core.kinds import StageKind, StageStatus
 from stageflow.core.output import StageArtifact, StageEvent, StageOutput
@@ -48,7 +49,7 @@ from stageflow.pipeline.builder import Pipeline
 from stageflow.pipeline.graph import StageGraph
 from stageflow.pipeline.interception import run_with_interceptors
 from stageflow.pipeline.spec import From, StageSpec, stage
-from stageflow.protocols import EventSink, PolicyEvaluator
+from stageflow.protocols import EnrichmentProvider, EventSink, PolicyEvaluator
 
 __all__ = [
     # Pipelines
@@ -60,6 +61,7 @@ __all__ = [
     "StageSpec",
     "stage",
     # Stages
+    "EnrichStage",
     "Stage",
     "StageArtifact",
     "StageContext",
@@ -95,6 +97,7 @@ __all__ = [
     "run_with_interceptors",
     # What an application may plug in
     "CircuitBreaker",
+    "EnrichmentProvider",
     "PolicyEvaluator",
     # Events
     "EventSink",
