@@ -18,7 +18,7 @@ from pathlib import Path
 from groq import AsyncGroq, DefaultAsyncHttpxClient
 from stageflow import PipelineCancelled, PipelineResults, RunIdentity, StageExecutionError, StageGraph, StageStatus
 from stageflow_mocks import GroqServer, Pace
-from stageflow_plus import MemoryStoreError, SqliteMemory
+from stageflow_plus import GroqLLM, MemoryStoreError, SqliteMemory
 
 from examples.chat.lines import Line, LineReader
 from examples.chat.pipeline import ChatPorts, build_chat
@@ -136,13 +136,13 @@ def _problem(results: PipelineResults) -> str | None:
 
 
 @contextlib.asynccontextmanager
-async def groq_client(environ: Mapping[str, str], longest_silence: float) -> AsyncGenerator[tuple[AsyncGroq, str]]:
-    """Open a client for Groq, or for a server on this machine that stands in for it, and say which."""
+async def groq_models(environ: Mapping[str, str], longest_silence: float) -> AsyncGenerator[tuple[GroqLLM, str]]:
+    """Connect to Groq, or to a server on this machine that stands in for it, and say which."""
     key = environ.get("GROQ_API_KEY", "").strip()
     if key:
         base_url = environ.get("GROQ_BASE_URL") or GROQ_URL
-        async with AsyncGroq(api_key=key, base_url=base_url, max_retries=0, timeout=longest_silence) as client:
-            yield client, f"at {base_url}"
+        async with GroqLLM(api_key=key, base_url=base_url, timeout=longest_silence) as llm:
+            yield llm, f"at {base_url}"
         return
     # A proxy from the environment is for the way out; this connection does not leave the machine.
     direct = DefaultAsyncHttpxClient(trust_env=False)
@@ -152,7 +152,7 @@ async def groq_client(environ: Mapping[str, str], longest_silence: float) -> Asy
             api_key="loopback", base_url=server.base_url, max_retries=0, timeout=longest_silence, http_client=direct
         ) as client,
     ):
-        yield client, "a local stand-in (set GROQ_API_KEY for Groq)"
+        yield GroqLLM(client), "a local stand-in (set GROQ_API_KEY for Groq)"
 
 
 @contextlib.contextmanager
@@ -175,12 +175,14 @@ async def chat(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     session = options.session or ("default" if kept else str(uuid.uuid4()))
     graph = build_chat(model=options.model, denied=(*DENIED, *options.deny))
     with memory_file(options.memory) as path:
-        async with SqliteMemory(path) as memory, groq_client(environ, options.timeout) as (client, where):
+        async with SqliteMemory(path) as memory, groq_models(environ, options.timeout) as (llm, where):
             keeping = f"session '{session}' in {path}" if kept else "this conversation only (--memory FILE keeps it)"
             terminal.line(f"Model: {options.model}, {where}")
             terminal.line(f"Memory: {keeping}")
             terminal.line("Leave with exit, Ctrl-D or Ctrl-C.\n")
-            talk = Chat(graph, ChatPorts(client, memory), terminal, session=session, language=_language(environ))
+            talk = Chat(
+                graph, ChatPorts(llm=llm, memory=memory), terminal, session=session, language=_language(environ)
+            )
             await talk.converse(LineReader(sys.stdin.fileno()), interrupt, echo=not sys.stdin.isatty())
             terminal.close()
     return 0 if interrupt.signal is None else 128 + interrupt.signal

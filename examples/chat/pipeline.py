@@ -12,17 +12,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from groq import AsyncGroq
 from stageflow import Pipeline, StageContext, StageGraph, StageKind
-from stageflow_plus import GroqChatStage, GuardStage, MemoryFetchStage, MemoryStore, MemoryWriteStage
+from stageflow.capabilities import StagePorts
+from stageflow.providers import LLMProvider
+from stageflow_plus import ChatStage, GuardStage, MemoryFetchStage, MemoryStore, MemoryWriteStage
 
 
-@dataclass(frozen=True)
-class ChatPorts:
+class ChatPorts(StagePorts):
     """What the stages use from outside. A run is given it as `ports=`; stages themselves hold no clients."""
 
-    groq: AsyncGroq
-    memory: MemoryStore
+    def __init__(self, *, llm: LLMProvider, memory: MemoryStore) -> None:
+        super().__init__(llm=llm)
+        self.memory = memory
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ async def profile(ctx: StageContext) -> Profile:
 def build_chat(*, model: str, denied: Sequence[str]) -> StageGraph:
     """Check the pipeline and compile it once; every turn of the conversation is one run of it."""
     system_prompt = "You are a friendly assistant on a terminal. Answer in plain text, in at most three sentences."
-    reply = GroqChatStage(
-        model=model,
+    reply = ChatStage(
+        model,
         system_prompt=system_prompt,
         text_from="input_guard",
         memory_from="memory",

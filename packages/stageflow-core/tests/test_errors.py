@@ -20,12 +20,18 @@ from stageflow.errors import (
     ConditionError,
     ContractMismatchError,
     CycleDetectedError,
+    DuplicateExtensionError,
+    DuplicatePipelineError,
     DuplicateStageError,
     EmptyPipelineError,
+    EntryPointError,
+    ExtensionMismatchError,
     ForeignLoopError,
     IdempotencyConflictError,
     InputContractError,
     InterceptorError,
+    InvalidEventIdError,
+    InvalidExtensionTypeError,
     InvalidInterceptorError,
     InvalidOptionError,
     InvalidRouteError,
@@ -41,16 +47,31 @@ from stageflow.errors import (
     MissingPortError,
     MissingRetryPolicyError,
     NoStreamError,
+    NotAPipelineError,
     NotCopyableError,
     NotMappedError,
     OverlappingDependencyError,
     PipelineCancelled,
     PipelineDepthError,
+    PipelineDiscoveryError,
     PipelineSuspended,
     PipelineTimeoutError,
     PipelineValidationError,
     PolicyDeniedError,
+    ProjectionError,
     ProtocolMismatchError,
+    ProviderAuthError,
+    ProviderContentRefused,
+    ProviderError,
+    ProviderPermanentError,
+    ProviderProtocolError,
+    ProviderRateLimited,
+    ProviderRequestError,
+    ProviderServerError,
+    ProviderTimeout,
+    ProviderTransientError,
+    ProviderUnreachable,
+    ResultMismatchError,
     ResumeError,
     SchemaVersionError,
     SelfDependencyError,
@@ -66,11 +87,14 @@ from stageflow.errors import (
     StreamBrokenError,
     StreamFullError,
     StreamSuspendedError,
+    ToolArgumentsError,
     TooLateError,
     UndeclaredDependencyError,
     UndeclaredRouteError,
     UnknownDependencyError,
+    UnknownExtensionError,
     UnknownLimitError,
+    UnknownPipelineError,
     UnknownStageError,
     UnpicklableCause,
 )
@@ -389,6 +413,53 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
         ),
         {"stage": "llm"},
     ),
+    InvalidEventIdError: (
+        lambda: InvalidEventIdError("7", "it is of another run", run_id="r1"),
+        (
+            "Run r1 cannot go on after the event id '7': it is of another run. "
+            "Refuse the request, or leave `after` out, to begin with the first message."
+        ),
+        {"event_id": "7", "problem": "it is of another run", "run_id": "r1"},
+    ),
+    ProjectionError: (
+        lambda: ProjectionError("shop.Receipts", "raised KeyError", event_type="stage.a.started", hint="Mend it."),
+        "shop.Receipts raised KeyError for the event 'stage.a.started'. Mend it.",
+        {"projector": "shop.Receipts", "event_type": "stage.a.started"},
+    ),
+    NotAPipelineError: (
+        lambda: NotAPipelineError("chat", 3),
+        (
+            "'chat' should be a Pipeline or a StageGraph, and is 3. "
+            "Give Pipeline('name', [...]), or what its build() returned."
+        ),
+        {"name": "chat"},
+    ),
+    UnknownPipelineError: (
+        lambda: UnknownPipelineError("chta", names=["chat", "voice"]),
+        "There is no pipeline 'chta' in the registry. Did you mean 'chat'? Pipelines: chat, voice.",
+        {"name": "chta", "names": ("chat", "voice")},
+    ),
+    DuplicatePipelineError: (
+        lambda: DuplicatePipelineError("chat", sources=["the application", "acme (acme.chat:it)"]),
+        (
+            "More than one pipeline is called 'chat': from the application and from acme (acme.chat:it). "
+            "Register one of them under another name."
+        ),
+        {"name": "chat", "sources": ("the application", "acme (acme.chat:it)")},
+    ),
+    EntryPointError: (
+        lambda: EntryPointError("chat", "acme.chat:it", "acme", ZeroDivisionError("by zero")),
+        (
+            "The entry point 'chat' of acme (acme.chat:it) gave no pipeline (ZeroDivisionError: by zero). "
+            "Mend or uninstall acme."
+        ),
+        {"name": "chat", "value": "acme.chat:it", "distribution": "acme"},
+    ),
+    PipelineDiscoveryError: (
+        lambda: PipelineDiscoveryError([], registered=["voice"]),
+        "Not every pipeline could be discovered. Registered: voice. Left out:",
+        {"failures": (), "registered": ("voice",)},
+    ),
     MissingRetryPolicyError: (
         lambda: MissingRetryPolicyError("a", "ValueError: busy"),
         (
@@ -447,6 +518,69 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
         ),
         {"pipeline": "chat", "limit": "timeout", "seconds": 0.5, "running": ("a",)},
     ),
+    ProviderError: (
+        lambda: ProviderError("It failed.", provider="p", hint="Look at its log."),
+        "It failed. Look at its log.",
+        {"provider": "p", "status": None, "request_id": None, "retry_after": None, "fault": "permanent"},
+    ),
+    ProviderTransientError: (
+        lambda: ProviderTransientError("Not now.", provider="p"),
+        "Not now.",
+        {"provider": "p", "fault": "transient"},
+    ),
+    ProviderUnreachable: (
+        lambda: ProviderUnreachable("No connection.", provider="p"),
+        "No connection.",
+        {"provider": "p", "fault": "transient"},
+    ),
+    ProviderTimeout: (
+        lambda: ProviderTimeout("Silence.", provider="p"),
+        "Silence.",
+        {"provider": "p", "fault": "transient"},
+    ),
+    ProviderServerError: (
+        lambda: ProviderServerError("It broke (503).", provider="p", status=503, request_id="r"),
+        "It broke (503).",
+        {"provider": "p", "status": 503, "request_id": "r", "fault": "transient"},
+    ),
+    ProviderProtocolError: (
+        lambda: ProviderProtocolError("Half an answer.", provider="p", status=200),
+        "Half an answer.",
+        {"provider": "p", "status": 200, "fault": "transient"},
+    ),
+    ProviderRateLimited: (
+        lambda: ProviderRateLimited("Too many.", provider="p", status=429, retry_after=2.5, hint="Try again in 2.5 s."),
+        "Too many. Try again in 2.5 s.",
+        {"provider": "p", "status": 429, "retry_after": 2.5, "fault": "rate_limit"},
+    ),
+    ProviderPermanentError: (
+        lambda: ProviderPermanentError("Never.", provider="p"),
+        "Never.",
+        {"provider": "p", "fault": "permanent"},
+    ),
+    ProviderAuthError: (
+        lambda: ProviderAuthError("Who are you?", provider="p", status=401),
+        "Who are you?",
+        {"provider": "p", "status": 401, "fault": "permanent"},
+    ),
+    ProviderRequestError: (
+        lambda: ProviderRequestError("No such model.", provider="p", status=404),
+        "No such model.",
+        {"provider": "p", "status": 404, "fault": "permanent"},
+    ),
+    ProviderContentRefused: (
+        lambda: ProviderContentRefused("Not that.", provider="p"),
+        "Not that.",
+        {"provider": "p", "fault": "content_refused"},
+    ),
+    ToolArgumentsError: (
+        lambda: ToolArgumentsError("add", "call_1", "are not JSON (Expecting value)", position=7),
+        (
+            "The arguments of the call 'call_1' of tool 'add' are not JSON (Expecting value) at character 7. "
+            "Answer the call with this text, so that the model can mend it, or ask again."
+        ),
+        {"tool": "add", "call_id": "call_1", "position": 7},
+    ),
     ResumeError: (
         lambda: ResumeError("It cannot be resumed.", stage="a", hint="Run anew."),
         "It cannot be resumed. Run anew.",
@@ -489,6 +623,38 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
             "live objects (clients, locks, connections) belong in ports."
         ),
         {"path": "data['lock']", "kind": "_thread.lock"},
+    ),
+    ResultMismatchError: (
+        lambda: ResultMismatchError(
+            "RouteResult", "ROUTE", path="$.route", expected="str", found="missing", hint="Say it."
+        ),
+        ("The output is not a RouteResult, as a ROUTE stage may return it: $.route is missing; expected str. Say it."),
+        {"result": "RouteResult", "kind": "ROUTE", "path": "$.route", "expected": "str", "found": "missing"},
+    ),
+    ExtensionMismatchError: (
+        lambda: ExtensionMismatchError(
+            "tenant", contract="Tenant", path="$.plan", expected="str", found="missing", hint="Say it."
+        ),
+        "The extension 'tenant' is no Tenant at $.plan: expected str, found missing. Say it.",
+        {"key": "tenant", "contract": "Tenant", "path": "$.plan", "expected": "str", "found": "missing"},
+    ),
+    InvalidExtensionTypeError: (
+        lambda: InvalidExtensionTypeError("Tenant", "has no fields", hint="Put @dataclass(frozen=True) above it."),
+        "Tenant cannot be the type of an extension: it has no fields. Put @dataclass(frozen=True) above it.",
+        {"type": "Tenant", "problem": "has no fields"},
+    ),
+    UnknownExtensionError: (
+        lambda: UnknownExtensionError("tenat", of="the snapshot", known=["tenant"]),
+        "There is no extension 'tenat' in the snapshot. Did you mean 'tenant'? It has: tenant.",
+        {"key": "tenat", "known": ("tenant",)},
+    ),
+    DuplicateExtensionError: (
+        lambda: DuplicateExtensionError("tenant", registered="a.Tenant", refused="b.Tenant"),
+        (
+            "The extension 'tenant' is registered as a.Tenant already, and cannot be b.Tenant as well. "
+            "Give one of them another key, or register it in an ExtensionRegistry of its own."
+        ),
+        {"key": "tenant", "registered": "a.Tenant", "refused": "b.Tenant"},
     ),
     SerializationError: (
         lambda: SerializationError("$.a", "a set is not JSON."),
@@ -576,6 +742,14 @@ def test_every_error_survives_pickling(cls: type[StageflowError]) -> None:
         (StageReturnTypeError, "TypeError"),
         (TooLateError, "RuntimeError"),
         (UnknownStageError, "KeyError"),
+        (ResultMismatchError, "TypeError"),
+        (ExtensionMismatchError, "TypeError"),
+        (InvalidExtensionTypeError, "TypeError"),
+        (UnknownExtensionError, "KeyError"),
+        (DuplicateExtensionError, "ValueError"),
+        (UnknownPipelineError, "KeyError"),
+        (NotAPipelineError, "TypeError"),
+        (InvalidEventIdError, "ValueError"),
         (NotCopyableError, "TypeError"),
         (SerializationError, "ValueError"),
     ],

@@ -14,6 +14,7 @@ from groq import AsyncGroq
 from groq.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import BaseModel
 from stageflow_mocks import (
+    CallTool,
     CutOff,
     Disconnect,
     ErrorFrame,
@@ -34,6 +35,13 @@ ADA: list[Any] = [
     {"role": "assistant", "content": "Nice to meet you, Ada."},
     {"role": "user", "content": "What is my name?"},
 ]
+
+
+WEATHER: Any = {
+    "type": "function",
+    "function": {"name": "weather", "description": "Tells it.", "parameters": {"type": "object"}},
+}
+JSON_ANSWER: Any = {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "object"}}}
 
 
 @pytest_asyncio.fixture
@@ -187,6 +195,103 @@ async def test_responder_replaces_the_rules() -> None:
     assert payload["choices"][0]["message"]["content"] == "4 messages"
 
 
+def _calling(*calls: CallTool) -> Any:
+    return lambda messages: list(calls)
+
+
+async def test_tool_call() -> None:
+    """A responder may call a tool, of those that the request has."""
+    async with GroqServer(responder=lambda messages: CallTool("weather", {"city": "Bø"})) as server:
+        payload = (await _post(server, {"model": "m", "messages": ADA, "tools": [WEATHER]})).json()
+    assert_exact(ChatCompletion.model_validate(payload), payload)
+    (choice,) = payload["choices"]
+    (call,) = choice["message"]["tool_calls"]
+    assert (choice["finish_reason"], "content" in choice["message"]) == ("tool_calls", False)
+    assert (call["type"], call["function"]) == ("function", {"name": "weather", "arguments": '{"city":"Bø"}'})
+    assert call["id"].startswith("call_")
+
+
+async def test_tool_calls_in_a_stream() -> None:
+    """Each call is one event, with its place in the answer; the ids differ."""
+    calls = (CallTool("weather", {"city": "Bergen"}), CallTool("weather", "{not json"))
+    async with GroqServer(responder=_calling(*calls)) as server:
+        body = {"model": "m", "messages": ADA, "tools": [WEATHER], "stream": True}
+        response = await _post(server, body)
+    payloads = [json.loads(frame.removeprefix(b"data: ")) for frame in response.content.split(b"\n\n")[:-2]]
+    for payload in payloads:
+        assert_exact(ChatCompletionChunk.model_validate(payload), payload)
+    sent = [call for payload in payloads for call in payload["choices"][0]["delta"].get("tool_calls", ())]
+    assert [call["index"] for call in sent] == [0, 1]
+    assert [call["function"]["arguments"] for call in sent] == ['{"city":"Bergen"}', "{not json"]
+    assert len({call["id"] for call in sent}) == 2
+    assert payloads[-1]["choices"][0]["finish_reason"] == "tool_calls"
+    assert payloads[-1]["usage"]["completion_tokens"] > 0
+
+
+async def test_messages_about_tools_are_understood() -> None:
+    """A conversation goes on after a tool has answered."""
+    call = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    talk = [
+        *ADA,
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "4"},
+    ]
+    async with GroqServer(responder=lambda messages: str(messages[-1]["content"])) as server:
+        payload = (await _post(server, {"model": "m", "messages": talk, "tools": [WEATHER]})).json()
+    assert payload["choices"][0]["message"]["content"] == "4"
+
+
+@pytest.mark.parametrize(
+    ("responder", "options", "code", "message"),
+    [
+        (
+            _calling(CallTool("magic")),
+            {"tools": [WEATHER]},
+            "tool_use_failed",
+            "tool call validation failed: attempted to call tool 'magic' which was not in request.tools",
+        ),
+        (
+            _calling(CallTool("weather")),
+            {"tools": [WEATHER], "tool_choice": "none"},
+            "tool_use_failed",
+            "Tool choice is none, but model called a tool",
+        ),
+        (
+            _calling(CallTool("weather")),
+            {},
+            "tool_use_failed",
+            "Tool choice is none, but model called a tool",
+        ),
+        (
+            lambda messages: "Sunny.",
+            {"tools": [WEATHER], "tool_choice": "required"},
+            "tool_use_failed",
+            "Tool choice is required, but model did not call a tool",
+        ),
+        (
+            lambda messages: "Sunny.",
+            {"response_format": JSON_ANSWER},
+            "json_validate_failed",
+            "Failed to generate JSON. Please adjust your prompt. See 'failed_generation' for more details.",
+        ),
+    ],
+)
+async def test_what_the_model_may_not_write(responder: Any, options: Any, code: str, message: str) -> None:
+    """Groq refuses what its model wrote where it is not what was asked for, and shows it."""
+    async with GroqServer(responder=responder) as server:
+        response = await _post(server, {"model": "m", "messages": ADA, **options})
+    error = response.json()["error"]
+    assert (response.status_code, error["code"], error["message"]) == (400, code, message)
+    assert error["failed_generation"]
+
+
+async def test_json_answer() -> None:
+    """An answer that is JSON goes out where JSON was asked for."""
+    async with GroqServer(responder=lambda messages: '{"mood": "good"}') as server:
+        payload = (await _post(server, {"model": "m", "messages": ADA, "response_format": JSON_ANSWER})).json()
+    assert json.loads(payload["choices"][0]["message"]["content"]) == {"mood": "good"}
+
+
 async def test_error_of_a_responder_comes_out() -> None:
     """A bug in the responder answers 500 and is raised where the server is left."""
 
@@ -253,7 +358,75 @@ async def test_missing_key() -> None:
         ({"model": "m", "messages": ADA, "max_tokens": 0}, 400, "'max_tokens' : number must be at least 1"),
         ({"model": "m", "messages": ADA, "stop": [""]}, 400, "'stop' : items must be strings that are not empty"),
         ({"model": "m", "messages": ADA, "n": 2}, 400, "'n' : number must be at most 1"),
-        ({"model": "m", "messages": ADA, "tools": []}, 400, "property 'tools' is unsupported"),
+        ({"model": "m", "messages": ADA, "logprobs": True}, 400, "property 'logprobs' is unsupported"),
+        ({"model": "m", "messages": ADA, "tools": {}}, 400, "'tools' : value must be an array"),
+        ({"model": "m", "messages": ADA, "tools": []}, 400, "'tools' : minimum number of items is 1"),
+        (
+            {"model": "m", "messages": ADA, "tools": [{"type": "magic"}]},
+            400,
+            "'tools.0.type' : value is not one of the allowed values ['function']",
+        ),
+        (
+            {"model": "m", "messages": ADA, "tools": [{"type": "function", "function": {}}]},
+            400,
+            "'tools.0.function.name' : property 'name' is required",
+        ),
+        (
+            {"model": "m", "messages": ADA, "tools": [WEATHER], "tool_choice": "maybe"},
+            400,
+            "'tool_choice' : value is not one of the allowed values ('auto', 'none', 'required')",
+        ),
+        (
+            {"model": "m", "messages": ADA, "tools": [WEATHER], "tool_choice": {"type": "function"}},
+            400,
+            "'tool_choice.function.name' : property 'name' is required",
+        ),
+        (
+            {
+                "model": "m",
+                "messages": ADA,
+                "tools": [WEATHER],
+                "tool_choice": {"type": "function", "function": {"name": "wether"}},
+            },
+            400,
+            "tool choice 'wether' was not found in request.tools",
+        ),
+        ({"model": "m", "messages": ADA, "tool_choice": "auto"}, 400, "'tool_choice' : requires 'tools'"),
+        (
+            {"model": "m", "messages": [{"role": "tool", "content": "4"}]},
+            400,
+            "'messages.0.tool_call_id' : property 'tool_call_id' is missing",
+        ),
+        (
+            {"model": "m", "messages": [{"role": "user", "content": "4", "tool_calls": []}]},
+            400,
+            "'messages.0' : property 'tool_calls' is unsupported",
+        ),
+        (
+            {"model": "m", "messages": [{"role": "assistant", "tool_calls": [{"id": "a"}]}]},
+            400,
+            "'messages.0.tool_calls.0' : value must be a function call with an id and a name",
+        ),
+        (
+            {"model": "m", "messages": ADA, "response_format": {"type": "yaml"}},
+            400,
+            "'response_format.type' : value is not one of the allowed values ('text', 'json_object', 'json_schema')",
+        ),
+        (
+            {"model": "m", "messages": ADA, "response_format": {"type": "json_schema"}},
+            400,
+            "'response_format.json_schema.name' : property 'name' is required",
+        ),
+        (
+            {"model": "m", "messages": ADA, "response_format": JSON_ANSWER, "tools": [WEATHER]},
+            400,
+            "json mode cannot be combined with tool/function calling",
+        ),
+        (
+            {"model": "m", "messages": ADA, "response_format": JSON_ANSWER, "stream": True},
+            400,
+            "response_format `json_schema` does not support streaming",
+        ),
         (
             {"model": "other", "messages": ADA},
             404,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import stageflow_plus
 from stageflow import StageflowError
-from stageflow_plus import MemoryStoreError, ProviderError, ProviderRateLimited
+from stageflow_plus import MemoryStoreError
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "errors.md"
 ERRORS = [
@@ -26,19 +26,12 @@ def test_every_error_has_its_section(error: type[StageflowError]) -> None:
 
 def test_codes_are_unique() -> None:
     """No two errors share a code."""
-    assert len({error.code for error in ERRORS}) == len(ERRORS) == 9
+    assert len({error.code for error in ERRORS}) == len(ERRORS) == 1
 
 
 @pytest.mark.parametrize(
     ("error", "data"),
     [
-        (
-            ProviderRateLimited(
-                "Slow down.", provider="Groq", status=429, request_id="r", retry_after=2.0, hint="Wait."
-            ),
-            {"provider": "Groq", "status": 429, "request_id": "r", "retry_after": 2.0, "hint": "Wait."},
-        ),
-        (ProviderError("Broken.", provider="Groq"), {"status": None, "retry_after": None}),
         (MemoryStoreError("Locked.", location="/x"), {"location": "/x"}),
     ],
     ids=lambda value: type(value).__name__,

@@ -27,14 +27,14 @@ def test_every_listed_name_is_there() -> None:
 
 def test_unknown_name_is_an_attribute_error() -> None:
     """The lazy look-up does not make up names."""
-    assert not hasattr(stageflow_plus, "GrokChatStage")
+    assert not hasattr(stageflow_plus, "GrokLLM")
 
 
 def test_import_needs_no_extra() -> None:
-    """Without the SDK the package imports, and GroqChatStage says which line to type."""
+    """Without the SDK the package imports, and GroqLLM says which line to type."""
     done = _run_without(
         "'groq', 'httpx'",
-        "import stageflow_plus\nstageflow_plus.GuardStage()\ntry:\n    stageflow_plus.GroqChatStage\n"
+        "import stageflow_plus\nstageflow_plus.ChatStage()\ntry:\n    stageflow_plus.GroqLLM\n"
         "except ImportError as error:\n    print(error)",
     )
     assert done.stderr == ""

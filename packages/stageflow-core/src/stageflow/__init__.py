@@ -37,6 +37,8 @@ from stageflow.events.sinks import LoggingEventSink, NoOpEventSink, clear_event_
 from stageflow.execution.pipeline_run import PipelineRun
 from stageflow.execution.results import PipelineResults, StageResult
 from stageflow.execution.retry import RetryPolicy
+from stageflow.extensions.conversion import TypedExtension
+from stageflow.extensions.registry import ExtensionRegistry
 from stageflow.interceptors.base import BaseInterceptor, ErrorAction, InterceptorContext, InterceptorResult
 from stageflow.interceptors.circuit_breaker import CircuitBreakerInterceptor
 from stageflow.interceptors.defaults import get_default_interceptors
@@ -44,18 +46,30 @@ from stageflow.interceptors.logging import LoggingInterceptor
 from stageflow.interceptors.metrics import MetricsInterceptor
 from stageflow.interceptors.timeout import TimeoutInterceptor
 from stageflow.interceptors.tracing import TracingInterceptor
+from stageflow.observability.call_logger import ProviderCallLogger
 from stageflow.observability.circuit_breaker import CircuitBreaker
 from stageflow.pipeline.builder import Pipeline
 from stageflow.pipeline.graph import StageGraph
 from stageflow.pipeline.interception import run_with_interceptors
+from stageflow.pipeline.registry import PipelineRegistry
 from stageflow.pipeline.spec import From, StageSpec, stage
-from stageflow.protocols import EnrichmentProvider, EventSink, PolicyEvaluator
+from stageflow.projector import MessageProjector, SSEMessageProjector, WSMessageProjector
+from stageflow.protocols import (
+    ConfigProvider,
+    CorrelationIds,
+    EnrichmentProvider,
+    EventSink,
+    PipelineMetadata,
+    PolicyEvaluator,
+    RunStore,
+)
 
 __all__ = [
     # Pipelines
     "From",
     "Limits",
     "Pipeline",
+    "PipelineRegistry",
     "RetryPolicy",
     "StageGraph",
     "StageSpec",
@@ -75,9 +89,12 @@ __all__ = [
     # What a run is asked and given
     "ContextSnapshot",
     "Conversation",
+    "CorrelationIds",
+    "ExtensionRegistry",
     "PipelineContext",
     "RunIdentity",
     "StagePorts",
+    "TypedExtension",
     # A run and its results
     "PipelineResults",
     "PipelineRun",
@@ -97,8 +114,16 @@ __all__ = [
     "run_with_interceptors",
     # What an application may plug in
     "CircuitBreaker",
+    "ConfigProvider",
     "EnrichmentProvider",
+    "PipelineMetadata",
     "PolicyEvaluator",
+    "ProviderCallLogger",
+    "RunStore",
+    # What a client of a run is sent: more is in stageflow.projector
+    "MessageProjector",
+    "SSEMessageProjector",
+    "WSMessageProjector",
     # Events
     "EventSink",
     "LoggingEventSink",

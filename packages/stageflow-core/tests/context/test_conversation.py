@@ -12,9 +12,9 @@ from stageflow.providers import ROLES, Message
 def test_adding_a_message_leaves_the_conversation_as_it_is() -> None:
     """A conversation is frozen; with_message returns another."""
     empty = Conversation()
-    full = empty.with_message("user", "hi").with_message("tool", "42", name="sum")
+    full = empty.with_message("user", "hi").with_message("tool", "42", name="sum", tool_call_id="call_1")
     assert () == empty.messages
-    assert (Message("user", "hi"), Message("tool", "42", "sum")) == full.messages
+    assert (Message("user", "hi"), Message("tool", "42", "sum", tool_call_id="call_1")) == full.messages
 
 
 def test_a_conversation_is_walked_from_the_oldest_message() -> None:
@@ -42,7 +42,7 @@ def test_the_last_message_is_found(role: Any, expected: str | None) -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_every_role_is_taken(role: Any) -> None:
     """The four roles that providers know."""
-    assert role == Message(role, "a").role
+    assert role == Message(role, "a", tool_call_id="call_1" if role == "tool" else None).role
 
 
 @pytest.mark.parametrize(

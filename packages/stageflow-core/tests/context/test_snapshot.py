@@ -19,7 +19,7 @@ from stageflow import ContextSnapshot, Conversation, RunIdentity
 from stageflow.context.snapshot import SCHEMA_VERSION
 from stageflow.errors import NotCopyableError, SchemaVersionError, SerializationError
 from stageflow.frozen import FrozenDict
-from stageflow.providers import ROLES, Message
+from stageflow.providers import Message, ToolCall
 
 MOMENT = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
 
@@ -51,7 +51,10 @@ def full(**changes: Any) -> ContextSnapshot:
         "topology": "fast",
         "execution_mode": "live",
         "transport": "websocket",
-        "conversation": Conversation().with_message("user", "hi").with_message("tool", "4", name="sum"),
+        "conversation": Conversation()
+        .with_message("user", "hi")
+        .with_message("assistant", "", tool_calls=(ToolCall("call_1", "sum", "[2, 2]"),))
+        .with_message("tool", "4", name="sum", tool_call_id="call_1"),
         "enrichments": {"profile": {"name": "Ada"}},
         "extensions": {"shop": {"basket": ["tea"]}},
         "metadata": {"trace": None},
@@ -251,7 +254,13 @@ moments = st.datetimes(
     datetime(2100, 1, 1),  # noqa: DTZ001
     timezones=st.timezones() | st.just(UTC) | st.just(ZoneInfo("Europe/Berlin")),
 )
-messages = st.builds(Message, st.sampled_from(ROLES), texts, maybe_text)
+some_text = st.text(min_size=1)
+calls = st.lists(st.builds(ToolCall, some_text, some_text, texts), max_size=3, unique_by=lambda call: call.id)
+messages = (
+    st.builds(Message, st.sampled_from(["system", "user", "assistant"]), texts, maybe_text)
+    | st.builds(Message, st.just("assistant"), texts, maybe_text, tool_calls=calls.map(tuple))
+    | st.builds(Message, st.just("tool"), texts, maybe_text, tool_call_id=some_text)
+)
 snapshots = st.builds(
     ContextSnapshot,
     run_id=st.builds(RunIdentity, texts, maybe_text, maybe_text, maybe_text, maybe_text, maybe_text),
@@ -276,6 +285,12 @@ def test_json_gives_an_equal_snapshot_back(snapshot: ContextSnapshot) -> None:
     back = ContextSnapshot.from_dict(json.loads(json.dumps(data)))
     assert snapshot == back
     assert data == back.to_dict()
+
+
+def test_a_message_without_tools_is_written_without_them() -> None:
+    """Nothing of tools stands in what other readers of the JSON knew before there were any."""
+    snapshot = ContextSnapshot(conversation=Conversation().with_message("user", "hi", name="ada"))
+    assert [{"role": "user", "content": "hi", "name": "ada"}] == snapshot.to_dict()["conversation"]
 
 
 def test_what_was_read_is_as_frozen_as_what_was_made() -> None:
@@ -360,6 +375,35 @@ def test_a_newer_snapshot_is_refused() -> None:
             {"conversation": [{"role": "robot", "content": "a"}]},
             "$.conversation[0].role",
             "A message's role is one of system, user, assistant, tool, not 'robot'.",
+        ),
+        (
+            {"conversation": [{"role": "tool", "content": "4"}]},
+            "$.conversation[0]",
+            "A tool's Message has the tool_call_id of the call that it answers.",
+        ),
+        (
+            {"conversation": [{"role": "tool", "content": "4", "tool_call_id": 4}]},
+            "$.conversation[0].tool_call_id",
+            "expected str, found int.",
+        ),
+        (
+            {"conversation": [{"role": "assistant", "content": "", "tool_calls": {}}]},
+            "$.conversation[0].tool_calls",
+            "expected list, found dict.",
+        ),
+        (
+            {"conversation": [{"role": "assistant", "content": "", "tool_calls": [{"id": "a", "name": "b"}]}]},
+            "$.conversation[0].tool_calls[0].arguments",
+            "is missing.",
+        ),
+        (
+            {
+                "conversation": [
+                    {"role": "assistant", "content": "", "tool_calls": [{"id": "a", "name": "", "arguments": ""}]}
+                ]
+            },
+            "$.conversation[0].tool_calls[0]",
+            "name of a ToolCall is empty.",
         ),
         ({"created_at": 5}, "$.created_at", "expected str, found int."),
         ({"created_at": "yesterday"}, "$.created_at", "'yesterday' is not a date and time in ISO 8601."),

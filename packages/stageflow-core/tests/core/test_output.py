@@ -399,7 +399,7 @@ def test_each_reader_gets_a_copy_of_what_can_be_changed(output: StageOutput[Any]
         (ErrorInfo("no such user", "LookupError"), "LookupError: no such user"),
         (ErrorInfo("", "KeyboardInterrupt"), "KeyboardInterrupt"),
         (ErrorInfo.of(StageReturnTypeError("s", "5", hint="No.")), "Stage 's' returned 5. No."),
-        (ErrorInfo("Groq failed", "stageflow_plus.errors.ProviderServerError"), "Groq failed"),
+        (ErrorInfo("Groq failed", "stageflow.errors.ProviderServerError"), "Groq failed"),
     ],
 )
 def test_an_error_reads_as_a_sentence(error: ErrorInfo, text: str) -> None:

@@ -148,6 +148,15 @@ async def test_started_events_carry_the_attempt(recorder):
 
 
 @simulated
+async def test_the_first_event_tells_where_and_how_the_run_was_asked(recorder):
+    """What the snapshot says of topology, mode and transport stands in it, and nothing of what it does not say."""
+    await CHAIN.run(topology="voice-fast", execution_mode="practice", transport="websocket", event_sink=recorder)
+    told = {"topology": "voice-fast", "execution_mode": "practice", "transport": "websocket"}
+    assert {"pipeline": "chain", "stages": 2, **told} == recorder.of("pipeline.created")["data"]
+    assert {"pipeline": "chain"} == recorder.of("pipeline.completed")["data"]
+
+
+@simulated
 async def test_artifacts_and_events_of_an_output_are_published_before_the_stage_ends(recorder):
     """Artifacts as stage.{name}.artifact, events under their own type, all with the stage's name."""
 

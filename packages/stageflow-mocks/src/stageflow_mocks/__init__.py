@@ -19,11 +19,13 @@ from stageflow_mocks.groq_faults import (
     ServerError,
     StoppedEarly,
 )
+from stageflow_mocks.groq_tools import CallTool
 
 if TYPE_CHECKING:
     from stageflow_mocks.groq_server import GroqServer, ReceivedRequest
 
 __all__ = [
+    "CallTool",
     "ChatMessage",
     "CutOff",
     "Disconnect",

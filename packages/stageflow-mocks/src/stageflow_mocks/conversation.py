@@ -19,11 +19,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
+from stageflow_mocks.groq_tools import CallTool
+
 ChatMessage: TypeAlias = Mapping[str, Any]
 """One message as it came over the wire: `role`, and `content` as text or as a list of text parts."""
 
-Responder: TypeAlias = Callable[[Sequence[ChatMessage]], str]
-"""Turns the messages of a request into the text of the answer."""
+Responder: TypeAlias = Callable[[Sequence[ChatMessage]], str | CallTool | Sequence[CallTool]]
+"""Turns the messages of a request into the text of the answer, or into the tool calls that the model asks for."""
 
 _QUOTE_LENGTH = 80
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from stageflow_mocks import groq_wire as wire
 from stageflow_mocks.groq_faults import (
@@ -26,6 +26,8 @@ from stageflow_mocks.groq_faults import (
     ServerError,
     StoppedEarly,
 )
+
+T = TypeVar("T")
 
 
 class Break(Enum):
@@ -87,6 +89,7 @@ class Answer:
     identity: wire.Identity
     chat: wire.ChatRequest
     pieces: list[str]
+    calls: list[wire.JsonObject]
     finish_reason: str
     fault: Fault | None
     pace: Pace
@@ -104,8 +107,8 @@ class Answer:
         return Response(200, "application/json", steps, {**headers, "content-length": str(len(body))})
 
     def _body(self) -> bytes:
-        text = "".join(self.pieces)
-        payload = wire.completion(self.identity, self.chat.model, text, self.finish_reason, self._usage(0.0))
+        message = wire.call_message(self.calls) if self.calls else wire.text_message("".join(self.pieces))
+        payload = wire.completion(self.identity, self.chat.model, message, self.finish_reason, self._usage(0.0))
         return wire.encode({**payload, "choices": []} if isinstance(self.fault, NoChoices) else payload)
 
     def _stream(self) -> Iterator[Step]:
@@ -117,15 +120,18 @@ class Answer:
             yield wire.DONE_FRAME
             return
         yield wire.event_frame(first)
-        for piece in self._pieces_before_fault():
+        for piece in self._until_fault(self.pieces):
             yield self.pace.per_chunk
             yield wire.event_frame(wire.text_chunk(self.identity, self.chat.model, piece))
+        for index, call in enumerate(self._until_fault(self.calls)):
+            yield self.pace.per_chunk
+            yield wire.event_frame(wire.call_chunk(self.identity, self.chat.model, index, call))
         yield from self._stream_end(self._usage(time.perf_counter() - begun))
 
-    def _pieces_before_fault(self) -> list[str]:
+    def _until_fault(self, parts: list[T]) -> list[T]:
         if isinstance(self.fault, CutOff | Disconnect | ErrorFrame | Hang | StoppedEarly):
-            return self.pieces[: self.fault.after_chunks]
-        return self.pieces
+            return parts[: self.fault.after_chunks]
+        return parts
 
     def _stream_end(self, usage: wire.Usage) -> Iterator[Step]:
         match self.fault:
@@ -147,7 +153,7 @@ class Answer:
     def _usage(self, completion_time: float) -> wire.Usage:
         return wire.Usage(
             prompt_tokens=wire.count_prompt_tokens(self.chat.messages),
-            completion_tokens=len(self.pieces),
+            completion_tokens=len(self.pieces) or sum(map(wire.count_call_tokens, self.calls)),
             queue_time=self.pace.first_byte,
             prompt_time=self.prompt_time,
             completion_time=completion_time,

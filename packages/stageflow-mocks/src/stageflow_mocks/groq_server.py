@@ -5,7 +5,8 @@
         server.fail_next(RateLimited(retry_after=3))
 
 It speaks `POST /openai/v1/chat/completions`, at once or as a stream. What it answers is derived from the conversation
-by `answer_from_conversation`, or by the `responder` that it was given; what goes wrong is what `fail_next` was told.
+by `answer_from_conversation`, or by the `responder` that it was given, which may also call tools (`CallTool`) and has
+to write JSON where a request asks for it; what goes wrong is what `fail_next` was told.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from stageflow_mocks import groq_wire as wire
 from stageflow_mocks.conversation import ChatMessage, Responder, answer_from_conversation
 from stageflow_mocks.groq_answers import Answer, Break, Response, instead_of_answer, refuse
 from stageflow_mocks.groq_faults import Fault, Pace
+from stageflow_mocks.groq_tools import CallTool
 from stageflow_mocks.loopback import LoopbackServer
 
 try:
@@ -178,15 +180,20 @@ class GroqServer:
     def _answer(self, chat: wire.ChatRequest, fault: Fault | None) -> Response:
         begun = time.perf_counter()
         try:
-            text = self._responder(chat.messages)
+            said = self._responder(chat.messages)
         except Exception as error:  # noqa: BLE001 - a responder is the test's own; it is raised where the server is left
             self._responder_errors.append(error)
             return refuse(wire.broken(chat.model, 500))
-        pieces, finish_reason = wire.limit_answer(text, chat)
+        answer = [said] if isinstance(said, CallTool) else said
+        if (failure := chat.asked.failure(answer)) is not None:
+            return refuse(wire.failed_generation(*failure))
+        identity = wire.Identity.draw(self._random, seed=chat.seed, created=int(self._clock()))
+        pieces, finish_reason = wire.limit_answer(answer, chat) if isinstance(answer, str) else ([], "tool_calls")
         return Answer(
-            identity=wire.Identity.draw(self._random, seed=chat.seed, created=int(self._clock())),
+            identity=identity,
             chat=chat,
             pieces=pieces,
+            calls=[] if isinstance(answer, str) else wire.tool_calls(identity, answer),
             finish_reason=finish_reason,
             fault=fault,
             pace=fault if isinstance(fault, Pace) else self._pace,

@@ -16,13 +16,17 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
 from stageflow_mocks.conversation import ChatMessage, message_text
+from stageflow_mocks.groq_tools import Asked, CallTool, asked, malformed_format, malformed_message, malformed_tools
 
 JsonObject: TypeAlias = dict[str, Any]
 
 DONE_FRAME = b"data: [DONE]\n\n"
 
 _ROLES = ("system", "user", "assistant", "tool")
-_UNDERSTOOD = frozenset({"messages", "model", "stream", "max_tokens", "max_completion_tokens", "n", "seed", "stop"})
+_UNDERSTOOD = frozenset(
+    {"messages", "model", "stream", "max_tokens", "max_completion_tokens", "n", "seed", "stop"}
+    | {"tools", "tool_choice", "response_format"}
+)
 # These steer how a real model samples or is billed; an answer derived by rules is the same whatever they say.
 _WITHOUT_EFFECT = frozenset({"temperature", "top_p", "frequency_penalty", "presence_penalty", "user", "service_tier"})
 
@@ -40,12 +44,15 @@ class Refusal:
     type: str = "invalid_request_error"
     code: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    failed_generation: str | None = None
 
     def body(self) -> JsonObject:
         """The body of the response."""
         error: JsonObject = {"message": self.message, "type": self.type}
         if self.code is not None:
             error["code"] = self.code
+        if self.failed_generation is not None:
+            error["failed_generation"] = self.failed_generation
         return {"error": error}
 
     def frame(self) -> bytes:
@@ -64,6 +71,7 @@ class ChatRequest:
     max_tokens: int | None
     seed: int | None
     stop: tuple[str, ...]
+    asked: Asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +132,11 @@ def parse_request(raw: bytes) -> ChatRequest | Refusal:
     return _unsupported(given) or _malformed(given) or _malformed_messages(given) or _accepted(given)
 
 
+def failed_generation(message: str, code: str, generation: str) -> Refusal:
+    """400 for what the model wrote, which is not what the request asks for."""
+    return Refusal(400, message, code=code, failed_generation=generation)
+
+
 def _unsupported(given: JsonObject) -> Refusal | None:
     for name in given:
         if name not in _UNDERSTOOD | _WITHOUT_EFFECT:
@@ -152,7 +165,8 @@ def _malformed(given: JsonObject) -> Refusal | None:
     for name in ("max_tokens", "max_completion_tokens"):
         if given.get(name, 1) < 1:
             return Refusal(400, f"'{name}' : number must be at least 1")
-    return None
+    problem = malformed_tools(given) or malformed_format(given)
+    return None if problem is None else Refusal(400, problem)
 
 
 def _malformed_messages(given: JsonObject) -> Refusal | None:
@@ -165,7 +179,9 @@ def _malformed_messages(given: JsonObject) -> Refusal | None:
         message = cast("JsonObject", item) if isinstance(item, dict) else {}
         if message.get("role") not in _ROLES:
             return Refusal(400, f"'messages.{index}' : discriminator property 'role' has invalid value")
-        if not isinstance(message.get("content"), str | list):
+        if (problem := malformed_message(index, message)) is not None:
+            return Refusal(400, problem)
+        if not isinstance(message.get("content"), str | list) and not message.get("tool_calls"):
             return Refusal(400, f"'messages.{index}.content' : value must be a string or an array")
     return None
 
@@ -179,6 +195,7 @@ def _accepted(given: JsonObject) -> ChatRequest:
         max_tokens=given.get("max_completion_tokens", given.get("max_tokens")),
         seed=given.get("seed"),
         stop=(stop,) if isinstance(stop, str) else tuple(stop),
+        asked=asked(given),
     )
 
 
@@ -192,6 +209,11 @@ def count_prompt_tokens(messages: Sequence[ChatMessage]) -> int:
     return sum(len(split_tokens(message_text(message))) for message in messages)
 
 
+def count_call_tokens(call: JsonObject) -> int:
+    """Count what the arguments of a call cost, and its name."""
+    return len(split_tokens(call["function"]["name"])) + len(split_tokens(call["function"]["arguments"]))
+
+
 def limit_answer(text: str, request: ChatRequest) -> tuple[list[str], str]:
     """Apply the request's stop sequences and its token limit: the pieces to send, and the finish reason."""
     for sequence in request.stop:
@@ -202,11 +224,33 @@ def limit_answer(text: str, request: ChatRequest) -> tuple[list[str], str]:
     return pieces, "stop"
 
 
-def completion(identity: Identity, model: str, text: str, finish_reason: str, usage: Usage) -> JsonObject:
+def tool_calls(identity: Identity, calls: Sequence[CallTool]) -> list[JsonObject]:
+    """Calls as a model asks for them, with ids that are the same for the same answer."""
+    return [
+        {
+            "id": f"call_{identity.request_id[-20:]}{index}",
+            "type": "function",
+            "function": {"name": call.name, "arguments": call.written()},
+        }
+        for index, call in enumerate(calls)
+    ]
+
+
+def text_message(text: str) -> JsonObject:
+    """What the model says."""
+    return {"role": "assistant", "content": text}
+
+
+def call_message(calls: Sequence[JsonObject]) -> JsonObject:
+    """What the model wants called."""
+    return {"role": "assistant", "tool_calls": list(calls)}
+
+
+def completion(identity: Identity, model: str, message: JsonObject, finish_reason: str, usage: Usage) -> JsonObject:
     """The whole answer to a request that does not stream."""
     choice = {
         "index": 0,
-        "message": {"role": "assistant", "content": text},
+        "message": message,
         "logprobs": None,
         "finish_reason": finish_reason,
     }
@@ -233,6 +277,11 @@ def first_chunk(identity: Identity, model: str) -> JsonObject:
 def text_chunk(identity: Identity, model: str, piece: str) -> JsonObject:
     """One piece of text."""
     return _chunk(identity, model, {"content": piece})
+
+
+def call_chunk(identity: Identity, model: str, index: int, call: JsonObject) -> JsonObject:
+    """One tool call, which Groq sends whole."""
+    return _chunk(identity, model, {"tool_calls": [{**call, "index": index}]})
 
 
 def last_chunk(identity: Identity, model: str, finish_reason: str, usage: Usage) -> JsonObject:

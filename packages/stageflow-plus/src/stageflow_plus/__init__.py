@@ -5,28 +5,18 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from stageflow_plus.errors import (
-    MemoryStoreError,
-    ProviderAuthError,
-    ProviderError,
-    ProviderProtocolError,
-    ProviderRateLimited,
-    ProviderRequestError,
-    ProviderServerError,
-    ProviderTimeout,
-    ProviderUnreachable,
-)
+from stageflow_plus.chat import ChatStage
+from stageflow_plus.errors import MemoryStoreError
 from stageflow_plus.guard import GuardedText, GuardStage
 from stageflow_plus.memory import MemoryFetchStage, MemoryPorts, MemoryStore, MemoryWriteStage, RememberedTurns, Turn
 from stageflow_plus.sqlite_memory import SqliteMemory
 
 if TYPE_CHECKING:
-    from stageflow_plus.groq_chat import ChatReply, GroqChatStage, GroqPorts
+    from stageflow_plus.groq_llm import GroqLLM
 
 __all__ = [
-    "ChatReply",
-    "GroqChatStage",
-    "GroqPorts",
+    "ChatStage",
+    "GroqLLM",
     "GuardStage",
     "GuardedText",
     "MemoryFetchStage",
@@ -34,21 +24,13 @@ __all__ = [
     "MemoryStore",
     "MemoryStoreError",
     "MemoryWriteStage",
-    "ProviderAuthError",
-    "ProviderError",
-    "ProviderProtocolError",
-    "ProviderRateLimited",
-    "ProviderRequestError",
-    "ProviderServerError",
-    "ProviderTimeout",
-    "ProviderUnreachable",
     "RememberedTurns",
     "SqliteMemory",
     "Turn",
 ]
 
 # These need the `groq` extra, so they are looked up when they are asked for, not when the package is imported.
-_NEEDS_GROQ_EXTRA = {"ChatReply": "groq_chat", "GroqChatStage": "groq_chat", "GroqPorts": "groq_chat"}
+_NEEDS_GROQ_EXTRA = {"GroqLLM": "groq_llm"}
 
 
 def __getattr__(name: str) -> Any:

@@ -9,8 +9,9 @@ from email.utils import parsedate_to_datetime
 from json import JSONDecodeError
 from typing import Any, cast
 
-from stageflow_plus.errors import (
+from stageflow.errors import (
     ProviderAuthError,
+    ProviderContentRefused,
     ProviderError,
     ProviderProtocolError,
     ProviderRateLimited,
@@ -24,12 +25,16 @@ try:
     import groq
     import httpx
 except ImportError as error:
-    raise ImportError(
-        'GroqChatStage needs the Groq SDK: pip install "stageflow-plus[groq]"', name=error.name
-    ) from error
+    raise ImportError('GroqLLM needs the Groq SDK: pip install "stageflow-plus[groq]"', name=error.name) from error
 
-_PROVIDER = "Groq"
+_PROVIDER = "groq"
 _MESSAGE_LENGTH = 300
+
+_FAILED_BY_THE_MODEL = ("json_validate_failed", "tool_use_failed")
+"""Codes of a 400 for what the model wrote, and not for what it was asked: another attempt may go well."""
+
+_REFUSED_CONTENT = ("content_filter", "content_policy_violation")
+"""Codes for content that is not answered, as in the interface of OpenAI, which Groq's is compatible with."""
 
 SDK_ERRORS = (groq.GroqError, httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, JSONDecodeError, UnicodeError)
 """What a call or a stream of the SDK raises. It does not wrap the reading of a stream: httpx errors come through as
@@ -80,14 +85,9 @@ def no_choices(*, request_id: str | None) -> ProviderError:
     )
 
 
-def no_text(finish_reason: str, *, request_id: str | None) -> ProviderError:
-    """Return the error for an answer that is complete and says nothing."""
-    return ProviderProtocolError(
-        f"Groq's answer has no text (finish_reason is '{finish_reason}').",
-        provider=_PROVIDER,
-        status=200,
-        request_id=request_id,
-    )
+def malformed(why: str, *, request_id: str | None) -> ProviderError:
+    """Return the error for an answer that does not have the shape of one."""
+    return _not_an_answer(why, request_id=request_id)
 
 
 def _status_error(error: groq.APIStatusError) -> ProviderError:
@@ -97,6 +97,12 @@ def _status_error(error: groq.APIStatusError) -> ProviderError:
     known: dict[str, Any] = {"provider": _PROVIDER, "status": status, "request_id": request_id}
     if status in (401, 403):
         return ProviderAuthError(f"Groq does not accept the API key ({status}): {said}.", **known)
+    code = _code(error.body)
+    if code in _REFUSED_CONTENT:
+        return ProviderContentRefused(f"Groq refuses this content ({status}, {code}).", **known)
+    if code in _FAILED_BY_THE_MODEL:
+        # Its text repeats what the model wrote.
+        return ProviderProtocolError(f"The model's answer was malformed, says Groq ({status}, {code}).", **known)
     if status == 429:
         wait = retry_after_seconds(error.response.headers.get("retry-after"), now=time.time())
         hint = None if wait is None else f"Try again in {wait:g} s."
@@ -131,15 +137,31 @@ def _unreachable(error: Exception) -> ProviderError:
 
 def _error_frame(error: groq.APIError) -> ProviderError:
     status = cast("Mapping[str, object]", error.body).get("status_code") if isinstance(error.body, Mapping) else None
+    known: dict[str, Any] = {"provider": _PROVIDER, "status": status if isinstance(status, int) else None}
+    code = _code(cast("object", error.body))
+    if code in _REFUSED_CONTENT:
+        return ProviderContentRefused(f"Groq refuses this content ({code}).", **known)
+    if code in _FAILED_BY_THE_MODEL:
+        return ProviderProtocolError(f"The model's answer was malformed, says Groq ({code}).", **known)
     kind = ProviderServerError
     if isinstance(status, int) and 400 <= status < 500:
         kind = ProviderRateLimited if status == 429 else ProviderRequestError
     message = f"Groq stopped the answer with an error: {_short(error.message)}"
-    return kind(message, provider=_PROVIDER, status=status if isinstance(status, int) else None)
+    return kind(message, **known)
 
 
-def _not_an_answer(why: str) -> ProviderError:
-    return ProviderProtocolError(f"What Groq sent is not an answer: {_short(why)}.", provider=_PROVIDER, status=200)
+def _not_an_answer(why: str, *, request_id: str | None = None) -> ProviderError:
+    return ProviderProtocolError(
+        f"What Groq sent is not an answer: {_short(why)}.", provider=_PROVIDER, status=200, request_id=request_id
+    )
+
+
+def _code(body: object) -> str:
+    """Return the code of an error; of an event in a stream, the SDK gives the error without what it stands in."""
+    given: Mapping[str, object] = cast("Mapping[str, object]", body) if isinstance(body, Mapping) else {}
+    inner = given.get("error")
+    code = (cast("Mapping[str, object]", inner) if isinstance(inner, Mapping) else given).get("code")
+    return code if isinstance(code, str) else ""
 
 
 def _said(body: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from stageflow.providers import Message, Role
+from stageflow.providers import Message, Role, ToolCall
 from stageflow.value import Value
 
 
@@ -21,9 +21,18 @@ class Conversation(Value):
             if not isinstance(message, Message):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise TypeError(f"A conversation is made of Message objects, not {message!r}: see with_message().")
 
-    def with_message(self, role: Role, content: str, *, name: str | None = None) -> Conversation:
-        """Return a conversation with one message more."""
-        return Conversation((*self.messages, Message(role, content, name)))
+    def with_message(
+        self,
+        role: Role,
+        content: str,
+        *,
+        name: str | None = None,
+        tool_calls: tuple[ToolCall, ...] = (),
+        tool_call_id: str | None = None,
+    ) -> Conversation:
+        """Return a conversation with one message more; see `Message` for what it is made of."""
+        message = Message(role, content, name, tool_calls=tool_calls, tool_call_id=tool_call_id)
+        return Conversation((*self.messages, message))
 
     def last(self, role: Role | None = None) -> Message | None:
         """Return the newest message, or the newest of one role, or None if there is none."""

@@ -22,7 +22,7 @@ class PipelineTimer:
         clock: Gives nanoseconds that never go back; only differences mean anything.
     """
 
-    __slots__ = ("clock", "started_at", "started_ns")
+    __slots__ = ("__weakref__", "clock", "started_at", "started_ns")
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         simulated: Callable[[], int] | None = getattr(loop, "perf_counter_ns", None)

@@ -102,3 +102,25 @@ class ProviderContentRefused(ProviderPermanentError):
 
     code = "provider-content-refused"
     fault: ClassVar[ProviderFault] = "content_refused"
+
+
+class ToolArgumentsError(StageflowError, ValueError):
+    """The arguments that a model wrote for a tool call are no JSON object; the message does not repeat them.
+
+    Attributes:
+        tool: The name of the tool.
+        call_id: The id of the call.
+        position: Where in the text it stops being JSON, counted from 0; None if it is JSON, but no object.
+    """
+
+    code = "tool-arguments"
+
+    def __init__(self, tool: str, call_id: str, why: str, *, position: int | None = None) -> None:
+        where = "" if position is None else f" at character {position}"
+        super().__init__(
+            f"The arguments of the call '{call_id}' of tool '{tool}' {why}{where}.",
+            hint="Answer the call with this text, so that the model can mend it, or ask again.",
+        )
+        self.tool = tool
+        self.call_id = call_id
+        self.position = position

@@ -22,6 +22,7 @@ from stageflow.execution.plan import (
     Reads,
     StreamPlan,
 )
+from stageflow.execution.returning import mapped_contract
 from stageflow.interceptors.chain import Chain
 from stageflow.pipeline.drafts import Draft, PipelineOptions
 from stageflow.pipeline.fingerprint import fingerprint
@@ -32,7 +33,6 @@ from stageflow.pipeline.streaming import (
     roots_first,
 )
 from stageflow.validation.contract import TypeContract
-from stageflow.validation.returning import mapped_contract
 
 _NOTHING_DECLARED: Mapping[str, int] = MappingProxyType({})
 _NO_GATES: Mapping[int, str] = MappingProxyType({})

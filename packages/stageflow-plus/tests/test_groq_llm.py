@@ -1,19 +1,30 @@
-"""GroqChatStage through real pipelines: the real SDK against a loopback server."""
+"""GroqLLM in real pipelines: the real SDK against a loopback server."""
 
 import asyncio
 import json
 import pickle
 import socket
 import traceback
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from groq import AsyncGroq
-from stageflow import Conversation, Pipeline, PipelineResults, StageContext, StageOutput
-from stageflow.errors import MissingPortError
+from stageflow import Pipeline, PipelineResults
+from stageflow.capabilities import StagePorts
+from stageflow.errors import (
+    ProviderAuthError,
+    ProviderError,
+    ProviderProtocolError,
+    ProviderRateLimited,
+    ProviderRequestError,
+    ProviderServerError,
+    ProviderTimeout,
+    ProviderUnreachable,
+)
+from stageflow.providers import Usage
+from stageflow.results import AgentResult
 from stageflow_mocks import (
     CutOff,
     Disconnect,
@@ -28,28 +39,10 @@ from stageflow_mocks import (
     StoppedEarly,
 )
 from stageflow_mocks.groq_wire import Refusal
-from stageflow_plus import (
-    ChatReply,
-    GroqChatStage,
-    ProviderAuthError,
-    ProviderError,
-    ProviderProtocolError,
-    ProviderRateLimited,
-    ProviderRequestError,
-    ProviderServerError,
-    ProviderTimeout,
-    ProviderUnreachable,
-    RememberedTurns,
-    Turn,
-)
+from stageflow_plus import ChatStage, GroqLLM
 from stageflow_plus.groq_errors import retry_after_seconds
 
-CHAT = Pipeline("chat").with_stage("reply", GroqChatStage())
-
-
-@dataclass(frozen=True)
-class Ports:
-    groq: AsyncGroq
+CHAT = Pipeline("chat").with_stage("reply", ChatStage())
 
 
 @pytest_asyncio.fixture
@@ -59,9 +52,9 @@ async def server() -> AsyncIterator[GroqServer]:
 
 
 @pytest_asyncio.fixture
-async def ports(server: GroqServer) -> AsyncIterator[Ports]:
+async def ports(server: GroqServer) -> AsyncIterator[StagePorts]:
     async with AsyncGroq(api_key="right", base_url=server.base_url, max_retries=0) as client:
-        yield Ports(client)
+        yield StagePorts(llm=GroqLLM(client))
 
 
 async def _outcome(ports: Any, pipeline: Pipeline = CHAT, text: str = "My name is Ada.") -> PipelineResults:
@@ -77,76 +70,29 @@ async def _failure(ports: Any, pipeline: Pipeline = CHAT) -> ProviderError:
     return info.exception
 
 
-async def test_reply(ports: Ports) -> None:
+async def test_reply(ports: StagePorts) -> None:
     """The whole answer comes out, with what it cost and how it ended."""
     results = await CHAT.run(input_text="My name is Ada.", ports=ports)
     reply = results["reply"].value
-    assert isinstance(reply, ChatReply)
+    assert isinstance(reply, AgentResult)
     assert reply.text == "Nice to meet you, Ada."
     assert (reply.model, reply.finish_reason, reply.chunks) == ("llama-3.1-8b-instant", "stop", 5)
-    assert (reply.completion_tokens, reply.first_text_ms > 0) == (5, True)
+    assert reply.usage == Usage(reply.usage.prompt_tokens, 5)
+    assert reply.first_text_ms > 0
+    assert (reply.provider, reply.tool_calls) == ("groq", ())
     assert reply.request_id is not None
     assert reply.request_id.startswith("req_")
 
 
-async def test_prompt_holds_everything_in_order(ports: Ports, server: GroqServer) -> None:
-    """Instructions with the profile, then memory, then the conversation, then what the guard let through."""
-
-    async def profile(ctx: StageContext) -> Mapping[str, Any]:
-        return {"language": "English", "tone": "brief"}
-
-    async def memory(ctx: StageContext) -> RememberedTurns:
-        return RememberedTurns((Turn("user", "earlier"), Turn("assistant", "noted")), 0)
-
-    async def cleared(ctx: StageContext) -> Mapping[str, Any]:
-        return {"text": "What is my name?"}
-
-    stage = GroqChatStage(system_prompt="Be kind.", text_from="cleared", memory_from="memory", profile_from="profile")
-    pipeline = (
-        Pipeline("chat")
-        .with_stage("profile", profile)
-        .with_stage("memory", memory)
-        .with_stage("cleared", cleared)
-        .with_stage("reply", stage, dependencies=("profile", "cleared"), optional="memory")
-    )
-    conversation = Conversation().with_message("user", "My name is Ada.").with_message("assistant", "Hello.")
-    results = await pipeline.run(input_text="unchecked", conversation=conversation, ports=ports)
-    assert results.data("reply")["text"] == "Your name is Ada."
-    assert server.requests[0].messages == [
-        {"role": "system", "content": "Be kind.\nWhat is known about the user:\n- language: English\n- tone: brief"},
-        {"role": "user", "content": "earlier"},
-        {"role": "assistant", "content": "noted"},
-        {"role": "user", "content": "My name is Ada."},
-        {"role": "assistant", "content": "Hello."},
-        {"role": "user", "content": "What is my name?"},
-    ]
-
-
-async def test_absent_memory_is_no_memory(ports: Ports, server: GroqServer) -> None:
-    """An optional memory stage that was skipped leaves the prompt without it."""
-
-    async def memory(ctx: StageContext) -> StageOutput[Any]:
-        return StageOutput.skip("nothing to remember")
-
-    pipeline = (
-        Pipeline("chat")
-        .with_stage("memory", memory)
-        .with_stage("reply", GroqChatStage(memory_from="memory"), optional="memory")
-    )
-    results = await pipeline.run(input_text="hello", ports=ports)
-    assert results.skipped() == ("memory",)
-    assert [message["role"] for message in server.requests[0].messages] == ["system", "user"]
-
-
-async def test_options_reach_the_server(ports: Ports, server: GroqServer) -> None:
+async def test_options_reach_the_server(ports: StagePorts, server: GroqServer) -> None:
     """The token limit and the temperature are sent, and a cut answer says that it is cut."""
-    pipeline = Pipeline("chat").with_stage("reply", GroqChatStage(temperature=0.25, max_completion_tokens=2))
+    pipeline = Pipeline("chat").with_stage("reply", ChatStage(temperature=0.25, max_tokens=2))
     results = await pipeline.run(input_text="My name is Ada.", ports=ports)
     assert json.loads(server.requests[0].body)["temperature"] == 0.25
     assert (results.data("reply")["text"], results.data("reply")["finish_reason"]) == ("Nice to", "length")
 
 
-async def test_progress_counts_and_never_quotes(ports: Ports) -> None:
+async def test_progress_counts_and_never_quotes(ports: StagePorts) -> None:
     """Each piece of text is an event with running counts; no event of the run holds any of the text."""
     run = CHAT.start(input_text="My name is Ada.", ports=ports)
     events = [event async for event in run.events()]
@@ -180,18 +126,20 @@ async def test_progress_counts_and_never_quotes(ports: Ports) -> None:
     ],
     ids=repr,
 )
-async def test_fault(ports: Ports, server: GroqServer, fault: Fault, kind: type[ProviderError], message: str) -> None:
+async def test_fault(
+    ports: StagePorts, server: GroqServer, fault: Fault, kind: type[ProviderError], message: str
+) -> None:
     """Whatever is not a complete answer fails the stage, under a type that says who is to do what."""
     server.fail_next(fault)
     error = await _failure(ports)
     assert type(error) is kind
     assert message in str(error)
     assert "\n" not in str(error)
-    assert error.provider == "Groq"
+    assert error.provider == "groq"
     assert (await _outcome(ports)).status == "completed"
 
 
-async def test_rate_limit_carries_its_delay(ports: Ports, server: GroqServer) -> None:
+async def test_rate_limit_carries_its_delay(ports: StagePorts, server: GroqServer) -> None:
     """The wait that Groq asks for is an attribute, for a retry to respect."""
     server.fail_next(RateLimited(retry_after=7))
     error = await _failure(ports)
@@ -213,7 +161,7 @@ def test_retry_after_date() -> None:
     assert retry_after_seconds(header, now=400.0) == 0.0
 
 
-async def test_error_keeps_its_data_when_pickled(ports: Ports, server: GroqServer) -> None:
+async def test_error_keeps_its_data_when_pickled(ports: StagePorts, server: GroqServer) -> None:
     """An error may cross a process boundary."""
     server.fail_next(RateLimited(retry_after=7))
     error = await _failure(ports)
@@ -221,7 +169,7 @@ async def test_error_keeps_its_data_when_pickled(ports: Ports, server: GroqServe
     assert (type(again), str(again), again.retry_after) == (ProviderRateLimited, str(error), 7.0)
 
 
-async def test_every_attempt_is_one_request(ports: Ports, server: GroqServer) -> None:
+async def test_every_attempt_is_one_request(ports: StagePorts, server: GroqServer) -> None:
     """Nothing is retried behind the pipeline's back."""
     server.fail_next(ServerError())
     await _failure(ports)
@@ -232,7 +180,7 @@ async def test_every_attempt_is_one_request(ports: Ports, server: GroqServer) ->
 async def test_wrong_key(server: GroqServer, key: str) -> None:
     """A key that Groq refuses is an error of its own, which does not repeat the key."""
     async with AsyncGroq(api_key=key + "x", base_url=server.base_url, max_retries=0) as client:
-        error = await _failure(Ports(client))
+        error = await _failure(StagePorts(llm=GroqLLM(client)))
     assert type(error) is ProviderAuthError
     assert str(error) == "Groq does not accept the API key (401): Invalid API Key."
     assert error.status == 401
@@ -242,15 +190,15 @@ async def test_wrong_key(server: GroqServer, key: str) -> None:
 async def test_key_that_cannot_be_sent(server: GroqServer, key: str) -> None:
     """A key that no header can hold is refused without repeating it, in the chain of causes neither."""
     async with AsyncGroq(api_key=key, base_url=server.base_url, max_retries=0) as client:
-        error = await _failure(Ports(client))
+        error = await _failure(StagePorts(llm=GroqLLM(client)))
     assert type(error) is ProviderRequestError
     assert "cret" not in "".join(traceback.format_exception(error, chain=True))
     assert server.requests == []
 
 
-async def test_unknown_model(ports: Ports) -> None:
+async def test_unknown_model(ports: StagePorts) -> None:
     """A model that Groq does not have is the request's fault."""
-    error = await _failure(ports, Pipeline("chat").with_stage("reply", GroqChatStage(model="llama-9")))
+    error = await _failure(ports, Pipeline("chat").with_stage("reply", ChatStage(model="llama-9")))
     assert type(error) is ProviderRequestError
     assert "(404): The model `llama-9` does not exist" in str(error)
 
@@ -260,7 +208,7 @@ async def test_dead_server() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
     async with AsyncGroq(api_key="k", base_url=f"http://127.0.0.1:{port}", max_retries=0) as client:
-        error = await _failure(Ports(client))
+        error = await _failure(StagePorts(llm=GroqLLM(client)))
     assert type(error) is ProviderUnreachable
     assert f"http://127.0.0.1:{port}" in str(error)
 
@@ -268,7 +216,7 @@ async def test_dead_server() -> None:
 async def test_address_that_is_none() -> None:
     """A base URL without a scheme is told apart from a server that is down."""
     async with AsyncGroq(api_key="k", base_url="nowhere", max_retries=0) as client:
-        error = await _failure(Ports(client))
+        error = await _failure(StagePorts(llm=GroqLLM(client)))
     assert type(error) is ProviderUnreachable
     assert "protocol" in str(error)
 
@@ -278,14 +226,14 @@ async def test_silence(server: GroqServer, fault: Hang) -> None:
     """Silence before or within an answer ends at the client's timeout."""
     server.fail_next(fault)
     async with AsyncGroq(api_key="right", base_url=server.base_url, max_retries=0, timeout=0.05) as client:
-        error = await _failure(Ports(client))
+        error = await _failure(StagePorts(llm=GroqLLM(client)))
     assert type(error) is ProviderTimeout
     assert isinstance(error, TimeoutError)
     assert await server.requests[0].wait_ended() == "client_left"
 
 
 @pytest.mark.parametrize("fault", [Hang(), Hang(after_chunks=2)], ids=repr)
-async def test_cancelling_the_run_closes_the_stream(ports: Ports, server: GroqServer, fault: Hang) -> None:
+async def test_cancelling_the_run_closes_the_stream(ports: StagePorts, server: GroqServer, fault: Hang) -> None:
     """When the run is cancelled the server sees the client leave, and no task is left."""
     before = asyncio.all_tasks()
     server.fail_next(fault)
@@ -320,39 +268,24 @@ async def test_broken_stream_is_closed() -> None:
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
         port = listening.sockets[0].getsockname()[1]
         async with AsyncGroq(api_key="k", base_url=f"http://127.0.0.1:{port}", max_retries=0) as client:
-            error = await _failure(Ports(client))
+            error = await _failure(StagePorts(llm=GroqLLM(client)))
             await asyncio.wait_for(left.wait(), 10)
     assert str(error) == "Groq stopped the answer with an error: tired"
     assert error.status == 503
 
 
-async def test_empty_answer(ports: Ports) -> None:
+async def test_empty_answer() -> None:
     """An answer that is complete and says nothing is not an answer."""
     async with (
         GroqServer(responder=lambda messages: "") as server,
         AsyncGroq(api_key="k", base_url=server.base_url, max_retries=0) as client,
     ):
-        error = await _failure(Ports(client))
-    assert "Groq's answer has no text (finish_reason is 'stop')." in str(error)
+        error = await _failure(StagePorts(llm=GroqLLM(client)))
+    assert type(error) is ProviderProtocolError
+    assert "neither text nor tool calls (finish_reason is 'stop')." in str(error)
 
 
-async def test_run_without_the_port() -> None:
-    """A run without a client fails with what to give it."""
-    results = await _outcome(None)
-    error = results["reply"].error
-    assert error is not None
-    assert isinstance(error.exception, MissingPortError)
-
-
-async def test_run_without_text(ports: Ports, server: GroqServer) -> None:
-    """Without anything to say, nothing is sent."""
-    results = await CHAT.start(ports=ports).outcome()
-    assert results.failed() == ("reply",)
-    assert "no input_text" in str(results["reply"].error)
-    assert server.requests == []
-
-
-async def test_concurrent_runs_share_the_stage(ports: Ports) -> None:
+async def test_concurrent_runs_share_the_stage(ports: StagePorts) -> None:
     """One stage serves any number of runs at once; each gets its own answer."""
     names = [f"N{number}" for number in range(40)]
     runs = await asyncio.gather(*(_outcome(ports, text=f"My name is {name}.") for name in names))

@@ -1,0 +1,205 @@
+"""A language model as a stage, whoever provides it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from stageflow import StageContext, StageKind, StageOutput
+from stageflow.calls import LoggedCall, logged_call
+from stageflow.errors import ProviderContentRefused, ProviderProtocolError
+from stageflow.providers import (
+    AnswerInPieces,
+    LLMProvider,
+    LLMRequest,
+    LLMResponse,
+    Message,
+    Tool,
+)
+from stageflow.results import AgentResult
+
+from stageflow_plus.memory import RememberedTurns
+
+T = TypeVar("T")
+
+
+class ChatStage:
+    """Sends the conversation to the model at the port `llm`, streams its answer, and ends with it as an `AgentResult`.
+
+    The pieces of text are its chunks, for stages with `streams=` of it and `run.stream`. It also emits `llm.progress`
+    events, which count `chunks` and `characters` and give `first_text_ms`, never the text. It fails with a
+    `ProviderError` for everything that is not a complete answer, and closes the stream when nobody reads it any more or
+    the run is cancelled. Each call is logged by the port `call_logger`, if there is one.
+
+    The model is sent the system prompt, what is remembered, the conversation of the run, and what the user says now. A
+    run that has no `input_text`, and whose conversation ends with a message of the user or of a tool, goes on from
+    there.
+
+    Args:
+        model: The provider's id of the model; its own default if None.
+        system_prompt: What the model is told first.
+        text_from: The stage whose `text` the user said, a dependency of this one; the run's input if None.
+        memory_from: The stage that gives RememberedTurns, an optional or required dependency of this one.
+        profile_from: The stage whose data describes the user, a dependency of this one; it goes into the system prompt.
+        temperature, max_tokens, stop, seed, tools, tool_choice, json_schema: As in `LLMRequest`.
+
+    Raises:
+        TypeError, ValueError: One of them cannot be what it is; the message names it.
+    """
+
+    name = "chat"
+    kind = StageKind.AGENT
+    ports = ("llm",)
+
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        system_prompt: str = "You are a helpful assistant.",
+        text_from: str | None = None,
+        memory_from: str | None = None,
+        profile_from: str | None = None,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        stop: tuple[str, ...] = (),
+        seed: int | None = None,
+        tools: tuple[Tool, ...] = (),
+        tool_choice: str = "auto",
+        json_schema: Mapping[str, Any] | None = None,
+    ) -> None:
+        # Of one message, which each run replaces: so that a wrong option is found here.
+        self._request = LLMRequest(
+            (Message("system", system_prompt),),
+            model=model,
+            temperature=temperature,
+            max_tokens=max_tokens,
+            stop=stop,
+            seed=seed,
+            tools=tools,
+            tool_choice=tool_choice,
+            json_schema=json_schema,
+        )
+        self._system_prompt = system_prompt
+        self._text_from = text_from
+        self._memory_from = memory_from
+        self._profile_from = profile_from
+
+    async def execute(self, ctx: StageContext) -> AsyncIterator[str | StageOutput[AgentResult]]:
+        """Ask the model.
+
+        Yields:
+            Each piece of text, and at last the whole answer.
+
+        Raises:
+            ProviderError: There is no complete answer; the subclass says why.
+        """
+        llm: LLMProvider = ctx.ports.llm
+        request = replace(self._request, messages=tuple(self._messages(ctx)))
+        answer = AnswerInPieces(llm.name, request.model)
+        first_text_ms: float | None = None
+        asked: dict[str, Any] = {"messages": len(request.messages), "tools": len(request.tools)}
+        async with logged_call(ctx, "chat", provider=llm.name, model=request.model, **asked) as call:
+            async with _closed_after(llm.stream(request)) as chunks:
+                async for chunk in chunks:
+                    answer.add(chunk)
+                    if not chunk.text:
+                        continue
+                    if first_text_ms is None:
+                        first_text_ms = call.elapsed_ms
+                    ctx.emit_event("llm.progress", _progress(answer, first_text_ms))
+                    yield chunk.text
+            response = answer.whole()
+            _note(call, response, answer.chunks, first_text_ms)
+            _check(response, llm.name)
+        yield StageOutput.ok(
+            AgentResult(
+                text=response.text,
+                model=response.model,
+                provider=llm.name,
+                finish_reason=response.finish_reason,
+                tool_calls=response.tool_calls,
+                usage=response.usage,
+                chunks=answer.chunks,
+                first_text_ms=first_text_ms,
+                request_id=response.request_id,
+            )
+        )
+
+    def _messages(self, ctx: StageContext) -> Iterator[Message]:
+        yield Message("system", self._instructions(ctx))
+        if self._memory_from is not None and ctx.inputs.has_output(self._memory_from):
+            for turn in ctx.inputs.value(self._memory_from, RememberedTurns).turns:
+                yield Message(turn.role, turn.content)
+        yield from ctx.snapshot.conversation
+        text = self._text(ctx)
+        if text is not None:
+            yield Message("user", text)
+
+    def _instructions(self, ctx: StageContext) -> str:
+        profile = None if self._profile_from is None else ctx.inputs.get_output(self._profile_from)
+        known = () if profile is None else [f"- {key}: {value}" for key, value in profile.data.items()]
+        return "\n".join(
+            [self._system_prompt, "What is known about the user:", *known] if known else [self._system_prompt]
+        )
+
+    def _text(self, ctx: StageContext) -> str | None:
+        if self._text_from is not None:
+            return ctx.inputs.require_from(self._text_from, "text")
+        if ctx.snapshot.input_text is not None:
+            return ctx.snapshot.input_text
+        last = ctx.snapshot.conversation.last()
+        if last is None or last.role not in ("user", "tool"):
+            raise ValueError(
+                "The run has no input_text, ChatStage was given no text_from to read instead, and the conversation "
+                "does not end with what is to be answered."
+            )
+        return None
+
+
+@asynccontextmanager
+async def _closed_after(stream: AsyncIterator[T]) -> AsyncGenerator[AsyncIterator[T]]:
+    """Close a provider's stream, which may be an async generator or an iterator without anything to close."""
+    try:
+        yield stream
+    finally:
+        close = getattr(stream, "aclose", None)
+        if close is not None:
+            await close()
+
+
+def _progress(answer: AnswerInPieces, first_text_ms: float) -> dict[str, float]:
+    return {"chunks": answer.chunks, "characters": answer.characters, "first_text_ms": round(first_text_ms, 3)}
+
+
+def _note(call: LoggedCall, response: LLMResponse, chunks: int, first_text_ms: float | None) -> None:
+    usage = response.usage
+    if usage is not None:
+        call.note(prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens)
+        call.note(cached_tokens=usage.cached_tokens)
+    call.note(
+        finish_reason=response.finish_reason,
+        characters=len(response.text),
+        chunks=chunks,
+        first_chunk_ms=first_text_ms,
+        tool_calls=len(response.tool_calls),
+        request_id=response.request_id,
+    )
+
+
+def _check(response: LLMResponse, provider: str) -> None:
+    """Refuse what is complete and still no answer."""
+    if response.finish_reason == "content_filter":
+        raise ProviderContentRefused(
+            f"The filter of provider '{provider}' cut the answer short.",
+            provider=provider,
+            request_id=response.request_id,
+        )
+    if not response.text and not response.tool_calls:
+        raise ProviderProtocolError(
+            f"The answer of provider '{provider}' has neither text nor tool calls (finish_reason is "
+            f"'{response.finish_reason}').",
+            provider=provider,
+            request_id=response.request_id,
+        )
