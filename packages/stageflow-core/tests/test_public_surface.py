@@ -74,6 +74,8 @@ def test_the_names_of_this_stage_of_the_work_are_there() -> None:
         "PipelineRun",
         "PipelineTimer",
         "ContextSnapshot",
+        "ExtensionRegistry",
+        "TypedExtension",
         "RunIdentity",
         "Limits",
         "Conversation",

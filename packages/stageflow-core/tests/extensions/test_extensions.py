@@ -241,6 +241,35 @@ class Changeable(TypedExtension):
     name: str
 
 
+class ChangeableModel(TypedExtension, pydantic.BaseModel):
+    key: ClassVar[str] = "model"
+
+    name: str
+
+
+class FrozenModel(TypedExtension, pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    key: ClassVar[str] = "model"
+
+    name: str
+
+
+class FrozenStruct(msgspec.Struct, TypedExtension, frozen=True):
+    key: ClassVar[str] = "struct"
+
+    name: str
+
+
+@pytest.mark.parametrize("kind", [FrozenModel, FrozenStruct], ids=lambda kind: kind.__name__)
+def test_it_need_not_be_a_dataclass(kind: Any) -> None:
+    """A frozen class of pydantic or msgspec has a key in the same way."""
+    registry = ExtensionRegistry()
+    registry.register(kind)
+    snapshot = ContextSnapshot(extensions={kind.key: kind(name="a")})
+    assert kind(name="a") == through_json(snapshot, extensions=registry).extensions[kind.key]
+
+
 class Inherits(Tenant):
     """Lost its decorator."""
 
@@ -277,6 +306,7 @@ class Keyless(TypedExtension):
     [
         (NoDataclass, r"has no fields. Put @dataclass\(frozen=True\) above it"),
         (Changeable, r"can be changed. Put @dataclass\(frozen=True\) above it"),
+        (ChangeableModel, "can be changed. Make it frozen, as its library does that"),
         (Inherits, r"is no dataclass itself. Put @dataclass\(frozen=True\) above it"),
         (WithLock, "has a field 'lock' that cannot be JSON: Lock"),
         (WithIntKeys, "has a field 'names' that cannot be JSON: .*, whose keys are no texts"),

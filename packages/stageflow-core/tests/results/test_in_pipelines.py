@@ -217,6 +217,25 @@ def test_nothing_behind_a_guard_that_refuses_runs(spec: Any, optional: bool, wat
     assert ({spec.name: StageStatus.CANCEL} if watched else {}) == watch.seen
 
 
+@pytest.mark.parametrize("on_failure", ["fail_fast", "continue"])
+@pytest.mark.parametrize("join", ["all", "any"])
+def test_no_option_lets_a_refusal_through(join: Any, on_failure: Any) -> None:
+    """A run that goes on after failures does not go on after this, nor does a join with another way in."""
+    ran: list[str] = []
+
+    @stage(optional="direct")
+    async def other(ctx: StageContext) -> None:
+        ran.append("other")
+
+    async def behind() -> None:
+        ran.append("behind")
+
+    stages = [direct, other, stage("behind", behind, dependencies=("direct", "other"), join=join)]
+    with pytest.raises(PipelineCancelled, match="abuse"):
+        Pipeline("guarded", stages, on_failure=on_failure).run_sync()
+    assert [] == ran
+
+
 def test_a_refusal_comes_back_from_json() -> None:
     """Who reads a run's record finds why it was refused, with the findings."""
     with pytest.raises(PipelineCancelled) as caught:

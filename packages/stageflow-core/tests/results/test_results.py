@@ -6,6 +6,7 @@ import copy
 import json
 import pickle
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any, ClassVar
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from stageflow import StageEvent, StageKind, StageOutput, StageStatus
 from stageflow.core.output_json import output_from_dict, output_to_dict
 from stageflow.core.returning import returned
-from stageflow.errors import ResultMismatchError
+from stageflow.errors import ResultMismatchError, StageReturnTypeError
 from stageflow.providers import ToolCall, Usage
 from stageflow.results import (
     AgentResult,
@@ -317,6 +318,37 @@ def test_what_is_mutable_in_a_result_is_frozen() -> None:
     assert {"plan": ["pro"]} == result.enrichments
     with pytest.raises(TypeError, match="frozen"):
         result.enrichments["plan"].append("team")
+
+
+@dataclass
+class Notes(TypedResult):
+    kind: ClassVar[StageKind] = StageKind.WORK
+
+    lines: list[str]
+
+
+def test_a_result_that_can_be_changed_is_copied() -> None:
+    """What the stage does with it afterwards reaches nobody."""
+    notes = Notes(["a"])
+    output = notes.to_stage_output()
+    notes.lines.append("b")
+    assert Notes(["a"]) == output.value
+
+
+def test_a_result_without_fields_is_none() -> None:
+    """A class that lost its decorator holds nothing that could be recorded."""
+
+    class Bare(TypedResult):
+        kind = StageKind.WORK
+
+    with pytest.raises(StageReturnTypeError):
+        returned("a", Bare())
+
+
+def test_what_is_in_a_result_comes_back_typed() -> None:
+    """A date under a name stays a date, since the output says so beside the data."""
+    result = EnrichResult({"since": date(2026, 3, 1)})
+    assert result == EnrichResult.from_output(through_json(result.to_stage_output()))
 
 
 NAMES = st.text(min_size=1, max_size=5).filter(str.strip)

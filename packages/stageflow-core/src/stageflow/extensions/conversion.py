@@ -99,7 +99,9 @@ def _contract(kind: Any) -> TypeContract:
         raise InvalidExtensionTypeError(name, "is no dataclass itself", hint="Put @dataclass(frozen=True) above it.")
     found = None if is_typeddict(kind) else contract_of(kind)
     if ours and found is not None and not found.frozen:
-        raise InvalidExtensionTypeError(name, "can be changed", hint="Put @dataclass(frozen=True) above it.")
+        is_dataclass = hasattr(kind, "__dataclass_fields__")
+        hint = "Put @dataclass(frozen=True) above it." if is_dataclass else "Make it frozen, as its library does that."
+        raise InvalidExtensionTypeError(name, "can be changed", hint=hint)
     try:
         contract = contract_for(kind)
     except UnresolvedContract as error:
