@@ -30,7 +30,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def enter_empty_folder(namespace: dict[str, Any]) -> None:
-    """Let a page's blocks write files where they do not stay."""
+    """Let a page's blocks be what a reader's program is, and write files where they do not stay."""
+    namespace["__name__"] = "__main__"
     folder = tempfile.TemporaryDirectory()
     namespace["__page__"] = (folder, Path.cwd())
     os.chdir(folder.name)
