@@ -382,7 +382,9 @@ def test_what_is_known_is_not_looked_at_again(monkeypatch):
     """A run with a sink does not pay for it."""
     sink = LoggingEventSink()
     conforming(sink, EventSink, "The x")
+    conforming(Speaking(), Spoken, "The x")
     monkeypatch.setattr("stageflow.conformance._problems", None)
+    assert conforming(Speaking(), Spoken, "The x")
     assert conforming(sink, EventSink, "The x") is sink
     assert conforming(LoggingEventSink(), EventSink, "The x")
 
@@ -481,12 +483,19 @@ class Configured:
         """Give it."""
 
 
+class Insisting:
+    def get(self, key, default):
+        """Give it, and want to be told what else."""
+
+
 def test_settings_may_be_in_a_dict():
     """Its `get` is written in C, and tells its parameters; of what does not tell them it is believed."""
     assert all(fits(value, ConfigProvider) for value in ({}, os.environ, types.MappingProxyType({})))
     assert fits(types.SimpleNamespace(get=max), ConfigProvider)
     (problem,) = problems(Configured(), ConfigProvider)
     assert "its `get` takes other parameters (too many positional arguments)" in problem
+    (problem,) = problems(Insisting(), ConfigProvider)
+    assert "its `get` takes other parameters (missing a required argument: 'default')" in problem
     assert problems({"get": 1}, RunStore)
 
 
@@ -508,6 +517,15 @@ class Speaking:
 
     async def stream(self, text):
         yield b""
+
+    async def say(self, text):
+        """Say it."""
+
+
+class Spoken(Protocol):
+    name: str
+
+    async def say(self, text: str) -> None: ...
 
 
 class Returning(Speaking):
