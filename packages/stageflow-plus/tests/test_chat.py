@@ -421,28 +421,58 @@ async def test_a_reader_that_stops_closes_the_stream() -> None:
     assert asyncio.get_running_loop().time() == pytest.approx(0)
 
 
+class Chunks:
+    """An iterator over the chunks of an answer, as a provider may give one instead of a generator."""
+
+    def __init__(self) -> None:
+        self._chunks = iter(HELLO)
+
+    def __aiter__(self) -> "Chunks":
+        return self
+
+    async def __anext__(self) -> LLMChunk:
+        try:
+            return next(self._chunks)
+        except StopIteration:
+            raise StopAsyncIteration from None
+
+
+class ClosableChunks(Chunks):
+    closed = 0
+
+    async def aclose(self) -> None:
+        await asyncio.sleep(1)
+        self.closed += 1
+
+
+class IteratorLLM(ScriptedLLM):
+    """Gives one iterator, whatever it is asked."""
+
+    def __init__(self, chunks: Chunks) -> None:
+        super().__init__()
+        self._chunks = chunks
+
+    def stream(self, request: LLMRequest) -> AsyncIterator[LLMChunk]:
+        return self._chunks
+
+
 @simulated
 async def test_a_stream_without_anything_to_close() -> None:
     """A provider may give any async iterator."""
+    assert (await outcome(IteratorLLM(Chunks()))).value("reply").text == "Hello."
 
-    class Iterator:
-        def __init__(self) -> None:
-            self._chunks = iter(HELLO)
 
-        def __aiter__(self) -> "Iterator":
-            return self
-
-        async def __anext__(self) -> LLMChunk:
-            try:
-                return next(self._chunks)
-            except StopIteration:
-                raise StopAsyncIteration from None
-
-    class Plain(ScriptedLLM):
-        def stream(self, request: LLMRequest) -> AsyncIterator[LLMChunk]:
-            return Iterator()
-
-    assert (await outcome(Plain())).value("reply").text == "Hello."
+@pytest.mark.parametrize("leave", [False, True])
+@simulated
+async def test_a_stream_is_closed_before_the_stage_ends(leave: bool) -> None:
+    """To its end or left early, the stage waits until the provider has cleaned up, and does not leave it to chance."""
+    chunks = ClosableChunks()
+    run = chat().start(input_text="Hi.", ports=StagePorts(llm=IteratorLLM(chunks)))
+    async for _ in run.stream("reply"):
+        if leave:
+            break
+    await run
+    assert (chunks.closed, asyncio.get_running_loop().time()) == (1, pytest.approx(1))
 
 
 # --- what is told --------------------------------------------------------------------------------------------------
