@@ -13,7 +13,7 @@ TESTS := $(wildcard packages/*/tests) tests $(wildcard examples benchmarks)
 PAGES := $(filter-out CHANGELOG.md,$(wildcard *.md packages/*/README.md)) docs
 PACKAGES := $(notdir $(wildcard packages/*))
 
-.PHONY: help demo voice test simulate simulate-mutants check format bench bench-peers scale coverage build clean
+.PHONY: help demo voice serve test simulate simulate-mutants check format bench bench-peers scale coverage build clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -26,6 +26,9 @@ demo: $(READY) ## Chat with a model on the terminal (Groq with GROQ_API_KEY set,
 
 voice: $(READY) ## Hear a model's answer while it is written (a WAV file of tones); ARGS="--interrupt-after 2" breaks in
 	@exec $(BIN)/python -m examples.voice_turn $(ARGS)
+
+serve: $(READY) ## Serve a chat, and a page that shows its runs while they go on; ARGS="--port 0" takes a free port
+	@exec $(BIN)/python -m examples.served_chat $(ARGS)
 
 test: $(READY) ## Run the tests
 	@$(BIN)/python -m pytest $(TESTS) $(ARGS)

@@ -20,12 +20,18 @@ from stageflow.errors import (
     ConditionError,
     ContractMismatchError,
     CycleDetectedError,
+    DuplicateExtensionError,
+    DuplicatePipelineError,
     DuplicateStageError,
     EmptyPipelineError,
+    EntryPointError,
+    ExtensionMismatchError,
     ForeignLoopError,
     IdempotencyConflictError,
     InputContractError,
     InterceptorError,
+    InvalidEventIdError,
+    InvalidExtensionTypeError,
     InvalidInterceptorError,
     InvalidOptionError,
     InvalidRouteError,
@@ -38,17 +44,22 @@ from stageflow.errors import (
     MapItemError,
     MapSourceError,
     MissingInputError,
+    MissingPortError,
     MissingRetryPolicyError,
     NoStreamError,
+    NotAPipelineError,
     NotCopyableError,
     NotMappedError,
     OverlappingDependencyError,
     PipelineCancelled,
     PipelineDepthError,
+    PipelineDiscoveryError,
     PipelineSuspended,
     PipelineTimeoutError,
     PipelineValidationError,
     PolicyDeniedError,
+    ProjectionError,
+    ProtocolMismatchError,
     ProviderAuthError,
     ProviderContentRefused,
     ProviderError,
@@ -60,6 +71,7 @@ from stageflow.errors import (
     ProviderTimeout,
     ProviderTransientError,
     ProviderUnreachable,
+    ResultMismatchError,
     ResumeError,
     SchemaVersionError,
     SelfDependencyError,
@@ -80,7 +92,9 @@ from stageflow.errors import (
     UndeclaredDependencyError,
     UndeclaredRouteError,
     UnknownDependencyError,
+    UnknownExtensionError,
     UnknownLimitError,
+    UnknownPipelineError,
     UnknownStageError,
     UnpicklableCause,
 )
@@ -298,6 +312,25 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
         ),
         {"stage": "enrich"},
     ),
+    MissingPortError: (
+        lambda: MissingPortError("reply", "llm", given=["lm", "stt"]),
+        (
+            "Stage 'reply' needs the port 'llm', which its run was not given. "
+            "Did you mean 'lm'? The run has: lm, stt. Give it: run(ports=StagePorts(llm=...))."
+        ),
+        {"stage": "reply", "port": "llm", "given": ("lm", "stt")},
+    ),
+    ProtocolMismatchError: (
+        lambda: ProtocolMismatchError(
+            "The port 'llm'", "LLMProvider", 5, problems=["it has no `name`; expected: `name: str`"]
+        ),
+        "The port 'llm' is not an LLMProvider, but 5: it has no `name`; expected: `name: str`.",
+        {
+            "what": "The port 'llm'",
+            "protocol": "LLMProvider",
+            "problems": ("it has no `name`; expected: `name: str`",),
+        },
+    ),
     MissingInputError: (
         lambda: MissingInputError("b", "a", "nme", found=["name"], absent=None),
         (
@@ -379,6 +412,53 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
             "the stream begins: its chunks would be gone when the run resumes."
         ),
         {"stage": "llm"},
+    ),
+    InvalidEventIdError: (
+        lambda: InvalidEventIdError("7", "it is of another run", run_id="r1"),
+        (
+            "Run r1 cannot go on after the event id '7': it is of another run. "
+            "Refuse the request, or leave `after` out, to begin with the first message."
+        ),
+        {"event_id": "7", "problem": "it is of another run", "run_id": "r1"},
+    ),
+    ProjectionError: (
+        lambda: ProjectionError("shop.Receipts", "raised KeyError", event_type="stage.a.started", hint="Mend it."),
+        "shop.Receipts raised KeyError for the event 'stage.a.started'. Mend it.",
+        {"projector": "shop.Receipts", "event_type": "stage.a.started"},
+    ),
+    NotAPipelineError: (
+        lambda: NotAPipelineError("chat", 3),
+        (
+            "'chat' should be a Pipeline or a StageGraph, and is 3. "
+            "Give Pipeline('name', [...]), or what its build() returned."
+        ),
+        {"name": "chat"},
+    ),
+    UnknownPipelineError: (
+        lambda: UnknownPipelineError("chta", names=["chat", "voice"]),
+        "There is no pipeline 'chta' in the registry. Did you mean 'chat'? Pipelines: chat, voice.",
+        {"name": "chta", "names": ("chat", "voice")},
+    ),
+    DuplicatePipelineError: (
+        lambda: DuplicatePipelineError("chat", sources=["the application", "acme (acme.chat:it)"]),
+        (
+            "More than one pipeline is called 'chat': from the application and from acme (acme.chat:it). "
+            "Register one of them under another name."
+        ),
+        {"name": "chat", "sources": ("the application", "acme (acme.chat:it)")},
+    ),
+    EntryPointError: (
+        lambda: EntryPointError("chat", "acme.chat:it", "acme", ZeroDivisionError("by zero")),
+        (
+            "The entry point 'chat' of acme (acme.chat:it) gave no pipeline (ZeroDivisionError: by zero). "
+            "Mend or uninstall acme."
+        ),
+        {"name": "chat", "value": "acme.chat:it", "distribution": "acme"},
+    ),
+    PipelineDiscoveryError: (
+        lambda: PipelineDiscoveryError([], registered=["voice"]),
+        "Not every pipeline could be discovered. Registered: voice. Left out:",
+        {"failures": (), "registered": ("voice",)},
     ),
     MissingRetryPolicyError: (
         lambda: MissingRetryPolicyError("a", "ValueError: busy"),
@@ -544,6 +624,38 @@ EXAMPLES: dict[type[StageflowError], tuple[Callable[[], StageflowError], str, di
         ),
         {"path": "data['lock']", "kind": "_thread.lock"},
     ),
+    ResultMismatchError: (
+        lambda: ResultMismatchError(
+            "RouteResult", "ROUTE", path="$.route", expected="str", found="missing", hint="Say it."
+        ),
+        ("The output is not a RouteResult, as a ROUTE stage may return it: $.route is missing; expected str. Say it."),
+        {"result": "RouteResult", "kind": "ROUTE", "path": "$.route", "expected": "str", "found": "missing"},
+    ),
+    ExtensionMismatchError: (
+        lambda: ExtensionMismatchError(
+            "tenant", contract="Tenant", path="$.plan", expected="str", found="missing", hint="Say it."
+        ),
+        "The extension 'tenant' is no Tenant at $.plan: expected str, found missing. Say it.",
+        {"key": "tenant", "contract": "Tenant", "path": "$.plan", "expected": "str", "found": "missing"},
+    ),
+    InvalidExtensionTypeError: (
+        lambda: InvalidExtensionTypeError("Tenant", "has no fields", hint="Put @dataclass(frozen=True) above it."),
+        "Tenant cannot be the type of an extension: it has no fields. Put @dataclass(frozen=True) above it.",
+        {"type": "Tenant", "problem": "has no fields"},
+    ),
+    UnknownExtensionError: (
+        lambda: UnknownExtensionError("tenat", of="the snapshot", known=["tenant"]),
+        "There is no extension 'tenat' in the snapshot. Did you mean 'tenant'? It has: tenant.",
+        {"key": "tenat", "known": ("tenant",)},
+    ),
+    DuplicateExtensionError: (
+        lambda: DuplicateExtensionError("tenant", registered="a.Tenant", refused="b.Tenant"),
+        (
+            "The extension 'tenant' is registered as a.Tenant already, and cannot be b.Tenant as well. "
+            "Give one of them another key, or register it in an ExtensionRegistry of its own."
+        ),
+        {"key": "tenant", "registered": "a.Tenant", "refused": "b.Tenant"},
+    ),
     SerializationError: (
         lambda: SerializationError("$.a", "a set is not JSON."),
         "$.a: a set is not JSON.",
@@ -620,6 +732,8 @@ def test_every_error_survives_pickling(cls: type[StageflowError]) -> None:
         (InvalidOptionError, "ValueError"),
         (ConditionError, "TypeError"),
         (MissingInputError, "KeyError"),
+        (MissingPortError, "AttributeError"),
+        (ProtocolMismatchError, "TypeError"),
         (StageTimeoutError, "TimeoutError"),
         (PipelineTimeoutError, "TimeoutError"),
         (ResumeError, "ValueError"),
@@ -628,6 +742,14 @@ def test_every_error_survives_pickling(cls: type[StageflowError]) -> None:
         (StageReturnTypeError, "TypeError"),
         (TooLateError, "RuntimeError"),
         (UnknownStageError, "KeyError"),
+        (ResultMismatchError, "TypeError"),
+        (ExtensionMismatchError, "TypeError"),
+        (InvalidExtensionTypeError, "TypeError"),
+        (UnknownExtensionError, "KeyError"),
+        (DuplicateExtensionError, "ValueError"),
+        (UnknownPipelineError, "KeyError"),
+        (NotAPipelineError, "TypeError"),
+        (InvalidEventIdError, "ValueError"),
         (NotCopyableError, "TypeError"),
         (SerializationError, "ValueError"),
     ],

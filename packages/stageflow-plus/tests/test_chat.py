@@ -38,8 +38,9 @@ from stageflow.providers import (
     ToolCallPiece,
     Usage,
 )
+from stageflow.results import AgentResult
 from stageflow_mocks.simulation import simulated
-from stageflow_plus import ChatReply, ChatStage, RememberedTurns, Turn
+from stageflow_plus import ChatStage, RememberedTurns, Turn
 
 HELLO = (
     LLMChunk(model="m-1", request_id="r"),
@@ -111,7 +112,9 @@ async def test_the_value_is_the_whole_answer() -> None:
     """Who said what, why it ended, what it used, and how soon its first word came."""
     llm = ScriptedLLM((HELLO[0], 0.25, *HELLO[1:]))
     results = await outcome(llm)
-    assert results.value("reply") == ChatReply(
+    reply = results.value("reply")
+    assert reply.first_text_ms == pytest.approx(250)
+    assert reply == AgentResult(
         text="Hello.",
         model="m-1",
         provider="scripted",
@@ -119,7 +122,7 @@ async def test_the_value_is_the_whole_answer() -> None:
         tool_calls=(),
         usage=Usage(7, 2, 1),
         chunks=2,
-        first_text_ms=pytest.approx(250),  # pyright: ignore[reportArgumentType]
+        first_text_ms=reply.first_text_ms,
         request_id="r",
     )
     assert results.data("reply")["text"] == "Hello."
@@ -146,7 +149,7 @@ async def test_another_stage_overlaps_with_the_answer() -> None:
         return {"pieces": len(times)}
 
     @stage
-    async def stored(reply: ChatReply) -> dict[str, str]:
+    async def stored(reply: AgentResult) -> dict[str, str]:
         return {"text": reply.text}
 
     pipeline = Pipeline("chat", [spoken, stored]).compose(chat())

@@ -39,6 +39,7 @@ from stageflow.providers import (
     ToolCall,
     Usage,
 )
+from stageflow.results import AgentResult
 from stageflow_mocks import (
     CallTool,
     CutOff,
@@ -54,7 +55,7 @@ from stageflow_mocks import (
     StoppedEarly,
 )
 from stageflow_mocks.groq_wire import Refusal
-from stageflow_plus import ChatReply, ChatStage, GroqLLM
+from stageflow_plus import ChatStage, GroqLLM
 from stageflow_plus.groq_errors import provider_error, retry_after_seconds
 from stageflow_plus.groq_llm import _as_one_chunk
 
@@ -90,7 +91,7 @@ async def test_reply(ports: StagePorts) -> None:
     """The whole answer comes out, with what it cost and how it ended."""
     results = await CHAT.run(input_text="My name is Ada.", ports=ports)
     reply = results["reply"].value
-    assert isinstance(reply, ChatReply)
+    assert isinstance(reply, AgentResult)
     assert reply.text == "Nice to meet you, Ada."
     assert (reply.model, reply.finish_reason, reply.chunks) == ("llama-3.1-8b-instant", "stop", 5)
     assert reply.usage == Usage(reply.usage.prompt_tokens, 5)

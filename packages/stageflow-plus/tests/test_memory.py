@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stageflow import Pipeline, PipelineResults, RunIdentity, StageContext, StageOutput, StageStatus
+from stageflow import Pipeline, PipelineResults, RunIdentity, StageContext, StageOutput, StageStatus, stage
+from stageflow.errors import MissingPortError
 from stageflow_plus import (
     MemoryFetchStage,
     MemoryStore,
     MemoryStoreError,
     MemoryWriteStage,
-    MissingPortError,
     RememberedTurns,
     SqliteMemory,
     Turn,
@@ -267,7 +267,14 @@ async def test_run_without_the_port() -> None:
     error = results["memory"].error
     assert error is not None
     assert isinstance(error.exception, MissingPortError)
-    assert "ports=... whose attribute 'memory' is one" in error.message
+    assert ("memory", "memory") == (error.exception.stage, error.exception.port)
+    assert "run(ports=...) takes any object that has the attribute 'memory'" in error.message
+
+
+@pytest.mark.parametrize("runner", [MemoryFetchStage(), MemoryWriteStage(), MemoryFetchStage, MemoryWriteStage])
+def test_what_the_stages_need(runner: MemoryFetchStage) -> None:
+    """They say so themselves, so that nobody has to when a pipeline is made of them."""
+    assert ("memory",) == stage("m", runner).ports
 
 
 @pytest.mark.parametrize("limits", [{"max_turns": 0}, {"max_characters": 0}])

@@ -3,6 +3,7 @@
 This module is the home of every name that it lists; the pages under docs/reference say what each is for.
 """
 
+from stageflow.capabilities import StagePorts
 from stageflow.context.conversation import Conversation
 from stageflow.context.identity import RunIdentity
 from stageflow.context.limits import Limits
@@ -35,6 +36,8 @@ from stageflow.events.sinks import LoggingEventSink, NoOpEventSink, clear_event_
 from stageflow.execution.pipeline_run import PipelineRun
 from stageflow.execution.results import PipelineResults, StageResult
 from stageflow.execution.retry import RetryPolicy
+from stageflow.extensions.conversion import TypedExtension
+from stageflow.extensions.registry import ExtensionRegistry
 from stageflow.interceptors.base import BaseInterceptor, ErrorAction, InterceptorContext, InterceptorResult
 from stageflow.interceptors.circuit_breaker import CircuitBreakerInterceptor
 from stageflow.interceptors.defaults import get_default_interceptors
@@ -47,14 +50,17 @@ from stageflow.observability.circuit_breaker import CircuitBreaker
 from stageflow.pipeline.builder import Pipeline
 from stageflow.pipeline.graph import StageGraph
 from stageflow.pipeline.interception import run_with_interceptors
+from stageflow.pipeline.registry import PipelineRegistry
 from stageflow.pipeline.spec import From, StageSpec, stage
-from stageflow.protocols import EventSink, PolicyEvaluator
+from stageflow.projector import MessageProjector, SSEMessageProjector, WSMessageProjector
+from stageflow.protocols import ConfigProvider, CorrelationIds, EventSink, PipelineMetadata, PolicyEvaluator, RunStore
 
 __all__ = [
     # Pipelines
     "From",
     "Limits",
     "Pipeline",
+    "PipelineRegistry",
     "RetryPolicy",
     "StageGraph",
     "StageSpec",
@@ -73,8 +79,12 @@ __all__ = [
     # What a run is asked and given
     "ContextSnapshot",
     "Conversation",
+    "CorrelationIds",
+    "ExtensionRegistry",
     "PipelineContext",
     "RunIdentity",
+    "StagePorts",
+    "TypedExtension",
     # A run and its results
     "PipelineResults",
     "PipelineRun",
@@ -94,8 +104,15 @@ __all__ = [
     "run_with_interceptors",
     # What an application may plug in
     "CircuitBreaker",
+    "ConfigProvider",
+    "PipelineMetadata",
     "PolicyEvaluator",
     "ProviderCallLogger",
+    "RunStore",
+    # What a client of a run is sent: more is in stageflow.projector
+    "MessageProjector",
+    "SSEMessageProjector",
+    "WSMessageProjector",
     # Events
     "EventSink",
     "LoggingEventSink",

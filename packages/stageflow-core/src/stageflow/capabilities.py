@@ -8,14 +8,16 @@ its own derives from it, or gives any object with such attributes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any, NoReturn, Protocol, cast
+from inspect import isroutine
+from types import MappingProxyType, MemberDescriptorType
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self, cast
 
 from stageflow.conformance import conforming
 from stageflow.errors import MissingPortError
 from stageflow.observability.call_logger import ProviderCallLogger
 from stageflow.protocols import EnrichmentProvider
 from stageflow.providers import LLMProvider, STTProvider, TTSProvider
+from stageflow.wording import type_name
 
 
 class CorePorts(Protocol):
@@ -58,9 +60,12 @@ PORTS: Mapping[str, type[Any]] = MappingProxyType(
 
 
 class StagePorts:
-    """The ports of a run: any of those of `CorePorts`, `LLMPorts` and `AudioPorts`. It is frozen.
+    """The ports of a run: any of those of `CorePorts`, `LLMPorts` and `AudioPorts`. Each is given once, and stays.
 
     To read one that was not given is a MissingPortError, which `getattr` with a default takes for an absent attribute.
+    A subclass may have others, set in its `__init__`; names that begin with `_` are its own.
+
+    Ports are live objects: a copy of a StagePorts is the StagePorts itself, and two are equal if they hold the same.
 
     Args:
         call_logger: Keeps a record of each call to a provider.
@@ -91,26 +96,99 @@ class StagePorts:
         given = {"call_logger": call_logger, "enrichment": enrichment, "llm": llm, "stt": stt, "tts": tts}
         for name, port in given.items():
             if port is not None:
-                object.__setattr__(self, name, conforming(port, PORTS[name], f"The port '{name}'"))
+                setattr(self, name, port)
 
-    def __getattr__(self, name: str) -> NoReturn:
-        if name.startswith("_"):  # asked by copy, pickle and their like
-            raise AttributeError(f"{type(self).__qualname__} has no attribute {name!r}")
-        raise MissingPortError("", name, given=given_ports(self))
+    if not TYPE_CHECKING:  # else a type checker takes every misspelt name for a port
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name.startswith("_"):  # asked by copy, pickle and their like
+                raise AttributeError(f"{type(self).__qualname__} has no attribute {name!r}")
+            raise missing_port("", name, self)
 
     def __setattr__(self, name: str, value: object) -> None:
+        if not name.startswith("_") and name in self.__dict__:
+            raise AttributeError(
+                f"The port '{name}' has been given, and stays so: make another {type(self).__qualname__}."
+            )
         if name in PORTS:
-            raise AttributeError(f"The ports of a run are frozen: {name!r} is given when they are made.")
+            if value is None:  # not given, as in `__init__`
+                return
+            value = conforming(value, PORTS[name], f"The port '{name}'")
         object.__setattr__(self, name, value)
 
+    def __delattr__(self, name: str) -> None:
+        if not name.startswith("_"):
+            raise AttributeError(f"The port '{name}' stays: make another {type(self).__qualname__}.")
+        object.__delattr__(self, name)
 
-def given_ports(ports: Any) -> tuple[str, ...]:
-    """Return the names of the ports that an object has."""
-    names = {
-        *getattr(ports, "__dict__", ()),
-        *(name for name in dir(cast("Any", type(ports))) if not name.startswith("_")),
-    }
-    return tuple(sorted(name for name in names if getattr(ports, name, None) is not None))
+    def __eq__(self, other: object) -> bool:
+        return _held(self) == _held(cast("Any", other)) if type(other) is type(self) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((type(self), *sorted(_held(self))))  # what they are need not be hashable
+
+    def __repr__(self) -> str:
+        held = (f"{name}: {type_name(port)}" for name, port in _held(self).items())  # whose repr may show a key
+        return f"<{type(self).__qualname__} {', '.join(held) or 'without ports'}>"
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+
+def _held(ports: StagePorts) -> dict[str, Any]:
+    return {name: port for name, port in ports.__dict__.items() if not name.startswith("_")}
 
 
 NO_PORTS = StagePorts()
+"""The ports of a run that was given none."""
+
+
+def check_ports(stage: str, names: tuple[str, ...], ports: Any) -> None:
+    """Check that a run has the ports that a stage needs.
+
+    Raises:
+        MissingPortError: There is no such attribute, or it is None.
+        ProtocolMismatchError: It is one of those that stages agree on, and does not fit its protocol.
+    """
+    for name in names:
+        port = getattr(ports, name, None)
+        if port is None:
+            raise missing_port(stage, name, ports)
+        protocol = PORTS.get(name)
+        if protocol is not None:
+            conforming(port, protocol, f"The port '{name}'")
+
+
+def missing_port(stage: str, name: str, ports: Any) -> MissingPortError:
+    """Return the error of a port that an object does not have."""
+    way_out = None
+    if isinstance(ports, Mapping):
+        way_out = "Ports are attributes, and these are the keys of a mapping: types.SimpleNamespace(**ports)."
+    elif name not in PORTS:
+        way_out = f"Give it: run(ports=...) takes any object that has the attribute '{name}'."
+    return MissingPortError(stage, name, given=given_ports(ports), way_out=way_out)
+
+
+def given_ports(ports: Any) -> tuple[str, ...]:
+    """Return the names of the ports that an object has. Properties are not asked: they may do anything."""
+    if ports is None:
+        return ()
+    if isinstance(ports, Mapping):
+        return tuple(sorted(key for key in cast("Mapping[Any, Any]", ports) if isinstance(key, str)))
+    names: set[str] = set()
+    for kind in cast("type[Any]", type(ports)).__mro__:
+        if kind.__module__ != "builtins":
+            names |= {name for name, value in kind.__dict__.items() if _is_given(ports, name, value)}
+    for name, value in getattr(ports, "__dict__", {}).items():
+        (names.discard if value is None else names.add)(name)
+    return tuple(sorted(name for name in names if not name.startswith("_")))
+
+
+def _is_given(ports: Any, name: str, value: Any) -> bool:
+    """Return whether what a class has under a name makes a port of its objects: methods do not."""
+    if isinstance(value, MemberDescriptorType):  # one of its slots
+        return getattr(ports, name, None) is not None
+    return value is not None and not isroutine(value) and not isinstance(value, (staticmethod, classmethod))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from types import MappingProxyType
-from typing import Any, Literal, Protocol, Self, get_args, runtime_checkable
+from typing import Any, Literal, Protocol, Self, cast, get_args, runtime_checkable
 
+from stageflow.frozen import EMPTY, FrozenDict
 from stageflow.value import Value
+from stageflow.wording import shown
 
 
 @runtime_checkable
@@ -34,8 +35,8 @@ class RunStore(Protocol):
 
     For each run comes one `create_run`, then `update_status` with "running", and at its end with "completed", "failed",
     "cancelled" or "suspended": one after the other, beside the stages. A store that raises or takes too long changes
-    nothing in the run: the loss is logged, and counted in `results.records_lost`. What it is given is JSON-ready; later
-    versions may say more.
+    nothing in the run: the loss is logged, and counted in `results.records_lost`. What it is given is JSON-ready, and
+    the store's own; later versions may say more.
     """
 
     async def create_run(self, run_id: str, **metadata: Any) -> None:
@@ -74,7 +75,7 @@ class ConfigProvider(Protocol):
     It answers at once, since it is called between awaits: one that reads from elsewhere does so beforehand.
     """
 
-    def get(self, key: str, default: Any = None) -> Any: ...
+    def get(self, key: str, default: Any = None, /) -> Any: ...
 
 
 class NoOpConfigProvider:
@@ -82,6 +83,12 @@ class NoOpConfigProvider:
 
     def get(self, key: str, default: Any = None) -> Any:
         return default
+
+    def __reduce__(self) -> str:
+        return "NO_CONFIG"  # as a PipelineContext is copied or pickled that has none
+
+
+NO_CONFIG: ConfigProvider = NoOpConfigProvider()
 
 
 class CorrelationIds(Value):
@@ -106,12 +113,22 @@ class CorrelationIds(Value):
         run_id: str | None = None,
         request_id: str | None = None,
         trace_id: str | None = None,
-        extra: Mapping[str, str] = MappingProxyType({}),
+        extra: Mapping[str, str] = EMPTY,
     ) -> None:
-        object.__setattr__(self, "run_id", run_id)
-        object.__setattr__(self, "request_id", request_id)
-        object.__setattr__(self, "trace_id", trace_id)
-        object.__setattr__(self, "extra", MappingProxyType(dict(extra)))
+        for name, value in (("run_id", run_id), ("request_id", request_id), ("trace_id", trace_id)):
+            if value is not None and not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise TypeError(f"{name} of CorrelationIds is a string, not {shown(value)}.")
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "extra", _texts(extra))
+
+
+def _texts(extra: Any) -> Mapping[str, str]:
+    if not isinstance(extra, Mapping):
+        raise TypeError(f"extra of CorrelationIds is a mapping of strings, not {shown(extra)}.")
+    for name, value in cast("Mapping[Any, Any]", extra).items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise TypeError(f"extra of CorrelationIds is a mapping of strings; it has {shown(value)} as {shown(name)}.")
+    return FrozenDict(cast("Mapping[str, str]", extra))
 
 
 class EnrichmentRequest:

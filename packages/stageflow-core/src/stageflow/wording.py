@@ -94,8 +94,9 @@ def _is_small(value: object) -> bool:
 
 
 def with_article(name: str) -> str:
-    """Return the name after "a" or "an"."""
-    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+    """Return the name after "a" or "an", as it is spoken: letter by letter where it begins with two capitals."""
+    sounds = "AEFHILMNORSX" if name[:2].isupper() and len(name) > 1 else "aeiouAEIOU"
+    return f"{'an' if name[0] in sounds else 'a'} {name}"
 
 
 def text_of(error: BaseException) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import time
+from collections.abc import Awaitable
 
 import pytest
 from stageflow import (
@@ -144,6 +145,15 @@ async def test_started_events_carry_the_attempt(recorder):
     started = recorder.of("stage.a.started")
     assert (started["stage"], started["attempt"], started["status"], started["duration_ms"]) == ("a", 1, None, None)
     assert recorder.of("pipeline.created")["data"] == {"pipeline": "chain", "stages": 2}
+
+
+@simulated
+async def test_the_first_event_tells_where_and_how_the_run_was_asked(recorder):
+    """What the snapshot says of topology, mode and transport stands in it, and nothing of what it does not say."""
+    await CHAIN.run(topology="voice-fast", execution_mode="practice", transport="websocket", event_sink=recorder)
+    told = {"topology": "voice-fast", "execution_mode": "practice", "transport": "websocket"}
+    assert {"pipeline": "chain", "stages": 2, **told} == recorder.of("pipeline.created")["data"]
+    assert {"pipeline": "chain"} == recorder.of("pipeline.completed")["data"]
 
 
 @simulated
@@ -445,7 +455,7 @@ async def test_an_emit_that_raises_before_it_is_awaited_changes_nothing(error, c
             return None
 
         class Emit:
-            def __call__(self, **kwargs):
+            def __call__(self, **kwargs) -> Awaitable[None]:
                 raise error
 
         emit = Emit()
@@ -464,7 +474,7 @@ def test_an_interrupt_before_the_last_event_is_awaited_is_not_swallowed(error):
             return None
 
         class Emit:
-            def __call__(self, **kwargs):
+            def __call__(self, **kwargs) -> Awaitable[None]:
                 raise error
 
         emit = Emit()
@@ -482,7 +492,7 @@ async def test_an_emit_that_gives_nothing_to_await_is_counted(caplog):
             return None
 
         class Emit:
-            def __call__(self, **kwargs):
+            def __call__(self, **kwargs) -> Awaitable[None]:
                 return 42
 
         emit = Emit()

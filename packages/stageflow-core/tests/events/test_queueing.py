@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import contextvars
 import threading
+from collections.abc import Awaitable
 
 import pytest
 from stageflow import clear_event_sink, get_event_sink, set_event_sink
@@ -288,7 +289,7 @@ async def test_an_emit_that_raises_when_it_is_called_loses_that_event_only():
     """An emit that is a callable object and fails at once, or gives nothing to await."""
 
     class Emit:
-        def __call__(self, *, type, data):
+        def __call__(self, *, type, data) -> Awaitable[None]:
             if type == "raises":
                 raise LookupError(type)
             return 42

@@ -363,6 +363,7 @@ GOOD = {
     "duration_ms": 1.0,
     "stragglers": [],
     "events_lost": 0,
+    "records_lost": 0,
     "resumed_from": None,
     "suspension": None,
     "stages": {"a": RECORD},
@@ -436,7 +437,14 @@ def test_reading_names_the_path_of_what_is_malformed(change: dict[str, Any], pat
     assert (path, text) == (caught.value.path, caught.value.problem)
 
 
-@pytest.mark.parametrize("name", GOOD)
+def test_what_was_written_before_there_were_run_stores_is_read() -> None:
+    """A suspended run waits for a long time: no record of it was lost."""
+    read = PipelineResults.from_dict({key: value for key, value in GOOD.items() if key != "records_lost"})
+    assert 0 == read.records_lost
+    assert 3 == PipelineResults.from_dict({**GOOD, "records_lost": 3}).records_lost
+
+
+@pytest.mark.parametrize("name", [name for name in GOOD if name != "records_lost"])
 def test_a_missing_field_is_named(name: str) -> None:
     """No default is made up when something is read."""
     with pytest.raises(SerializationError) as caught:

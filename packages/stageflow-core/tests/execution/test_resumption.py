@@ -29,6 +29,7 @@ from stageflow import (
     StageStatus,
     stage,
 )
+from stageflow.capabilities import NO_PORTS
 from stageflow.errors import NotCopyableError, ResumeError, SerializationError
 from stageflow_mocks.simulation import simulated
 
@@ -854,7 +855,7 @@ async def test_ports_and_a_sink_may_be_given(recorder):
     context = PipelineContext(ports="context", event_sink=recorder)
     results = await pipeline.run(context, resume=first, decisions={"ask": 1})
     await pipeline.run(resume=first, decisions={"ask": 1})
-    assert seen == [("first", "hi"), ("keyword", "hi"), ("context", "hi"), (None, "hi")]
+    assert seen == [("first", "hi"), ("keyword", "hi"), ("context", "hi"), (NO_PORTS, "hi")]
     assert results.resumed_from == first.pipeline_run_id
     assert recorder.types.count("pipeline.completed") == 2
 

@@ -186,9 +186,11 @@ async def test_the_name_of_a_circuit_is_a_string(attempt):
 
 def test_arguments_are_checked_when_it_is_made():
     """What is no breaker, and what is no circuit."""
-    with pytest.raises(TypeError, match=r"The breaker of CircuitBreakerInterceptor is a CircuitBreaker, not 5\."):
+    with pytest.raises(TypeError, match=r"The breaker of CircuitBreakerInterceptor is not a CircuitBreaker, but 5: "):
         CircuitBreakerInterceptor(5)
-    with pytest.raises(TypeError, match=r"not the class InMemoryCircuitBreaker\. Write InMemoryCircuitBreaker\(\)\."):
+    with pytest.raises(
+        TypeError, match=r"but the class InMemoryCircuitBreaker\. It is the class: write InMemoryCircuitBreaker\(\)\."
+    ):
         CircuitBreakerInterceptor(InMemoryCircuitBreaker)
     with pytest.raises(TypeError, match="The circuit of CircuitBreakerInterceptor is a name, or a function"):
         CircuitBreakerInterceptor(circuit=5)

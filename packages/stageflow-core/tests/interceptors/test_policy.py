@@ -106,5 +106,5 @@ def test_a_decision_is_one_of_three():
 
 def test_what_is_no_policy_is_refused():
     """Where it is given."""
-    with pytest.raises(TypeError, match=r"The policy of PolicyInterceptor is a PolicyEvaluator, not None\."):
+    with pytest.raises(TypeError, match=r"The policy of PolicyInterceptor is not a PolicyEvaluator, but None: "):
         PolicyInterceptor(None)

@@ -412,9 +412,9 @@ def test_the_no_ops_are_what_they_stand_for():
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        (lambda: TracingInterceptor(5), r"The tracer of TracingInterceptor is a Tracer, not 5\."),
-        (lambda: TracingInterceptor(NoOpTracer), r"not the class NoOpTracer\. Write NoOpTracer\(\)\."),
-        (lambda: MetricsInterceptor(5), r"The meter of MetricsInterceptor is a Meter, not 5\."),
+        (lambda: TracingInterceptor(5), r"The tracer of TracingInterceptor is not a Tracer, but 5: "),
+        (lambda: TracingInterceptor(NoOpTracer), r"but the class NoOpTracer\. It is the class: write NoOpTracer\(\)\."),
+        (lambda: MetricsInterceptor(5), r"The meter of MetricsInterceptor is not a Meter, but 5: "),
         (lambda: LoggingInterceptor("app"), r"The logger of LoggingInterceptor is a logging\.Logger, not 'app'\."),
         (lambda: LoggingInterceptor(level="INFO"), r"The level of LoggingInterceptor is a number, .* not 'INFO'\."),
         (lambda: LoggingInterceptor(level=True), r"The level of LoggingInterceptor is a number, .* not True\."),

@@ -24,6 +24,7 @@ from stageflow import (
     set_event_sink,
     stage,
 )
+from stageflow.capabilities import NO_PORTS
 from stageflow.context.limits import Limits
 from stageflow.context.parent import MOST_DEEP
 from stageflow.core.context import StageScope
@@ -153,7 +154,7 @@ async def test_a_run_without_ids_has_children_with_runs_of_their_own():
         ({"run_id": RunIdentity()}, "takes no run_id: a child runs for whom its parent runs"),
         ({"input_txt": "x"}, "takes no keyword 'input_txt'. Did you mean 'input_text'"),
         ({"decisions": {"b": 1}}, "goes with run_pipeline"),
-        ({"event_sink": 3}, "3 is not an EventSink"),
+        ({"event_sink": 3}, "The event sink is not an EventSink, but 3: "),
     ],
 )
 async def test_wrong_keywords_are_refused(fields, told):
@@ -193,7 +194,7 @@ async def test_a_call_can_give_others(recorder):
     await parent(running(inner, ports=None, limits=None, event_sink=None)).run(
         ports=ports, limits=limits, event_sink=recorder
     )
-    assert (None, limits, recorder) == (seen.ports, seen.context.limits, seen.sink)
+    assert (NO_PORTS, limits, recorder) == (seen.ports, seen.context.limits, seen.sink)
 
 
 async def test_an_empty_sink_is_a_sink(recorder):

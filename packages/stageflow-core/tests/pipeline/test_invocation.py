@@ -105,9 +105,10 @@ def test_a_context_is_taken_as_it_is() -> None:
         (
             lambda: make(qqq=1),
             (
-                "run() takes no keyword 'qqq'. They are: conversation, created_at, decisions, enrichments, "
-                "event_sink, execution_mode, extensions, input, input_audio_duration_ms, input_text, limits, metadata, "
-                "ports, resume, run_id, "
+                "run() takes no keyword 'qqq'. They are: config, conversation, correlation, created_at, decisions, "
+                "enrichments, event_sink, execution_mode, extensions, input, input_audio_duration_ms, input_text, "
+                "limits, metadata, "
+                "ports, resume, run_id, run_store, "
                 "topology, transport."
             ),
         ),
@@ -117,7 +118,8 @@ def test_a_context_is_taken_as_it_is() -> None:
             lambda: make(ContextSnapshot(), input_text="hi"),
             (
                 "run() beside a ContextSnapshot takes no keyword "
-                "'input_text'. They are: event_sink, limits, ports. Use snapshot.replace(...) for its fields."
+                "'input_text'. They are: config, correlation, event_sink, limits, ports, run_store. "
+                "Use snapshot.replace(...) for its fields."
             ),
         ),
         (
@@ -144,7 +146,8 @@ def test_the_keywords_of_run_are_those_of_snapshot_and_context() -> None:
     """The type that checkers see lists exactly what is taken, with the same types."""
     hints = get_type_hints(RunFields)
     snapshot = {name: hint for name, hint in get_type_hints(ContextSnapshot.__init__).items() if name in set(FIELDS)}
-    assert {*FIELDS, "event_sink", "ports", "limits", "resume", "decisions"} == set(hints)
+    beside = {"event_sink", "ports", "limits", "run_store", "config", "correlation", "resume", "decisions"}
+    assert {*FIELDS, *beside} == set(hints)
     assert set(FIELDS) == set(inspect.signature(ContextSnapshot).parameters)
     hint_free = {"run_id", "created_at"}  # None stands for "make one", which nobody says with a keyword
     assert {n: h for n, h in snapshot.items() if n not in hint_free} == {

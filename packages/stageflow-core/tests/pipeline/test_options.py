@@ -89,6 +89,7 @@ GOOD: dict[str, tuple[Any, ...]] = {
     "map_concurrency": (10,),
     "limit": ("groq", None),
     "priority": (0,),
+    "ports": ("llm", ("llm", "memory"), ["llm"], {"llm", "stt"}, dict.fromkeys(["llm"]).keys(), ()),
 }
 
 
@@ -273,6 +274,7 @@ OTHERS: dict[str, Any] = {
     "map_concurrency": 3,
     "limit": "groq",
     "priority": 5,
+    "ports": "llm",
 }
 
 GO_WITH: dict[str, dict[str, Any]] = {"map_concurrency": {"map_over": ("a", "items")}, "priority": {"limit": "groq"}}
@@ -335,11 +337,66 @@ def test_a_stage_keeps_its_options_under_another_name(option: str) -> None:
         ("priority", 1.5, "priority of stage 's' is a whole number, not 1.5."),
         ("priority", True, "is a whole number, not True."),
         ("priority", "high", "is a whole number, not 'high'."),
+        (
+            "ports",
+            5,
+            "ports of stage 's' are names of ports, not 5. Write ports='llm', or ports=('llm', 'memory'): the",
+        ),
+        ("ports", "", "are names of ports, not ''."),
+        ("ports", "ports.llm", "are names of ports, not 'ports.llm'."),
+        ("ports", ["llm", "a b"], "are names of ports, not ['llm', 'a b']."),
+        ("ports", ["llm", None], "are names of ports, not ['llm', None]."),
+        ("ports", "_private", "are names of ports, not '_private'."),
+        ("ports", {"llm": object}, "are names of ports, not {'llm': <class 'object'>}."),
+        ("ports", Way, "are names of ports, not the class Way."),
     ],
 )
 def test_what_joins_stages_is_what_it_should_be(way: Callable[..., object], option: str, value: Any, told: str) -> None:
     """The message shows how to write it."""
     assert told in str(refused(way, **{option: value}, **GO_WITH.get(option, {})))
+
+
+class NeedsModel:
+    ports = "llm"
+
+    async def execute(self, ctx: StageContext) -> None:
+        """Answer."""
+
+
+@pytest.mark.parametrize("runner", [NeedsModel, NeedsModel()])
+def test_a_runner_names_ports_as_well(runner: Any) -> None:
+    """What it names comes on top of what the option does, each name once."""
+    assert ("llm",) == stage("s", runner).ports
+    assert ("memory", "llm") == stage("s", runner, ports=("memory",)).ports
+    assert ("llm", "memory") == Pipeline().with_stage("s", runner, ports=["llm", "memory", "llm"]).stages[0].ports
+    assert () == stage("s", runner).differing(stage("s", runner, ports="llm"))
+
+
+class Clients:
+    async def execute(self, ctx: StageContext) -> None:
+        """Answer."""
+
+
+@pytest.mark.parametrize(
+    ("ports", "told"),
+    [(object(), "an object"), ({"llm": 1}, "{'llm': 1}"), (None, "None"), (["a b"], "['a b']"), (7, "7")],
+)
+def test_a_runner_has_no_other_ports(ports: Any, told: str) -> None:
+    """An attribute that happens to be called so is not taken for names, and not passed over."""
+    runner = Clients()
+    runner.ports = ports
+    with pytest.raises(InvalidOptionError) as caught:
+        stage("s", runner)
+    assert (
+        "ports of stage 's' are those that its runner names, too, and the attribute `ports` of that is "
+        f"{told}. There it names the ports that the runner needs: ports = ('llm',). Call anything else otherwise."
+    ) == str(caught.value)
+    assert ("s", "ports") == (caught.value.stage, caught.value.option)
+
+
+def test_a_set_of_ports_is_the_same_in_every_process() -> None:
+    """The first that is missing is told of."""
+    assert ("llm", "memory", "stt", "tts") == stage("s", answer, ports={"tts", "memory", "stt", "llm"}).ports
 
 
 @pytest.mark.parametrize("value", [0, -1, True, 2.5, "8"])

@@ -15,13 +15,17 @@ from stageflow import (
     EventSink,
     From,
     LoggingEventSink,
+    MessageProjector,
     NoOpEventSink,
     Pipeline,
     PipelineContext,
+    PipelineEvent,
+    PipelineRegistry,
     PipelineResults,
     PipelineRun,
     PipelineSuspended,
     RunIdentity,
+    SSEMessageProjector,
     Stage,
     StageContext,
     StageGraph,
@@ -30,6 +34,7 @@ from stageflow import (
     StageSpec,
     Stream,
     StreamOptions,
+    WSMessageProjector,
     set_event_sink,
     stage,
 )
@@ -326,3 +331,36 @@ def outputs() -> None:
     StageOutput.skip()  # pyright: ignore[reportCallIssue]
     StageOutput.skip(ValueError())  # pyright: ignore[reportArgumentType]
     StageOutput.fail(ValueError)  # pyright: ignore[reportArgumentType]
+
+
+class Lines:
+    def project(self, event: PipelineEvent) -> bytes | None:
+        return event.event_type.encode()
+
+
+class Numbers:
+    def project(self, event: PipelineEvent) -> int | None:
+        return event.sequence
+
+
+class Late:
+    async def project(self, event: PipelineEvent) -> str | None:
+        return event.event_type
+
+
+def clients(run: PipelineRun) -> None:
+    """Messages are of the type that the projector makes."""
+    assert_type(run.messages(WSMessageProjector()), AsyncIterator[dict[str, Any]])
+    assert_type(run.messages(SSEMessageProjector(), after="run-1"), AsyncIterator[str])
+    assert_type(run.messages(Lines()), AsyncIterator[bytes])
+    _projector: MessageProjector[str] = SSEMessageProjector()
+    run.messages(Numbers())  # pyright: ignore[reportArgumentType]
+    run.messages(Late())  # pyright: ignore[reportArgumentType]
+
+
+def pipeline_by_name(registry: PipelineRegistry) -> None:
+    """What is found can be run."""
+    assert_type(registry.get("chat"), Pipeline | StageGraph)
+    assert_type(registry.list(), list[str])
+    assert_type(registry.get("chat").run_sync(), PipelineResults)
+    registry.register("chat", "chat")  # pyright: ignore[reportArgumentType]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from stageflow_plus.chat import ChatReply, ChatStage
-from stageflow_plus.errors import MemoryStoreError, MissingPortError
+from stageflow_plus.chat import ChatStage
+from stageflow_plus.errors import MemoryStoreError
 from stageflow_plus.guard import GuardedText, GuardStage
 from stageflow_plus.memory import MemoryFetchStage, MemoryPorts, MemoryStore, MemoryWriteStage, RememberedTurns, Turn
 from stageflow_plus.sqlite_memory import SqliteMemory
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from stageflow_plus.groq_llm import GroqLLM
 
 __all__ = [
-    "ChatReply",
     "ChatStage",
     "GroqLLM",
     "GuardStage",
@@ -25,7 +24,6 @@ __all__ = [
     "MemoryStore",
     "MemoryStoreError",
     "MemoryWriteStage",
-    "MissingPortError",
     "RememberedTurns",
     "SqliteMemory",
     "Turn",

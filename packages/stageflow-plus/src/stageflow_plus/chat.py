@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from stageflow import StageContext, StageKind, StageOutput
@@ -12,50 +12,21 @@ from stageflow.calls import LoggedCall, logged_call
 from stageflow.errors import ProviderContentRefused, ProviderProtocolError
 from stageflow.providers import (
     AnswerInPieces,
-    FinishReason,
     LLMProvider,
     LLMRequest,
     LLMResponse,
     Message,
     Tool,
-    ToolCall,
-    Usage,
 )
+from stageflow.results import AgentResult
 
 from stageflow_plus.memory import RememberedTurns
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class ChatReply:
-    """What the model answered.
-
-    Attributes:
-        text: The whole answer; empty if it only calls tools.
-        model: The model that gave it, by its own account.
-        provider: Who provides it.
-        finish_reason: "stop"; "length" if the token limit cut the answer; "tool_calls" if tools are to be called.
-        tool_calls: The calls that it asks for.
-        usage: None if the provider did not say.
-        chunks: How many pieces of text the stream had.
-        first_text_ms: Milliseconds from the request to the first piece of text; None if there was no text.
-        request_id: The provider's id of the request.
-    """
-
-    text: str
-    model: str
-    provider: str
-    finish_reason: FinishReason
-    tool_calls: tuple[ToolCall, ...]
-    usage: Usage | None
-    chunks: int
-    first_text_ms: float | None
-    request_id: str | None
-
-
 class ChatStage:
-    """Sends the conversation to the model at the port `llm`, streams its answer, and ends with it as a `ChatReply`.
+    """Sends the conversation to the model at the port `llm`, streams its answer, and ends with it as an `AgentResult`.
 
     The pieces of text are its chunks, for stages with `streams=` of it and `run.stream`. It also emits `llm.progress`
     events, which count `chunks` and `characters` and give `first_text_ms`, never the text. It fails with a
@@ -115,7 +86,7 @@ class ChatStage:
         self._memory_from = memory_from
         self._profile_from = profile_from
 
-    async def execute(self, ctx: StageContext) -> AsyncIterator[str | StageOutput[ChatReply]]:
+    async def execute(self, ctx: StageContext) -> AsyncIterator[str | StageOutput[AgentResult]]:
         """Ask the model.
 
         Yields:
@@ -143,7 +114,7 @@ class ChatStage:
             _note(call, response, answer.chunks, first_text_ms)
             _check(response, llm.name)
         yield StageOutput.ok(
-            ChatReply(
+            AgentResult(
                 text=response.text,
                 model=response.model,
                 provider=llm.name,

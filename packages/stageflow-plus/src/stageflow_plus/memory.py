@@ -8,8 +8,6 @@ from typing import Literal, Protocol, cast
 
 from stageflow import StageContext, StageKind, StageOutput
 
-from stageflow_plus.errors import MissingPortError
-
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -58,6 +56,7 @@ class MemoryFetchStage:
 
     name = "memory_fetch"
     kind = StageKind.ENRICH
+    ports = ("memory",)
 
     def __init__(self, *, max_turns: int = 20, max_characters: int = 16_000) -> None:
         if max_turns < 1 or max_characters < 1:
@@ -88,6 +87,7 @@ class MemoryWriteStage:
 
     name = "memory_write"
     kind = StageKind.WORK
+    ports = ("memory",)
 
     def __init__(self, *, question_from: str = "input_guard", answer_from: str = "output_guard") -> None:
         self._question_from = question_from
@@ -107,7 +107,4 @@ class MemoryWriteStage:
 
 
 def _store(ctx: StageContext) -> MemoryStore:
-    store = getattr(ctx.ports, "memory", None)
-    if store is None:
-        raise MissingPortError(ctx.stage_name, "memory", kind="a MemoryStore")
-    return cast("MemoryStore", store)
+    return cast("MemoryPorts", ctx.ports).memory

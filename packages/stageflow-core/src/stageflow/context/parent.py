@@ -36,6 +36,14 @@ class ParentStage(NamedTuple):
         return depth
 
     @property
+    def root_run_id(self) -> str:
+        """The `pipeline_run_id` of the first run."""
+        first = self
+        while first.parent is not None:
+            first = first.parent
+        return first.run_id
+
+    @property
     def chain(self) -> tuple[str, ...]:
         """The stages that led to the child, from the first run on, each as `pipeline.stage`."""
         before = () if self.parent is None else self.parent.chain

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TypedDict
 
+from stageflow.conformance import conforming
 from stageflow.context.conversation import Conversation
 from stageflow.context.limits import Limits
 from stageflow.context.parent import ParentStage
 from stageflow.context.snapshot import ContextSnapshot
 from stageflow.errors import InvalidOptionError, RunResults
-from stageflow.protocols import EventSink
+from stageflow.protocols import NO_CONFIG, ConfigProvider, CorrelationIds, EventSink, RunStore
 from stageflow.value import Value, made_by
 from stageflow.wording import shown
 
@@ -34,6 +35,9 @@ class ChildFields(TypedDict, total=False):
     event_sink: EventSink | None
     ports: Any
     limits: Limits | None
+    run_store: RunStore | None
+    config: ConfigProvider | None
+    correlation: CorrelationIds | None
     resume: RunResults
     decisions: Mapping[Any, Any]
 
@@ -49,6 +53,9 @@ class PipelineContext(Value):
         event_sink: Where its events go; beats the current sink of `set_event_sink`.
         ports: What its stages may use from outside (clients, stores), handed to them as `ctx.ports` as it is.
         limits: The permits that stages with `limit=` take, shared between runs.
+        run_store: What keeps what becomes of the run.
+        config: Where its stages look settings up.
+        correlation: Under which ids others know it, as they were given; `correlation_of` fills in what is the run's.
         deadline: When the run must be over, as a reading of `time()` of the running event loop, in seconds.
         parent: Of a child run, the stage that it was started by.
     """
@@ -58,6 +65,9 @@ class PipelineContext(Value):
     event_sink: EventSink | None = None
     ports: Any = None
     limits: Limits | None = None
+    run_store: RunStore | None = None
+    config: ConfigProvider = NO_CONFIG
+    correlation: CorrelationIds | None = None
     deadline: float | None = None
     parent: ParentStage | None = None
 
@@ -68,6 +78,9 @@ class PipelineContext(Value):
         event_sink: EventSink | None = None,
         ports: Any = None,
         limits: Limits | None = None,
+        run_store: RunStore | None = None,
+        config: ConfigProvider | None = None,
+        correlation: CorrelationIds | None = None,
         deadline: float | None = None,
         parent: ParentStage | None = None,
     ) -> None:
@@ -83,6 +96,12 @@ class PipelineContext(Value):
             put(self, "ports", ports)
         if limits is not None:
             put(self, "limits", _checked_limits(limits))
+        if run_store is not None:
+            put(self, "run_store", conforming(run_store, RunStore, "The run_store of a run"))
+        if config is not None:
+            put(self, "config", conforming(config, ConfigProvider, "The config of a run"))
+        if correlation is not None:
+            put(self, "correlation", _checked_correlation(correlation))
         if deadline is not None:
             put(self, "deadline", _checked_deadline(deadline))
         if parent is not None:
@@ -94,6 +113,28 @@ def _checked_limits(limits: Any) -> Limits:
         told = "Make them once, and give them to each run: limits=Limits({'groq': 8})."
         raise TypeError(f"The limits of a run are a Limits, not {shown(limits)}. {told}")
     return limits
+
+
+def correlation_of(context: PipelineContext) -> CorrelationIds:
+    """Return the ids under which others know a run: where none were given, its root's and those of its identity."""
+    given, identity, parent = context.correlation or _NO_CORRELATION, context.snapshot.run_id, context.parent
+    run_id = identity.pipeline_run_id if parent is None else parent.root_run_id
+    return CorrelationIds(
+        run_id if given.run_id is None else given.run_id,
+        identity.request_id if given.request_id is None else given.request_id,
+        given.trace_id,
+        given.extra,
+    )
+
+
+_NO_CORRELATION = CorrelationIds()
+
+
+def _checked_correlation(correlation: Any) -> CorrelationIds:
+    if not isinstance(correlation, CorrelationIds):
+        told = "Write correlation=CorrelationIds(trace_id='...', extra={'order': '...'})."
+        raise TypeError(f"The correlation of a run is a CorrelationIds, not {shown(correlation)}. {told}")
+    return correlation
 
 
 def _checked_deadline(deadline: Any) -> float:

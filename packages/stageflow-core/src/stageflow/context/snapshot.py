@@ -6,11 +6,13 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar, overload
 
 from stageflow.context.conversation import Conversation
 from stageflow.context.identity import RunIdentity
-from stageflow.errors import SerializationError
+from stageflow.errors import ExtensionMismatchError, SerializationError, UnknownExtensionError
+from stageflow.extensions.conversion import contract_under, extension_of, is_typed, plain_extension
+from stageflow.extensions.registry import ExtensionRegistry, default_registry
 from stageflow.frozen import EMPTY, SHAREABLE_TYPES, for_reader, freeze, freeze_mapping
 from stageflow.providers import ROLES, Message, ToolCall
 from stageflow.serialization import (
@@ -26,7 +28,12 @@ from stageflow.wording import type_name, with_article
 
 SCHEMA_VERSION = 1
 
+T = TypeVar("T")
+D = TypeVar("D")
+
 _NO_CONVERSATION = Conversation()
+
+_REQUIRED: Any = object()
 
 
 class ContextSnapshot:
@@ -42,7 +49,8 @@ class ContextSnapshot:
         transport: Where the request came from ("websocket", "http", "terminal").
         conversation: The messages before `input_text`.
         enrichments: What is known beforehand, by name.
-        extensions: The application's own data, by key.
+        extensions: The application's own data, by key. What is given for a key of the default ExtensionRegistry is
+            made into its type here.
         metadata: Anything else; not interpreted.
         created_at: When the request arrived, with its time zone; kept in UTC. Now unless given.
 
@@ -50,6 +58,7 @@ class ContextSnapshot:
         TypeError: A field is of another type.
         ValueError: `created_at` has no time zone.
         NotCopyableError: Data in it can be neither frozen nor copied.
+        ExtensionMismatchError: An extension is not of the type that stands under its key.
     """
 
     # What most runs are not asked is not set, but read from here: a quarter of what a snapshot cost.
@@ -98,7 +107,7 @@ class ContextSnapshot:
             put(self, "conversation", _of("conversation", conversation, Conversation))
         if not enrichments is extensions is metadata is EMPTY:
             put(self, "_enrichments", _frozen("enrichments", enrichments))
-            put(self, "_extensions", _frozen("extensions", extensions))
+            put(self, "_extensions", _typed(_frozen("extensions", extensions)))
             put(self, "_metadata", _frozen("metadata", metadata))
         put(self, "created_at", datetime.now(UTC) if created_at is None else _in_utc(created_at))
 
@@ -127,6 +136,30 @@ class ContextSnapshot:
     def metadata(self) -> Mapping[str, Any]:
         return for_reader(self._metadata)
 
+    @overload
+    def get_extension(self, key: str, type: type[T]) -> T: ...
+    @overload
+    def get_extension(self, key: str, type: type[T], default: D) -> T | D: ...
+    def get_extension(self, key: str, type: type[Any], default: Any = _REQUIRED) -> Any:
+        """Return what stands under a key of `extensions`, as a value of the type: made of it, if that is a mapping.
+
+        Args:
+            key: The key.
+            type: A TypedExtension, or another dataclass, a TypedDict, a pydantic or a msgspec class.
+            default: What to return if there is nothing under the key.
+
+        Raises:
+            UnknownExtensionError: There is nothing under the key, and no default.
+            ExtensionMismatchError: It is not of the type; `path` says where.
+            InvalidExtensionTypeError: The type is none that an extension can have.
+        """
+        if key in self._extensions:
+            return extension_of(key, for_reader(self._extensions[key]), type)
+        contract_under(key, type)
+        if default is _REQUIRED:
+            raise UnknownExtensionError(key, of="the snapshot", known=[*self._extensions])
+        return default
+
     def replace(self, **changes: Any) -> ContextSnapshot:
         """Return a snapshot that differs in the fields given, as `dataclasses.replace` does."""
         return ContextSnapshot(**{**self._fields(), **changes})
@@ -139,14 +172,20 @@ class ContextSnapshot:
         """
         fields = self._fields()
         fields["run_id"] = asdict(self.run_id)
-        fields["conversation"] = [_written(message) for message in self.conversation]
+        fields["conversation"] = [_written_message(message) for message in self.conversation]
         fields["created_at"] = self.created_at.isoformat()
+        fields["extensions"] = _written_extensions(self._extensions)
         data = {"schema_version": SCHEMA_VERSION, **fields}
         return {key: check_json(value, f"$.{key}") for key, value in data.items()}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> ContextSnapshot:
+    def from_dict(cls, data: Mapping[str, Any], *, extensions: ExtensionRegistry = default_registry) -> ContextSnapshot:
         """Read what `to_dict` wrote.
+
+        Args:
+            data: What was written.
+            extensions: The types of the extensions. What stands under other keys stays a mapping, of which
+                `get_extension` makes a value when it is asked for one.
 
         Raises:
             SchemaVersionError: A newer Stageflow wrote it.
@@ -155,7 +194,9 @@ class ContextSnapshot:
         fields = as_object(data, "$")
         expect_version(fields.pop("schema_version", None), SCHEMA_VERSION)
         expect_fields(fields, _READERS, "$")
-        return cls(**{name: read(fields[name], f"$.{name}") for name, read in _READERS.items()})
+        read_fields = {name: read(fields[name], f"$.{name}") for name, read in _READERS.items()}
+        read_fields["extensions"] = _read_extensions(read_fields["extensions"], extensions)
+        return cls(**read_fields)
 
     def _fields(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _READERS}
@@ -184,7 +225,7 @@ class ContextSnapshot:
         return _restore, (self._fields(),)
 
 
-def _written(message: Message) -> dict[str, Any]:
+def _written_message(message: Message) -> dict[str, Any]:
     """Return a message as JSON-ready data: what only messages about tools have stands in those alone."""
     data: dict[str, Any] = {"role": message.role, "content": message.content, "name": message.name}
     if message.tool_calls:
@@ -216,6 +257,30 @@ _EXAMPLES: dict[type[Any], str] = {
 
 def _frozen(name: str, value: Any) -> Mapping[str, Any]:
     return freeze_mapping(_of(name, value, Mapping), name)
+
+
+def _typed(extensions: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the extensions, those whose type is known as values of it."""
+    kinds = {key: _kind_of(key, value) for key, value in extensions.items()}
+    if all(kind is None for kind in kinds.values()):
+        return extensions
+    made = {
+        key: value if kinds[key] is None else extension_of(key, value, kinds[key]) for key, value in extensions.items()
+    }
+    return freeze_mapping(made, "extensions")
+
+
+def _kind_of(key: str, value: object) -> type[Any] | None:
+    if key in default_registry:
+        return default_registry.get(key)
+    return type(value) if is_typed(value) else None
+
+
+def _written_extensions(extensions: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: plain_extension(key, value, f"$.extensions.{key}", _kind_of(key, value))
+        for key, value in extensions.items()
+    }
 
 
 def _duration(value: float | None) -> float | None:
@@ -257,6 +322,18 @@ def _any(value: Any, path: str) -> Any:
 
 def _mapping(value: Any, path: str) -> Mapping[str, Any]:
     return check_json(as_object(value, path), path)
+
+
+def _read_extensions(data: Mapping[str, Any], registry: ExtensionRegistry) -> Mapping[str, Any]:
+    return {key: _read_extension(key, value, registry) if key in registry else value for key, value in data.items()}
+
+
+def _read_extension(key: str, value: Any, registry: ExtensionRegistry) -> Any:
+    try:
+        return extension_of(key, value, registry.get(key))
+    except ExtensionMismatchError as error:
+        problem = f"expected {error.expected}, found {error.found}."
+        raise SerializationError(f"$.extensions.{key}{error.path[1:]}", problem, hint=error.hint) from error
 
 
 def _identity(value: Any, path: str) -> RunIdentity:

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Generic, TypeVar, Unpack
 
-from stageflow.context.pipeline_context import ChildFields, PipelineContext
+from stageflow.capabilities import NO_PORTS
+from stageflow.context.pipeline_context import ChildFields, PipelineContext, correlation_of
 from stageflow.context.snapshot import ContextSnapshot
 from stageflow.core.inputs import StageInputs
 from stageflow.core.timer import PipelineTimer
@@ -14,7 +15,7 @@ from stageflow.errors import NotMappedError
 from stageflow.events.emitter import Emitter
 from stageflow.events.sinks import NO_SINK
 from stageflow.frozen import EMPTY, for_reader, is_shareable
-from stageflow.protocols import EventSink
+from stageflow.protocols import ConfigProvider, CorrelationIds, EventSink
 from stageflow.wording import shown
 
 R = TypeVar("R")
@@ -33,6 +34,7 @@ class RunScope:
         hooks: What the interceptors of the run share; only they know what it is.
         first_run_id: Of a resumed run, the id of the run that all began with; of a child, what stands in its place.
         pipeline: The name of the run's pipeline.
+        recorder: What tells the run store what becomes of this run and its children; None if none of them has one.
         deadline: When the run must be over, by the clock of the event loop, or None: the earliest of all that bound it.
         grace_s: Seconds that its stages may take to stop once they are cancelled.
         children: The tasks that run a child at this moment, each with the stage that started it.
@@ -54,6 +56,7 @@ class RunScope:
         "left_behind",
         "over",
         "pipeline",
+        "recorder",
         "statistics",
         "stopping",
         "streams",
@@ -87,6 +90,7 @@ class RunScope:
         self.left_behind: list[str] = []
         self.decisions: Mapping[str, Any] = EMPTY
         self.first_run_id: str | None = None
+        self.recorder: Any = None
         self.hooks: Any = None
         self.statistics: dict[int, dict[str, Any]] = {}
         self.streams: Any = None
@@ -135,6 +139,10 @@ class StageScope(RunScope):
     @property
     def over(self) -> bool:
         return self.run.over
+
+    @property
+    def recorder(self) -> Any:
+        return self.run.recorder
 
     @property
     def stopping(self) -> str | None:  # pyright: ignore[reportIncompatibleVariableOverride] - the run alone sets it
@@ -209,8 +217,22 @@ class StageContext:
 
     @property
     def ports(self) -> Any:
-        """What the run was given as `ports`: clients and other live objects."""
-        return self._scope.context.ports
+        """What the run was given as `ports`: clients and other live objects.
+
+        Of a run that was given none they are `StagePorts` without any: each that is read is a MissingPortError.
+        """
+        ports = self._scope.context.ports
+        return NO_PORTS if ports is None else ports
+
+    @property
+    def config(self) -> ConfigProvider:
+        """The settings that the run was given; if it was given none, every key has its default."""
+        return self._scope.context.config
+
+    @property
+    def correlation(self) -> CorrelationIds:
+        """The ids under which others know this work: `run_id` is that of the run at the root unless one was given."""
+        return correlation_of(self._scope.context)
 
     @property
     def timer(self) -> PipelineTimer:
@@ -284,9 +306,9 @@ class StageContext:
     def run_pipeline(self, child: ChildPipeline[R], /, **fields: Unpack[ChildFields]) -> Coroutine[Any, Any, R]:
         """Run another pipeline as a child of this stage, and return its results.
 
-        The child is a run of its own, for the same user and tenant, with the same sink, ports and limits unless the
-        call gives others, and it must be over when this run must. It is cancelled with this stage, and has stopped
-        before this goes on. Nothing of what this run was asked is passed on to it.
+        The child is a run of its own, for the same user and tenant, with the same sink, ports, limits, run store,
+        config and correlation unless the call gives others, and it must be over when this run must. It is cancelled
+        with this stage, and has stopped before this goes on. Nothing of what this run was asked is passed on to it.
 
         Args:
             child: A Pipeline or a StageGraph.

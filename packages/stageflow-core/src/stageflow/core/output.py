@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Generic, NoReturn, Protocol, TypeVar, cast, overload
+from typing import Any, ClassVar, Generic, NoReturn, Protocol, Self, TypeVar, cast, overload
 
 from stageflow.contracts import contract_fields
 from stageflow.core.kinds import StageStatus
@@ -205,6 +205,9 @@ class StageOutput(Generic[T]):
             raise TypeError(f"ok() takes a {type(data).__qualname__} or fields, not both: {', '.join(fields)}")
         if contract_fields(data) is None:
             raise TypeError(f"ok() takes a mapping or a contract value, not {_described(data)}; say ok(value=...).")
+        if isinstance(data, ToOutput) and data.refusal is not None:
+            name = type(data).__qualname__
+            raise ValueError(f"A {name} that refuses is not ok(): return it itself, or its to_stage_output().")
         return make_output(value=freeze(data, "data"), version=version)
 
     @staticmethod
@@ -292,6 +295,31 @@ class StageOutput(Generic[T]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (output_fields(self),)
+
+
+class ToOutput:
+    """A contract value that decides itself what output it is: what returns it ends as its `to_stage_output()` says.
+
+    Attributes:
+        refusal: Why the run must not go on, or None if it may.
+    """
+
+    __slots__ = ()
+
+    @property
+    def refusal(self) -> str | None:
+        return None
+
+    def to_stage_output(self) -> StageOutput[Self]:
+        """Return the output that a stage ends with which returns this: `ok` with it, or a `cancel` if it refuses."""
+        reason = self.refusal
+        shareable = is_shareable(self)
+        return make_output(
+            StageStatus.OK if reason is None else StageStatus.CANCEL,
+            value=self if shareable else freeze(self, "its result"),
+            reason=reason,
+            shareable=shareable,
+        )
 
 
 class _FullOutput(StageOutput[Any]):

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterable, Awaitable, Mapping
 from typing import Any, cast
 
 from stageflow.contracts import contract_of
-from stageflow.core.output import PlainOutput, StageOutput, make_output, plain
+from stageflow.core.output import PlainOutput, StageOutput, ToOutput, make_output, plain
 from stageflow.errors import NotCopyableError, StageReturnTypeError
 from stageflow.frozen import EMPTY, SHAREABLE_TYPES, FrozenDict, freeze, freeze_mapping, is_shareable
 from stageflow.wording import type_name, with_article
@@ -60,6 +60,8 @@ def _output_of(result: Any) -> StageOutput[Any] | None:
     if result is None:
         return plain(EMPTY)
     if contract_of(cast("type[Any]", type(result))) is not None:
+        if isinstance(result, ToOutput):
+            return result.to_stage_output()
         shareable = is_shareable(result)
         return make_output(value=result if shareable else freeze(result, "its result"), shareable=shareable)
     if isinstance(result, Mapping):

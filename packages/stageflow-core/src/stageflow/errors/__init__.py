@@ -41,12 +41,22 @@
     │   ├── UndeclaredDependencyError
     │   ├── StageReturnedFailure       stands for a returned `StageOutput.fail("...")` where an exception is needed
     │   └── UndeclaredRouteError       a router chose what is not among its routes
+    ├── DuplicateExtensionError        an extension registry has the key already (also a ValueError)
+    ├── ExtensionMismatchError         what stands under a key is not of its type (also a TypeError)
+    ├── InvalidExtensionTypeError      a type that no extension can have (also a TypeError)
+    ├── UnknownExtensionError          there is nothing under that key (also a KeyError)
+    ├── DuplicatePipelineError         two pipelines were to have one name in a registry
+    ├── EntryPointError                an entry point of a distribution gave no pipeline
+    ├── InvalidEventIdError            a client wants to go on after an event that has not been (also a ValueError)
     ├── InputContractError             a run's input is not what its pipeline takes (also a TypeError)
     ├── LimitDeadlockError             a child would wait for permits while one is held until it ends
+    ├── NotAPipelineError              what was to be registered is no pipeline (also a TypeError)
     ├── PipelineCancelled              a run ended by a stage's `cancel()` or by `PipelineRun.cancel`
     ├── PipelineDepthError             runs lie too deep within each other
+    ├── PipelineDiscoveryError         some pipelines of installed distributions could not be registered
     ├── PipelineSuspended              a run waits for a human's decision
     ├── PipelineTimeoutError           a run took longer than it may (also a TimeoutError)
+    ├── ProjectionError                a MessageProjector raised, or gave what cannot be sent
     ├── ProtocolMismatchError          what was plugged in does not fit its protocol (also a TypeError)
     ├── ProviderError                  a model provider did not give a usable answer; `fault` says what may be done
     │   ├── ProviderTransientError     the same call may work later
@@ -59,12 +69,14 @@
     │       ├── ProviderAuthError      401, 403: the key
     │       ├── ProviderContentRefused the provider will not answer this content
     │       └── ProviderRequestError   any other 4xx: the request itself
+    ├── ResultMismatchError            an output does not hold what a typed result holds (also a TypeError)
     ├── ResumeError                    a run cannot be resumed with these results or decisions (also a ValueError)
     ├── ToolArgumentsError             a model wrote arguments that are no JSON object (also a ValueError)
     ├── TooLateError                   something was asked of a run that has begun (also a RuntimeError)
     ├── NotCopyableError               data that stages share can be neither frozen nor copied (also a TypeError)
     ├── ForeignLoopError               two event loops use at once what belongs to one (also a RuntimeError)
     ├── LimitTooSmallError             more permits are needed at once than there are
+    ├── UnknownPipelineError           a registry has no pipeline of that name (also a KeyError)
     ├── UnknownLimitError              a stage takes permits of a limit that the run was not given
     ├── UnknownStageError              results were asked for a stage that the plan does not have (also a KeyError)
     └── SerializationError             data cannot go to or come from JSON (also a ValueError)
@@ -87,8 +99,15 @@ from stageflow.errors.base import (
 from stageflow.errors.data import (
     InputContractError,
     NotCopyableError,
+    ResultMismatchError,
     SchemaVersionError,
     SerializationError,
+)
+from stageflow.errors.extensions import (
+    DuplicateExtensionError,
+    ExtensionMismatchError,
+    InvalidExtensionTypeError,
+    UnknownExtensionError,
 )
 from stageflow.errors.graph import (
     ContractMismatchError,
@@ -121,6 +140,10 @@ from stageflow.errors.plugging import (
     MissingPortError,
     ProtocolMismatchError,
 )
+from stageflow.errors.projection import (
+    InvalidEventIdError,
+    ProjectionError,
+)
 from stageflow.errors.providers import (
     ProviderAuthError,
     ProviderContentRefused,
@@ -134,6 +157,13 @@ from stageflow.errors.providers import (
     ProviderTransientError,
     ProviderUnreachable,
     ToolArgumentsError,
+)
+from stageflow.errors.registry import (
+    DuplicatePipelineError,
+    EntryPointError,
+    NotAPipelineError,
+    PipelineDiscoveryError,
+    UnknownPipelineError,
 )
 from stageflow.errors.run import (
     ForeignLoopError,
@@ -177,12 +207,18 @@ __all__ = [
     "ConditionError",
     "ContractMismatchError",
     "CycleDetectedError",
+    "DuplicateExtensionError",
+    "DuplicatePipelineError",
     "DuplicateStageError",
     "EmptyPipelineError",
+    "EntryPointError",
+    "ExtensionMismatchError",
     "ForeignLoopError",
     "IdempotencyConflictError",
     "InputContractError",
     "InterceptorError",
+    "InvalidEventIdError",
+    "InvalidExtensionTypeError",
     "InvalidInterceptorError",
     "InvalidOptionError",
     "InvalidRouteError",
@@ -198,15 +234,18 @@ __all__ = [
     "MissingPortError",
     "MissingRetryPolicyError",
     "NoStreamError",
+    "NotAPipelineError",
     "NotCopyableError",
     "NotMappedError",
     "OverlappingDependencyError",
     "PipelineCancelled",
     "PipelineDepthError",
+    "PipelineDiscoveryError",
     "PipelineSuspended",
     "PipelineTimeoutError",
     "PipelineValidationError",
     "PolicyDeniedError",
+    "ProjectionError",
     "ProtocolMismatchError",
     "ProviderAuthError",
     "ProviderContentRefused",
@@ -219,6 +258,7 @@ __all__ = [
     "ProviderTimeout",
     "ProviderTransientError",
     "ProviderUnreachable",
+    "ResultMismatchError",
     "ResumeError",
     "RunResults",
     "SchemaVersionError",
@@ -240,7 +280,9 @@ __all__ = [
     "UndeclaredDependencyError",
     "UndeclaredRouteError",
     "UnknownDependencyError",
+    "UnknownExtensionError",
     "UnknownLimitError",
+    "UnknownPipelineError",
     "UnknownStageError",
     "UnpicklableCause",
     "picklable",

@@ -50,6 +50,33 @@ class NotCopyableError(StageflowError, TypeError):
         super().__init__(f"{path} {self.why}.", hint=hint)
 
 
+class ResultMismatchError(StageflowError, TypeError):
+    """The output of a stage does not hold what a typed result of `stageflow.results` holds.
+
+    Attributes:
+        result: The name of the typed result.
+        kind: The kind of stage that it is for.
+        path: Where in the data: `$.route`, or `$` for the output itself.
+        expected: What should be there.
+        found: What is there.
+    """
+
+    code = "result-mismatch"
+
+    def __init__(
+        self, result: str, kind: str, *, path: str, expected: str, found: str, hint: str | None = None
+    ) -> None:
+        super().__init__(
+            f"The output is not a {result}, as a {kind} stage may return it: {path} is {found}; expected {expected}.",
+            hint=hint,
+        )
+        self.result = result
+        self.kind = kind
+        self.path = path
+        self.expected = expected
+        self.found = found
+
+
 class SerializationError(StageflowError, ValueError):
     """Data cannot be written as JSON, or what was read is malformed.
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from stageflow.errors.base import StageflowError
 from stageflow.errors.stage import StageError
-from stageflow.wording import listed, nearest, shown
+from stageflow.wording import listed, nearest, shown, with_article
 
 
 class ProtocolMismatchError(StageflowError, TypeError):
@@ -24,8 +24,7 @@ class ProtocolMismatchError(StageflowError, TypeError):
         self, what: str, protocol: str, value: object, *, problems: Sequence[str] = (), hint: str | None = None
     ) -> None:
         told = f": {'; '.join(problems)}" if problems else ""
-        article = "an" if protocol[0] in "AEIOU" else "a"
-        super().__init__(f"{what} is not {article} {protocol}, but {shown(value)}{told}.", hint=hint)
+        super().__init__(f"{what} is not {with_article(protocol)}, but {shown(value)}{told}.", hint=hint)
         self.what = what
         self.protocol = protocol
         self.problems = tuple(problems)
@@ -35,20 +34,20 @@ class MissingPortError(StageError, AttributeError):
     """A stage needs something from outside that its run was not given.
 
     Attributes:
-        stage: The stage; empty where a port was read outside of any.
+        stage: The stage; empty where code read a port of which its stage had not said that it needs it.
         port: The name of the port.
         given: The names of those that the run was given.
     """
 
     code = "missing-port"
 
-    def __init__(self, stage: str, port: str, *, given: Sequence[str] = ()) -> None:
-        who = f"Stage '{stage}' needs the port '{port}', which its run was not given"
+    def __init__(self, stage: str, port: str, *, given: Sequence[str] = (), way_out: str | None = None) -> None:
+        problem = f"Stage '{stage}' needs the port '{port}', which its run was not given."
+        if not stage:
+            problem = f"The port '{port}' was read, which the run was not given."
+        near = "" if port in given else nearest(port, given)  # a mapping may have it as a key
         had = f"The run has: {listed(given)}. " if given else "The run has no ports. "
-        super().__init__(
-            f"{who if stage else f'There is no port {port!r}'}.",
-            stage=stage,
-            hint=f"{nearest(port, given)}{had}Give it: run(ports=StagePorts({port}=...)).",
-        )
+        give = way_out or f"Give it: run(ports=StagePorts({port}=...))."
+        super().__init__(problem, stage=stage, hint=f"{near}{had}{give}")
         self.port = port
         self.given = tuple(given)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Any, NamedTuple
 
+from stageflow.events.delivery import report_defect
 from stageflow.events.event_classes import EventClass
 from stageflow.protocols import EventSink
 
@@ -60,7 +61,7 @@ class Drain:
         self._overdue = 0
         # Not by `create_task`: an eager task factory would run the sink inside of whoever emits.
         self.task = asyncio.Task(self._run(), loop=self.loop, name="stageflow event queue", context=context)
-        self.task.add_done_callback(_report_defect)
+        self.task.add_done_callback(report_defect)
 
     async def stop(self, grace: float) -> None:
         """Cancel the drain, and wait until it has stopped, for `grace` seconds at most.
@@ -124,11 +125,3 @@ class Drain:
             self.task.cancel()
             self._until = self.loop.time() + self._timeout
         self._timer = self.loop.call_at(self._until, self._look)
-
-
-def _report_defect(task: asyncio.Task[None]) -> None:
-    error = None if task.cancelled() else task.exception()
-    # An interrupt has gone on through the event loop: asyncio would report it a second time.
-    if error is not None and not isinstance(error, (KeyboardInterrupt, SystemExit)):
-        context = {"message": "A defect of Stageflow: the event queue broke.", "exception": error, "task": task}
-        task.get_loop().call_exception_handler(context)

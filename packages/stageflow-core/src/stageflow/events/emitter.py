@@ -14,13 +14,14 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from stageflow.context.identity import RunIdentity
+from stageflow.events.delivery import deliver, in_words
 from stageflow.events.event import PipelineEvent
 from stageflow.events.redaction import redacted, without_secrets
 from stageflow.events.secret_text import redacted_text
 from stageflow.frozen import freeze_mapping
 from stageflow.protocols import EventSink
 from stageflow.serialization import as_object
-from stageflow.wording import text_of, type_name, with_article
+from stageflow.wording import type_name, with_article
 
 logger = logging.getLogger(__name__)
 
@@ -72,10 +73,10 @@ class Emitter:
             "sequence": None,
             "pipeline_run_id": identity.pipeline_run_id,
             "parent_run_id": parent_run_id,
-            "request_id": _redacted_id(identity.request_id),
-            "session_id": _redacted_id(identity.session_id),
-            "user_id": _redacted_id(identity.user_id),
-            "org_id": _redacted_id(identity.org_id),
+            "request_id": redacted_id(identity.request_id),
+            "session_id": redacted_id(identity.session_id),
+            "user_id": redacted_id(identity.user_id),
+            "org_id": redacted_id(identity.org_id),
             "stage": None,
             "status": None,
             "attempt": None,
@@ -135,47 +136,16 @@ class Emitter:
         self.end_reading()
         if self.sink is None:
             return
-        try:
-            delivery = asyncio.ensure_future(self.sink.emit(type=event_type, data=event))
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:  # noqa: BLE001 - as above: an `emit` that is not async fails here
-            self._lose(event_type, error)
-            return
-        late, interrupted = f"the sink took longer than {TERMINAL_EMIT_TIMEOUT:g} s", None
-        try:
-            await asyncio.wait({delivery}, timeout=TERMINAL_EMIT_TIMEOUT)
-        except asyncio.CancelledError as error:
-            late, interrupted = "the caller was cancelled before the sink had taken it", error
-        cut_off = not delivery.done()
-        if cut_off:
-            interrupted = await self._cut_off(delivery) or interrupted
-        if not delivery.done():
-            self._lose(event_type, f"{late}, and did not stop when it was cancelled")
-        elif delivery.cancelled():
-            self._lose(event_type, late if cut_off else "the sink raised CancelledError")
-        elif (failure := delivery.exception()) is not None:
-            self._lose(event_type, failure)
-        elif delivery.result() is False:
+        sink = self.sink
+        told = await deliver(
+            lambda: sink.emit(type=event_type, data=event), to="the sink", timeout_s=TERMINAL_EMIT_TIMEOUT
+        )
+        if told.failure is not None:
+            self._lose(event_type, told.failure)
+        elif told.value is False:
             self.lost += 1
-        if interrupted is not None:
-            raise interrupted
-
-    @staticmethod
-    async def _cut_off(delivery: asyncio.Future[bool | None]) -> asyncio.CancelledError | None:
-        """Cancel the sink and let it clean up, so that its task does not outlive the run.
-
-        It is not cut short by a cancellation of the caller, which is returned.
-        """
-        interrupted, loop = None, asyncio.get_running_loop()
-        delivery.cancel()
-        until = loop.time() + TERMINAL_EMIT_TIMEOUT
-        while not delivery.done() and (seconds := until - loop.time()) > 0:
-            try:
-                await asyncio.wait({delivery}, timeout=seconds)
-            except asyncio.CancelledError as error:
-                interrupted = error
-        return interrupted
+        if told.interrupted is not None:
+            raise told.interrupted
 
     @property
     def keeps_log(self) -> bool:
@@ -187,9 +157,8 @@ class Emitter:
         if self._log is None:
             self._log = []
 
-    async def read(self) -> AsyncIterator[PipelineEvent]:
-        """Yield every event of the run, from the first to the last."""
-        position = 0
+    async def read(self, position: int = 0) -> AsyncIterator[PipelineEvent]:
+        """Yield every event of the run after so many of them, to the last."""
         while True:
             log = self._log or []
             while position < len(log):
@@ -238,7 +207,7 @@ class Emitter:
                 change.set_result(None)
         self._changed.clear()
 
-    def _lose(self, event_type: str, why: object) -> None:
+    def _lose(self, event_type: str, why: BaseException | str) -> None:
         self.lost += 1
         if not self._reported:
             self._reported = True
@@ -246,10 +215,10 @@ class Emitter:
                 "Event sink %s lost '%s': %s. Further losses of this run are only counted, in results.events_lost.",
                 type(self.sink).__qualname__,
                 event_type,
-                f"{type(why).__qualname__}: {redacted_text(text_of(why))}" if isinstance(why, BaseException) else why,
+                in_words(why),
             )
 
 
-def _redacted_id(value: str | None) -> str | None:
-    # Some applications use the token of a session as its id.
+def redacted_id(value: str | None) -> str | None:
+    """Return an id as it stands in events: some applications use the token of a session as its id."""
     return None if value is None else redacted_text(value)

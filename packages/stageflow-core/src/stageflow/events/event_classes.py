@@ -31,19 +31,24 @@ class EventClass(NamedTuple):
 
     def holds(self, event_type: str) -> bool:
         """Return whether the type is one of these."""
-        first, *others = self.pattern.split("*")
-        if not others:
-            return event_type == first
-        *middle, last = others
-        if not event_type.startswith(first) or not event_type.endswith(last):
+        return fits(self.pattern, event_type)
+
+
+def fits(pattern: str, text: str) -> bool:
+    """Return whether a text is what a pattern says; `*` in it stands for any text, and nothing else is special."""
+    first, *others = pattern.split("*")
+    if not others:
+        return text == first
+    *middle, last = others
+    if not text.startswith(first) or not text.endswith(last):
+        return False
+    at, end = len(first), len(text) - len(last)
+    for part in middle:  # the leftmost place of each is as good as any
+        at = text.find(part, at, end)
+        if at < 0:
             return False
-        at, end = len(first), len(event_type) - len(last)
-        for part in middle:  # the leftmost place of each is as good as any
-            at = event_type.find(part, at, end)
-            if at < 0:
-                return False
-            at += len(part)
-        return at <= end
+        at += len(part)
+    return at <= end
 
 
 class EventClasses:

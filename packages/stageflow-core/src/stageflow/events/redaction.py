@@ -13,8 +13,8 @@ from typing import Any, cast
 
 from stageflow.errors import SerializationError
 from stageflow.events.digests import sha256_of
-from stageflow.events.secret_names import LONGEST_NAME, NameKind, kind_of_name
 from stageflow.events.secret_text import hidden_text, redacted_sound, redacted_text
+from stageflow.secret_names import LONGEST_NAME, NameKind, kind_of_name
 from stageflow.serialization import check_json, joined_surrogates
 from stageflow.wording import shown
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from stageflow.events.secret_names import LONGEST_NAME, kind_of_name
+from stageflow.secret_names import LONGEST_NAME, kind_of_name
 
 # One of these is in every name that `kind_of_name` calls secret.
 _STEMS = (

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from contextvars import ContextVar, Token
 from typing import Any
 
+from stageflow.conformance import conforming
 from stageflow.events.redaction import without_secrets
 from stageflow.events.secret_text import redacted_text
 from stageflow.protocols import EventSink
@@ -56,23 +56,14 @@ _current: ContextVar[EventSink | None] = ContextVar("stageflow_event_sink", defa
 
 
 def check_sink(sink: Any) -> EventSink:
-    """Return the sink, or raise a TypeError that shows the two methods that it must have."""
+    """Return the sink if it is one.
+
+    Raises:
+        ProtocolMismatchError: It does not have the two methods, or not as they have to be.
+    """
     if sink is NO_SINK:  # as a child of a run without a sink is given
         return NO_SINK
-    emit, try_emit = getattr(sink, "emit", None), getattr(sink, "try_emit", None)
-    plain_emit = inspect.isroutine(emit) and not inspect.iscoroutinefunction(emit)
-    if (
-        not isinstance(sink, type)
-        and callable(emit)
-        and callable(try_emit)
-        and not plain_emit
-        and not inspect.iscoroutinefunction(try_emit)
-    ):
-        return sink
-    raise TypeError(
-        f"{sink!r} is not an EventSink, which has `async def emit(self, *, type: str, data: dict | "
-        "None)` and `def try_emit(self, *, type: str, data: dict | None)`."
-    )
+    return conforming(sink, EventSink, "The event sink")
 
 
 def set_event_sink(sink: EventSink) -> Token[EventSink | None]:

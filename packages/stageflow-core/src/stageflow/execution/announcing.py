@@ -9,7 +9,7 @@ from typing import Any
 from stageflow.core.inputs import Stored
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import ErrorInfo, StageOutput
-from stageflow.errors import MapItemError, RunResults, StageContractError
+from stageflow.errors import MapItemError, RunResults, StageContractError, StageExecutionError, StageflowError
 from stageflow.events.emitter import Emitter
 from stageflow.events.secret_text import redacted_text
 from stageflow.execution.plan import PlanNode
@@ -65,6 +65,16 @@ def announce_end(
         duration_ms=duration_ms,
         data=data or None,
     )
+
+
+def run_error_data(error: StageflowError) -> dict[str, Any]:
+    """Return what a run raises as data for others; of what broke a contract it tells the type alone."""
+    message, began = error.message, error
+    while isinstance(began, StageExecutionError):  # of a child's failure down to where it began
+        began = began.__cause__
+    if isinstance(error, StageExecutionError) and isinstance(began, (StageContractError, MapItemError)):
+        message = message.removesuffix(error.detail) + began.without_values
+    return {"message": message, "type": type(error).__qualname__, "code": error.code}
 
 
 def announce_retry(

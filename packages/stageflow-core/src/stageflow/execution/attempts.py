@@ -28,12 +28,12 @@ from stageflow.execution.group_permits import GroupPermits
 from stageflow.execution.permits import take_permit, wait_for_permit
 from stageflow.execution.plan import Management, PlanNode
 from stageflow.execution.retry import RetryPolicy, asked_delay, system_random
+from stageflow.execution.returning import check_output
 from stageflow.execution.streaming import drive
 from stageflow.execution.time_limit import TimeUpError, within
 from stageflow.frozen import FrozenDict
 from stageflow.interceptors.base import InterceptorContext
 from stageflow.interceptors.outcome import RetryRequested
-from stageflow.validation.returning import check_output
 
 
 class _Demand:

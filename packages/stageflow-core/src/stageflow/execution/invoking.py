@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from typing import Any
 
+from stageflow.capabilities import check_ports
 from stageflow.core.context import RunScope, StageContext, StageScope
 from stageflow.core.inputs import StageInputs, Stored
 from stageflow.core.returning import returned
@@ -33,6 +34,8 @@ from stageflow.interceptors.chain import Chain
 
 def choose_invoke(form: Form, management: Management) -> Invoke:
     """Return what starts a stage of that form and with that management."""
+    if management.ports:  # once, whatever its streams, its items, its attempts and its permits
+        return needing(choose_invoke(form, management._replace(ports=())), management.ports)
     chain, retry = management.chain, management.retry
     if management.map_over is not None:  # of a class, there is one instance for all items
         of_one = management._replace(map_over=None, deadline=None, version=None, streams=None, gathers=None)
@@ -52,6 +55,16 @@ def choose_invoke(form: Form, management: Management) -> Invoke:
     if retry is not None:
         return retried(start, management)
     return checked(start, management) if management.checks else start
+
+
+def needing(start: Invoke, ports: tuple[str, ...]) -> Invoke:
+    """Return what starts a stage if its run has the ports that it needs."""
+
+    def invoke(scope: RunScope, outputs: Sequence[Stored], node: PlanNode) -> Awaitable[Any]:
+        check_ports(node.name, ports, scope.context.ports)
+        return start(scope, outputs, node)
+
+    return invoke
 
 
 def _opening(start: Invoke, management: Management) -> Invoke:

@@ -6,12 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator, Generator
 from typing import Any, Generic, TypeVar
 
+from stageflow.conformance import conforming
 from stageflow.core.handle import StageRef, name_of
 from stageflow.core.stream import Stream, StreamStatistics
 from stageflow.events.event import PipelineEvent
 from stageflow.execution.results import PipelineResults
 from stageflow.execution.run import Run
 from stageflow.execution.worker import QUEUED
+from stageflow.projector.event_ids import position_after
+from stageflow.projector.protocol import M, MessageProjector, projected
 
 T = TypeVar("T")
 
@@ -141,3 +144,24 @@ class PipelineRun:
             TooLateError: The run has begun, and has kept no events.
         """
         return self._run.listen().read()
+
+    def messages(self, projector: MessageProjector[M], *, after: str | None = None) -> AsyncIterator[M]:
+        """Yield what a client is sent of the run: what the projector makes of its events, from the first to the last.
+
+        As with `events()` the first call of either must come before the run's first step. Later ones may begin in the
+        middle. A slow client holds up nobody.
+
+        Args:
+            projector: Such as `WSMessageProjector()` or `SSEMessageProjector()`; one serves any number of clients.
+            after: The id of the last event that the client has, as in its `Last-Event-ID`; None for all.
+
+        Raises:
+            TooLateError: The run has begun, and has kept no events.
+            InvalidEventIdError: `after` is not the id of an event that this run has had.
+            ProtocolMismatchError: It is no MessageProjector.
+            ProjectionError: (by `async for`) The projector raised, or returned what is no message.
+        """
+        conforming(projector, MessageProjector, "The projector of a run's messages")
+        emitter = self._run.listen()
+        position = 0 if after is None else position_after(after, run_id=self.id, told=emitter.sequence)
+        return projected(emitter.read(position), projector)

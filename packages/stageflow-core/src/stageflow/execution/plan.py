@@ -135,6 +135,7 @@ class Management(NamedTuple):
         gathers: Of a member of a group that takes its permits at once, that group: the first to start takes them.
         holding: A limit of which another stage of its group holds a permit until it ends, or None.
         map_over: Where the items come from for each of which the stage runs, if it is mapped.
+        ports: The ports that the stage needs.
     """
 
     grace_s: float
@@ -151,6 +152,7 @@ class Management(NamedTuple):
     gathers: PermitGroup | None = None
     holding: str | None = None
     map_over: MapOver | None = None
+    ports: tuple[str, ...] = ()
 
     @property
     def checks(self) -> bool:
@@ -248,6 +250,7 @@ class ExecutionPlan:
         groups: By stage that is joined to others by streams, the number of its group.
         permit_groups: The groups that take their permits at once.
         limits: By stage, the name of the limit of which each attempt takes a permit, where there is one.
+        ports: By the name of a port, the stages that need it.
         cancel_grace: Seconds that a stage may take to stop once it is cancelled.
         input: What the input of a run must be, or None.
         intercepted: Whether there are interceptors.
@@ -272,6 +275,7 @@ class ExecutionPlan:
         groups: Mapping[int, int],
         permit_groups: tuple[PermitGroup, ...],
         limits: Mapping[str, str],
+        ports: Mapping[str, tuple[str, ...]],
         cancel_grace: float,
         intercepted: bool,
         input: TypeContract | None,
@@ -292,6 +296,7 @@ class ExecutionPlan:
         self.groups = groups
         self.permit_groups = permit_groups
         self.limits = limits
+        self.ports = ports
         self.cancel_grace = cancel_grace
         self.intercepted = intercepted
         self.input = input

@@ -182,6 +182,7 @@ class PipelineResults(Mapping[str, StageOutput[Any]]):
         error: What the run raised, or None. It is not part of `to_dict`.
         stragglers: Stages that did not stop when they were cancelled, and were left behind.
         events_lost: How many events the sink dropped or failed to take.
+        records_lost: How much of what became of the run, and of its children, the run store failed to take.
         resumed_from: The id of the suspended run that this one resumed, or None.
         suspension: What the run that resumes this one goes by, or None if it is not suspended.
     """
@@ -193,6 +194,7 @@ class PipelineResults(Mapping[str, StageOutput[Any]]):
         "error",
         "events_lost",
         "pipeline",
+        "records_lost",
         "resumed_from",
         "status",
         "stragglers",
@@ -209,6 +211,7 @@ class PipelineResults(Mapping[str, StageOutput[Any]]):
         *,
         stragglers: tuple[str, ...] = (),
         events_lost: int = 0,
+        records_lost: int = 0,
         resumed_from: str | None = None,
         suspension: Suspension | None = None,
     ) -> None:
@@ -219,6 +222,7 @@ class PipelineResults(Mapping[str, StageOutput[Any]]):
         self.duration_ms = duration_ms
         self.stragglers = stragglers
         self.events_lost = events_lost
+        self.records_lost = records_lost
         self.resumed_from = resumed_from
         self.suspension = suspension
         self.error: StageflowError | None = None
@@ -311,6 +315,7 @@ class PipelineResults(Mapping[str, StageOutput[Any]]):
             "duration_ms": self.duration_ms,
             "stragglers": list(self.stragglers),
             "events_lost": self.events_lost,
+            "records_lost": self.records_lost,
             "resumed_from": self.resumed_from,
             "suspension": None if self.suspension is None else _suspension_to_dict(self.suspension),
             "stages": {record.name: _record_to_dict(record) for record in self.records()},
@@ -326,6 +331,7 @@ class PipelineResults(Mapping[str, StageOutput[Any]]):
         """
         fields = as_object(data, "$")
         expect_version(fields.pop("schema_version", None), SCHEMA_VERSION)
+        records_lost = fields.pop("records_lost", 0)  # absent from what earlier versions wrote
         expect_fields(fields, _FIELDS, "$")
         status = expect(fields.get("status"), str, "$.status")
         if status not in get_args(RunStatus):
@@ -340,6 +346,7 @@ class PipelineResults(Mapping[str, StageOutput[Any]]):
             duration_ms=expect_number(fields.get("duration_ms"), "$.duration_ms"),
             stragglers=tuple(expect(name, str, f"$.stragglers[{i}]") for i, name in enumerate(stragglers)),
             events_lost=expect(fields.get("events_lost"), int, "$.events_lost"),
+            records_lost=expect(records_lost, int, "$.records_lost"),
             resumed_from=_text_or_none(fields.get("resumed_from"), "$.resumed_from"),
             suspension=_read_suspension(fields.get("suspension"), "$.suspension"),
         )
@@ -368,6 +375,7 @@ class PipelineResults(Mapping[str, StageOutput[Any]]):
             self.duration_ms,
             self.stragglers,
             self.events_lost,
+            self.records_lost,
             self.resumed_from,
             self.suspension,
         )
@@ -477,7 +485,8 @@ def _read_suspension(value: Any, path: str) -> Suspension | None:
 
 
 def _restore(records: tuple[StageResult, ...], summary: tuple[Any, ...]) -> PipelineResults:
-    pipeline, pipeline_run_id, status, duration_ms, stragglers, events_lost, resumed_from, suspension = summary
+    pipeline, pipeline_run_id, status, duration_ms, stragglers, events_lost, records_lost, *others = summary
+    resumed_from, suspension = others
     return PipelineResults(
         RunLog.of(records),
         pipeline=pipeline,
@@ -486,6 +495,7 @@ def _restore(records: tuple[StageResult, ...], summary: tuple[Any, ...]) -> Pipe
         duration_ms=duration_ms,
         stragglers=stragglers,
         events_lost=events_lost,
+        records_lost=records_lost,
         resumed_from=resumed_from,
         suspension=suspension,
     )

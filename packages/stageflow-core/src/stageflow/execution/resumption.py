@@ -19,8 +19,8 @@ from stageflow.core.kinds import StageStatus
 from stageflow.errors import PipelineSuspended, ResumeError
 from stageflow.execution.plan import ExecutionPlan
 from stageflow.execution.results import PipelineResults, StageResult, Suspension
+from stageflow.execution.returning import revive_output
 from stageflow.frozen import FrozenDict, freeze
-from stageflow.validation.returning import revive_output
 from stageflow.wording import listed, nearest, shown
 
 

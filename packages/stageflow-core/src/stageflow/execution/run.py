@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from stageflow.context.pipeline_context import PipelineContext
+from stageflow.context.pipeline_context import PipelineContext, correlation_of
 from stageflow.core.context import RunScope
 from stageflow.core.inputs import Stored
 from stageflow.core.kinds import StageStatus
@@ -35,9 +36,10 @@ from stageflow.errors import (
 )
 from stageflow.events.emitter import Emitter
 from stageflow.events.sinks import NoOpEventSink, check_sink, get_event_sink
-from stageflow.execution.announcing import announce_straggler
+from stageflow.execution.announcing import announce_straggler, run_error_data
 from stageflow.execution.locating import chain_of, located, passed_on
 from stageflow.execution.plan import ExecutionPlan
+from stageflow.execution.recording import Recorder
 from stageflow.execution.results import PipelineResults, RunLog, RunStatus, StageResult, StageTimes, Suspension
 from stageflow.execution.resumption import Resumption
 from stageflow.execution.state import Cause, RunState
@@ -76,6 +78,7 @@ class Run:
         "_halted",
         "_interrupted",
         "_limit",
+        "_patience",
         "plan",
         "results",
         "resumption",
@@ -85,6 +88,7 @@ class Run:
 
     _limit: _Limit  # there only once there is one
     _halted: list[tuple[str, str]]  # and this only once that has run out
+    _patience: float  # there once the caller was cancelled: when the run is to have ended
 
     def __init__(
         self,
@@ -92,8 +96,17 @@ class Run:
         context: PipelineContext,
         resumption: Resumption | None = None,
         grace_s: float | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
-        """Prepare a run; `grace_s` stands in the place of the plan's `cancel_grace`."""
+        """Prepare a run.
+
+        Args:
+            plan: What runs.
+            context: What it is given.
+            resumption: Where it starts, if it resumes another one.
+            grace_s: Of a child, what stands in the place of the plan's `cancel_grace`.
+            recorder: Of a child, that of its parent.
+        """
         sink = get_event_sink() if context.event_sink is None else check_sink(context.event_sink)
         listening = type(sink) is not NoOpEventSink  # a subclass may take what it likes
         self.plan = plan
@@ -103,6 +116,10 @@ class Run:
         self.scope = RunScope(context, emitter, timer, plan.name, plan.cancel_grace if grace_s is None else grace_s)
         if context.parent is not None:
             self.scope.first_run_id = context.parent.key
+        if recorder is not None:
+            self.scope.recorder = recorder
+        elif context.run_store is not None:
+            self.scope.recorder = Recorder(context.snapshot.run_id.pipeline_run_id)
         if plan.intercepted:
             self.scope.hooks = HookScope(plan.name, context)
         self.state = RunState(plan, self.scope, loop)
@@ -126,6 +143,8 @@ class Run:
         state, emitter = self.state, self.scope.emitter
         self._begun = True
         state.begin()
+        if self.scope.recorder is not None:
+            self.scope.recorder.begin(self.scope.context, self._creation_data())
         if emitter is not None:
             emitter.emit("pipeline.created", data=self._creation_data())
             emitter.emit("pipeline.started")
@@ -209,6 +228,14 @@ class Run:
         data: dict[str, Any] = {"pipeline": self.plan.name, "stages": len(self.plan.nodes)}
         if self.resumption is not None:
             data["resumed_from"] = self.resumption.resumed_from
+        snapshot = self.scope.context.snapshot
+        for name in ("topology", "execution_mode", "transport"):
+            if (value := getattr(snapshot, name)) is not None:
+                data[name] = value
+        if self.scope.context.correlation is not None:
+            ids = correlation_of(self.scope.context)
+            named = {name: getattr(ids, name) for name in ("run_id", "request_id", "trace_id", "extra")}
+            data["correlation"] = {name: value for name, value in named.items() if value}
         parent = self.scope.context.parent
         if parent is not None:
             data["parent_stage"] = parent.stage
@@ -262,6 +289,7 @@ class Run:
         """End the run because its caller was cancelled, before its first step or later."""
         if self._interrupted is None:
             self._interrupted = error
+            self._patience = self.state.loop.time() + self.scope.grace_s
         self.request_cancel("the caller was cancelled")
 
     async def _wind_down(self) -> None:
@@ -319,10 +347,36 @@ class Run:
         emitter = self.scope.emitter
         for name in stragglers:
             announce_straggler(emitter, name, self.scope.grace_s)
-        duration_ms = self.scope.timer.elapsed_ms
+        results = self._conclude(stragglers, self.scope.timer.elapsed_ms)
+        if self.scope.recorder is not None:
+            await self._record_the_end(self.scope.recorder, results)
         if emitter is not None:
-            await self._tell_the_end(emitter, duration_ms)
-        return self._conclude(stragglers, duration_ms)
+            await self._tell_the_end(emitter, results.duration_ms)
+            results.events_lost = emitter.lost
+        if self.state.streams is not None:
+            self.state.streams.finish(self.scope.statistics)
+        return results
+
+    async def _record_the_end(self, recorder: Recorder, results: PipelineResults) -> None:
+        """Tell the run store how the run ended; unless that is left to the run at the root, wait for it."""
+        context, emitter = self.scope.context, self.scope.emitter
+        told = {
+            **self._terminal_data(),
+            "skipped": list(results.skipped()),
+            "error": None if results.error is None else run_error_data(results.error),
+            "events_lost": 0 if emitter is None else emitter.lost,
+        }
+        del told["pipeline"]  # which the store was told when the run was created
+        recorder.end(context, results.status, results.duration_ms, told)
+        if recorder.owner != self.id:
+            return
+        if context.parent is None:
+            interrupted = await recorder.finish()
+        else:  # so that it has given up before its parent gives it up
+            until = math.inf if self._interrupted is None else self._patience
+            interrupted = await recorder.finish(grace_s=self.scope.grace_s, until=until)
+        results.records_lost = recorder.lost
+        self._interrupted = self._interrupted or interrupted
 
     async def _tell_the_end(self, emitter: Emitter, duration_ms: float) -> None:
         """Emit the last event of the run; for a child, whose parent still runs, without waiting for the sink."""
@@ -337,9 +391,7 @@ class Run:
             self._interrupted = self._interrupted or error
 
     def _conclude(self, stragglers: tuple[str, ...], duration_ms: float) -> PipelineResults:
-        state, plan, emitter = self.state, self.plan, self.scope.emitter
-        if state.streams is not None:
-            state.streams.finish(self.scope.statistics)
+        state, plan = self.state, self.plan
         self.scope.over = True
         scope, resumption = self.scope, self.resumption
         carried: Mapping[int, StageResult] = {} if resumption is None else resumption.carried
@@ -348,8 +400,6 @@ class Run:
         status, snapshot = self._status(), scope.context.snapshot
         self.results = results = PipelineResults(log, plan.name, snapshot, status, duration_ms)
         results.stragglers = stragglers
-        if emitter is not None:
-            results.events_lost = emitter.lost
         if scope.left_behind:
             results.stragglers = tuple(name for name in plan.names if name in (*scope.left_behind, *stragglers))
         if resumption is not None:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from stageflow.core.context import RunScope, StageScope
 from stageflow.core.inputs import Stored
-from stageflow.core.output import StageOutput
+from stageflow.core.output import StageOutput, ToOutput
 from stageflow.core.stream import Source
 from stageflow.core.timer import HOLD_NS
 from stageflow.errors import NotCopyableError, StageReturnTypeError
@@ -113,6 +113,9 @@ async def _draw(
             raise StageReturnTypeError(stage, what, hint="Yield the StageOutput last.")
         if isinstance(chunk, StageOutput):
             last.append(cast("StageOutput[Any]", chunk))
+            continue
+        if isinstance(chunk, ToOutput):  # a guard's refusal must not pass by as one chunk among others
+            last.append(chunk.to_stage_output())
             continue
         try:
             full = source.offer(chunk)

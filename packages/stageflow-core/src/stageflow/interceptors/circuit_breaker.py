@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from stageflow.conformance import conforming
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import StageOutput
 from stageflow.errors import CircuitOpenError, InterceptorError
 from stageflow.interceptors.base import BaseInterceptor, FailStage, InterceptorContext, Proceed
 from stageflow.interceptors.hooks import PASSING
-from stageflow.interceptors.ports import check_port
 from stageflow.observability.circuit_breaker import CircuitBreaker, CircuitPermit, InMemoryCircuitBreaker
 from stageflow.wording import shown
 
@@ -48,7 +48,7 @@ class CircuitBreakerInterceptor(BaseInterceptor):
         ignored: tuple[type[BaseException], ...] = (),
     ) -> None:
         self._breaker: CircuitBreaker = InMemoryCircuitBreaker() if breaker is None else breaker
-        check_port(self, "breaker", self._breaker, CircuitBreaker)
+        conforming(self._breaker, CircuitBreaker, f"The breaker of {self.name}")
         if circuit is not None and not isinstance(circuit, str) and not callable(circuit):
             raise TypeError(
                 f"The circuit of {self.name} is a name, or a function that gives one, not {shown(circuit)}."

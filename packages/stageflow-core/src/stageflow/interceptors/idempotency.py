@@ -13,6 +13,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, TypeVar
 
+from stageflow.conformance import conforming
 from stageflow.context.identity import RunIdentity, uuid7
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import StageOutput
@@ -22,7 +23,6 @@ from stageflow.interceptors.base import BaseInterceptor, InterceptorContext, Pro
 from stageflow.interceptors.fingerprint import fingerprint_of
 from stageflow.interceptors.idempotency_memory import InMemoryIdempotencyStore
 from stageflow.interceptors.outcome import told
-from stageflow.interceptors.ports import check_port
 from stageflow.protocols import IdempotencyStore
 from stageflow.wording import shown
 
@@ -50,7 +50,7 @@ class IdempotencyInterceptor(BaseInterceptor):
         hook_timeout: Seconds that a call waits for another one that is at the same work.
 
     Raises:
-        TypeError: `store` is no IdempotencyStore.
+        ProtocolMismatchError: `store` does not fit its protocol.
     """
 
     priority = 200
@@ -64,7 +64,7 @@ class IdempotencyInterceptor(BaseInterceptor):
         hook_timeout: float = 600.0,
     ) -> None:
         self._store: IdempotencyStore = InMemoryIdempotencyStore() if store is None else store
-        check_port(self, "store", self._store, IdempotencyStore)
+        conforming(self._store, IdempotencyStore, f"The store of {self.name}")
         self._key = key
         self._parameters = parameters or parameters_of
         self.hook_timeout = hook_timeout

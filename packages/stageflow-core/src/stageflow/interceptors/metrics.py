@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from stageflow.conformance import conforming
 from stageflow.interceptors.base import InterceptorContext
-from stageflow.interceptors.ports import check_port
 from stageflow.interceptors.telemetry import Ending, TelemetryInterceptor
 from stageflow.protocols import Meter, NoOpMeter
 
@@ -28,7 +28,7 @@ class MetricsInterceptor(TelemetryInterceptor):
     def __init__(self, meter: Meter | None = None) -> None:
         super().__init__()
         given: Meter = NoOpMeter() if meter is None else meter
-        check_port(self, "meter", given, Meter)
+        conforming(given, Meter, f"The meter of {self.name}")
         self._attempts = given.counter("stageflow.stage.attempts", unit="1", description="Attempts of stages.")
         self._durations = given.histogram(
             "stageflow.stage.duration", unit="ms", description="How long attempts of stages took."

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from stageflow.conformance import conforming
 from stageflow.core.output import StageOutput
 from stageflow.errors import PolicyDeniedError
 from stageflow.interceptors.base import BaseInterceptor, InterceptorContext, InterceptorResult
-from stageflow.interceptors.ports import check_port
 from stageflow.protocols import PolicyDecision, PolicyEvaluator, PolicyRequest
 from stageflow.wording import shown
 
@@ -26,7 +26,7 @@ class PolicyInterceptor(BaseInterceptor):
         attributes: Gives what else the policy is to know.
 
     Raises:
-        TypeError: `policy` is no PolicyEvaluator.
+        ProtocolMismatchError: `policy` does not fit its protocol.
     """
 
     priority = 100
@@ -38,7 +38,7 @@ class PolicyInterceptor(BaseInterceptor):
         action: Callable[[InterceptorContext], str] | None = None,
         attributes: Callable[[InterceptorContext], Mapping[str, Any]] | None = None,
     ) -> None:
-        check_port(self, "policy", policy, PolicyEvaluator)
+        conforming(policy, PolicyEvaluator, f"The policy of {self.name}")
         self._policy = policy
         self._action = action
         self._attributes = attributes

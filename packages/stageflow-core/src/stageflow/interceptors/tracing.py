@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
+from stageflow.conformance import conforming
 from stageflow.events.secret_text import redacted_text
 from stageflow.interceptors.base import InterceptorContext
-from stageflow.interceptors.ports import check_port
 from stageflow.interceptors.telemetry import Ending, TelemetryInterceptor
 from stageflow.protocols import NoOpTracer, Span, Tracer
 
@@ -31,7 +31,7 @@ class TracingInterceptor(TelemetryInterceptor):
     def __init__(self, tracer: Tracer | None = None) -> None:
         super().__init__()
         self._tracer: Tracer = NoOpTracer() if tracer is None else tracer
-        check_port(self, "tracer", self._tracer, Tracer)
+        conforming(self._tracer, Tracer, f"The tracer of {self.name}")
 
     def begin(self, ctx: InterceptorContext) -> Opened:
         """Open the span."""

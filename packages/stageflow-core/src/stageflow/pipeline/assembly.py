@@ -22,6 +22,7 @@ from stageflow.execution.plan import (
     Reads,
     StreamPlan,
 )
+from stageflow.execution.returning import mapped_contract
 from stageflow.interceptors.chain import Chain
 from stageflow.pipeline.drafts import Draft, PipelineOptions
 from stageflow.pipeline.fingerprint import fingerprint
@@ -32,7 +33,6 @@ from stageflow.pipeline.streaming import (
     roots_first,
 )
 from stageflow.validation.contract import TypeContract
-from stageflow.validation.returning import mapped_contract
 
 _NOTHING_DECLARED: Mapping[str, int] = MappingProxyType({})
 _NO_GATES: Mapping[int, str] = MappingProxyType({})
@@ -104,11 +104,21 @@ def assemble(
         groups={index[name]: number for number, group in enumerate(groups) for name in group},
         permit_groups=tuple(gathers.values()),
         limits={draft.name: draft.spec.limit for draft in drafts if draft.spec.limit is not None},
+        ports=_ports(drafts),
         cancel_grace=options.cancel_grace,
         intercepted=chain is not None,
         input=asked,
         fingerprint=partial(fingerprint, tuple(draft.spec for draft in drafts), nodes, options.told()),
     )
+
+
+def _ports(drafts: list[Draft]) -> Mapping[str, tuple[str, ...]]:
+    """Return the stages that need each port."""
+    needing: dict[str, list[str]] = {}
+    for draft in drafts:
+        for port in draft.spec.ports:
+            needing.setdefault(port, []).append(draft.name)
+    return MappingProxyType({port: tuple(stages) for port, stages in needing.items()})
 
 
 def _branching(nodes: tuple[PlanNode, ...], whole: Mapping[str, list[str]]) -> frozenset[int]:
@@ -222,6 +232,7 @@ def _management(draft: Draft, chain: Chain | None, index: Mapping[str, int], opt
         priority=spec.priority,
         streams=draft.yields if draft.streams or draft.yields else None,
         map_over=_map_over(spec, index, options.max_concurrency),
+        ports=spec.ports,
     )
 
 

@@ -121,6 +121,7 @@ def _make_run(
         limits = around.limits
     if plan.limits:
         check_limits(plan, limits)
+    inherited = _inherited(around, given)
     if "resume" in given:
         resumption = _resumption(plan, given)
         snapshot = resumption.snapshot.replace(run_id=_identity(scope))
@@ -137,10 +138,24 @@ def _make_run(
         event_sink=_sink(scope) if sink is None else sink,
         ports=ports,
         limits=limits,
+        **inherited,
         deadline=scope.deadline,
         parent=_parent_stage(scope, stage, key),
     )
-    return Run(plan, context, resumption, grace_s=min(plan.cancel_grace, GRACE_SHARE * scope.grace_s))
+    grace_s = min(plan.cancel_grace, GRACE_SHARE * scope.grace_s)
+    return Run(plan, context, resumption, grace_s=grace_s, recorder=scope.recorder)
+
+
+def _inherited(around: PipelineContext, given: dict[str, Any]) -> dict[str, Any]:
+    """Return what a child has of its parent unless it was given its own; most runs have none of it."""
+    inherited: dict[str, Any] = {}
+    for name in ("run_store", "config", "correlation"):
+        own = given.pop(name, None)
+        if own is None and name in around.__dict__:
+            own = around.__dict__[name]
+        if own is not None:
+            inherited[name] = own
+    return inherited
 
 
 def _resumption(plan: ExecutionPlan, given: dict[str, Any]) -> Resumption:

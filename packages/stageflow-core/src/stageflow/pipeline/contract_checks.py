@@ -12,12 +12,12 @@ from stageflow.core.output import StageOutput
 from stageflow.core.stream import Stream
 from stageflow.errors import ContractMismatchError, InputContractError
 from stageflow.execution.plan import Reads
+from stageflow.execution.returning import is_contract, is_mapping, output_contract, returned_types
 from stageflow.pipeline.compatibility import can_be, options
 from stageflow.pipeline.runner import Runner
 from stageflow.pipeline.signature import ParameterRead, UnreadableSignature, read_return, without_none
 from stageflow.validation.contract import TypeContract, contract_for
 from stageflow.validation.hints import UnresolvedContract, is_alias, type_text
-from stageflow.validation.returning import is_contract, is_mapping, output_contract, returned_types
 from stageflow.wording import class_name, shown, sketched
 
 T = TypeVar("T")

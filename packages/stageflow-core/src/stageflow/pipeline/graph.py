@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from stageflow.execution.plan import ExecutionPlan
 from stageflow.pipeline.runnable import Runnable
 
@@ -22,6 +24,11 @@ class StageGraph(Runnable):
     def stages(self) -> tuple[str, ...]:
         """The names of the stages, in plan order."""
         return self._plan.names
+
+    @property
+    def ports(self) -> Mapping[str, tuple[str, ...]]:
+        """What its runs have to be given as `ports`: the name of each port, with the stages that need it."""
+        return self._plan.ports
 
     def _compiled(self) -> ExecutionPlan:
         return self._plan

@@ -81,7 +81,8 @@ def _resuming_run(plan: ExecutionPlan, context: Any, fields: RunFields) -> Run:
     if context is not None:
         raise TypeError(
             "run(resume=...) takes no snapshot, since it has that of the run that was suspended. Beside it go "
-            "event_sink=, ports= and limits=, or a PipelineContext without a snapshot of its own."
+            f"{', '.join(f'{name}=' for name in sorted(_CONTEXT_FIELDS))}, or a PipelineContext without a snapshot of "
+            "its own."
         )
     where, hint = "run() beside resume=", "The snapshot is that of the run that was suspended."
     check_keywords(given, _CONTEXT_FIELDS, where, hint)

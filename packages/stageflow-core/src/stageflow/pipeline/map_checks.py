@@ -10,11 +10,11 @@ from typing import Any, cast, get_args, get_origin
 
 from stageflow.contracts import is_typeddict
 from stageflow.errors import ContractMismatchError, InvalidOptionError
+from stageflow.execution.returning import returned_types
 from stageflow.pipeline.compatibility import options
 from stageflow.pipeline.spec import StageSpec
 from stageflow.pipeline.streaming import streams_of
 from stageflow.validation.hints import UnresolvedContract, bare, extra_keys, field_hints, type_text
-from stageflow.validation.returning import returned_types
 from stageflow.wording import listed, nearest
 
 

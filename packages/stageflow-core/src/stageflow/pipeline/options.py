@@ -49,6 +49,8 @@ class StageOptions(TypedDict, total=False):
         map_concurrency: For how many items at once.
         limit: The limit of which each attempt takes a permit: a name in the `Limits` that the run is given.
         priority: Of those that wait for a permit the larger goes first.
+        ports: The names of the ports without which it is not to start: in a run that was not given one of them it
+            fails. Those that the runner's attribute `ports` names come on top.
     """
 
     dependencies: Dependencies
@@ -70,6 +72,7 @@ class StageOptions(TypedDict, total=False):
     map_concurrency: int
     limit: str | None
     priority: int
+    ports: str | Iterable[str]
 
 
 def check_known(options: StageOptions, where: str) -> None:
@@ -228,6 +231,38 @@ def check_priority(stage: str, given: Any) -> int:
     if not isinstance(given, int) or isinstance(given, bool):
         raise InvalidOptionError("priority", f"is a whole number, not {shown(given)}", stage=stage)
     return given
+
+
+def check_ports(stage: str, given: Any) -> tuple[str, ...]:
+    """Return the names of ports, given as one or as several."""
+    names = _names_of_ports(given)
+    if names is None:
+        hint = "Write ports='llm', or ports=('llm', 'memory'): the attributes of `ctx.ports` that it needs."
+        raise InvalidOptionError("ports", f"are names of ports, not {shown(given)}", stage=stage, hint=hint)
+    return names
+
+
+def ports_of_runner(stage: str, runner: Any) -> tuple[str, ...]:
+    """Return the names of ports that a runner says it needs."""
+    own = getattr(runner, "ports", ())
+    names = _names_of_ports(own)
+    if names is None:
+        problem = f"are those that its runner names, too, and the attribute `ports` of that is {shown(own)}"
+        hint = "There it names the ports that the runner needs: ports = ('llm',). Call anything else otherwise."
+        raise InvalidOptionError("ports", problem, stage=stage, hint=hint)
+    return names
+
+
+def _names_of_ports(given: Any) -> tuple[str, ...] | None:
+    """Return names that can be those of ports, each once; None if there are others among them."""
+    names = (given,) if isinstance(given, str) else given
+    if isinstance(names, type) or not isinstance(names, Iterable) or isinstance(names, Mapping):
+        return None
+    several = tuple(cast("Iterable[Any]", names))
+    if not all(isinstance(name, str) and name.isidentifier() and not name.startswith("_") for name in several):
+        return None
+    # Which of them is missed first is told, and to be the same in every process.
+    return tuple(dict.fromkeys(sorted(several) if isinstance(names, (set, frozenset)) else several))
 
 
 MAP_CONCURRENCY = 10

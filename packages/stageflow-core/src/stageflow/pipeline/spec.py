@@ -29,6 +29,7 @@ from stageflow.pipeline.options import (
     check_limit,
     check_map_over,
     check_names,
+    check_ports,
     check_priority,
     check_retry,
     check_route,
@@ -36,6 +37,7 @@ from stageflow.pipeline.options import (
     check_seconds,
     check_stream,
     check_version,
+    ports_of_runner,
 )
 from stageflow.pipeline.runner import Runner, check_runner
 from stageflow.value import Value
@@ -66,6 +68,7 @@ class StageSpec(Value, StageHandle[T]):
         runner: What does the work.
         dependencies: The required dependencies that were declared by name; a function's parameters come on top.
         optional: Likewise, the optional ones.
+        ports: The names of all ports that it needs: those that were given, and those that its runner names.
         local_names: Where `@stage` stood in a function, the names there that the annotations mention, since
             annotations may be strings.
 
@@ -94,6 +97,7 @@ class StageSpec(Value, StageHandle[T]):
     map_concurrency: int
     limit: str | None
     priority: int
+    ports: tuple[str, ...]
     local_names: Mapping[str, Any] | None
 
     def __init__(
@@ -120,6 +124,7 @@ class StageSpec(Value, StageHandle[T]):
         map_concurrency: int = MAP_CONCURRENCY,
         limit: str | None = None,
         priority: int = 0,
+        ports: tuple[str, ...] = (),
         local_names: Mapping[str, Any] | None = None,
     ) -> None:
         put = object.__setattr__
@@ -145,6 +150,7 @@ class StageSpec(Value, StageHandle[T]):
         put(self, "map_concurrency", map_concurrency)
         put(self, "limit", limit)
         put(self, "priority", priority)
+        put(self, "ports", ports)
         put(self, "local_names", local_names)
         self._check()
 
@@ -161,6 +167,9 @@ class StageSpec(Value, StageHandle[T]):
                 object.__setattr__(self, option, check(self.name, given))
             elif given is not unless_given:  # None is what some options are by themselves, and nothing to the others
                 raise InvalidOptionError(option, "cannot be None: leave it out", stage=self.name)
+        own = ports_of_runner(self.name, self.runner)
+        if own:
+            object.__setattr__(self, "ports", tuple(dict.fromkeys((*self.ports, *own))))
         for option, unless_given, needed in _GO_WITH:
             if getattr(self, option) != unless_given and getattr(self, needed) is None:
                 raise InvalidOptionError(option, f"goes with {needed}=, which is missing", stage=self.name)
@@ -206,6 +215,7 @@ _OPTIONS: tuple[tuple[str, Any, Callable[[str, Any], Any]], ...] = (
     ("map_concurrency", MAP_CONCURRENCY, lambda stage, given: check_count("map_concurrency", given, stage=stage)),
     ("limit", None, check_limit),
     ("priority", 0, check_priority),
+    ("ports", (), check_ports),
 )
 """Each option with what it is unless given, and what checks it and brings it into its form."""
 
@@ -284,7 +294,8 @@ def stage(
         kind: The runner's own unless given, else TRANSFORM.
         name: Of the stage that is made of a function: the function's unless given.
         options: `dependencies, optional, when, join, route, routes, terminal_routes, retry, timeout, deadline,
-            critical, output, version, streams, stream, map_over, map_concurrency, limit, priority`, see `StageOptions`.
+            critical, output, version, streams, stream, map_over, map_concurrency, limit, priority, ports`, see
+            `StageOptions`.
 
     Raises:
         InvalidStageError: The runner is not async, or not a stage.

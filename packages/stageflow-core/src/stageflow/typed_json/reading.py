@@ -10,6 +10,7 @@ from stageflow.contracts import ContractMismatch, contract_of, step_to
 from stageflow.serialization import check_json
 from stageflow.typed_json.models import load_model
 from stageflow.typed_json.texts import TEXTS, enum_member, read_text
+from stageflow.value import Value
 from stageflow.wording import text_of, with_article
 
 Lookup = Callable[[str], type[Any] | None]
@@ -86,7 +87,8 @@ def _record(
             error.within(step_to(key))
             raise error
     values = {key: _within(step_to(key), item, kinds.get(key), lookup) for key, item in data.items()}
-    if hasattr(kind, "__struct_fields__"):
+    # A Value takes its fields by their names, and checks them: what was written by hand may be wrong.
+    if hasattr(kind, "__struct_fields__") or issubclass(kind, Value):
         return _made(name, lambda values: kind(**values), values)
     return _made(name, lambda values: _restored(kind, values), values)
 

@@ -29,6 +29,14 @@ class Items(Shape):
         if self._item is not ANYTHING and isinstance(value, Collection):
             check_items(self._item, cast("Collection[Any]", value))
 
+    def made_of(self, data: Any) -> Any:
+        if not isinstance(data, (list, tuple, *self._classes)) or isinstance(data, self._refused):
+            raise ContractMismatch(self.name, value=data)
+        items = [made_within(f"[{index}]", self._item, item) for index, item in enumerate(cast("list[Any]", data))]
+        # Of what is only asked to be a sequence, a list is one, as it is of an abstract set.
+        make = next((one for one in (list, tuple, set, frozenset) if issubclass(one, self._classes)), self._classes[0])
+        return cast("Any", make)(items)
+
     def parts(self) -> Iterable[Shape]:
         return (self._item,)
 
@@ -65,6 +73,14 @@ class Fixed(Shape):
             raise ContractMismatch(self.name, found=f"a tuple of {len(items)}")
         check_fields((f"[{index}]", part, items[index]) for index, part in enumerate(self._parts))
 
+    def made_of(self, data: Any) -> Any:
+        if not isinstance(data, (list, tuple)):
+            raise ContractMismatch(self.name, value=data)
+        items = cast("list[Any]", data)
+        if len(items) != len(self._parts):
+            raise ContractMismatch(self.name, found=f"a list of {len(items)}")
+        return tuple(made_within(f"[{index}]", part, items[index]) for index, part in enumerate(self._parts))
+
     def parts(self) -> Iterable[Shape]:
         return self._parts
 
@@ -81,29 +97,46 @@ def check_fields(fields: Iterable[tuple[str, Shape, Any]]) -> None:
             raise
 
 
+def made_within(step: str, shape: Shape, data: Any) -> Any:
+    """Return the part of a value that the data mean, or raise ContractMismatch with the step to it."""
+    try:
+        return shape.made_of(data)
+    except ContractMismatch as error:
+        error.within(step)
+        raise
+
+
 class Keyed(Shape):
     """A mapping, whose keys have one shape and whose values have another."""
 
-    __slots__ = ("_classes", "_key", "_value")
+    __slots__ = ("_classes", "_value", "key")
 
     def __init__(self, name: str, classes: tuple[type[Any], ...], key: Shape, value: Shape) -> None:
         super().__init__(name)
         self._classes = classes
-        self._key = key
+        self.key = key
         self._value = value
 
     def check(self, value: Any) -> None:
         if not isinstance(value, self._classes):
             raise ContractMismatch(self.name, value=value)
         items = cast("Mapping[Any, Any]", value)
-        if self._key is not ANYTHING:
-            check_items(self._key, items.keys())
+        if self.key is not ANYTHING:
+            check_items(self.key, items.keys())
         exact = self._value.exact
         if self._value is not ANYTHING and not exact.issuperset(map(type, items.values())):
             check_fields((step_to(key), self._value, item) for key, item in items.items())
 
+    def made_of(self, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            raise ContractMismatch(self.name, value=data)
+        return {
+            made_within(step_to(key), self.key, key): made_within(step_to(key), self._value, item)
+            for key, item in cast("Mapping[Any, Any]", data).items()
+        }
+
     def parts(self) -> Iterable[Shape]:
-        return (self._key, self._value)
+        return (self.key, self._value)
 
 
 class Keys(Shape):
@@ -125,13 +158,9 @@ class Keys(Shape):
         if not isinstance(value, Mapping):
             raise ContractMismatch(self.name, value=value)
         items = cast("Mapping[Any, Any]", value)
-        for key in self._required:
-            if key not in items:
-                error = ContractMismatch(self._fields[key].name, found="missing")
-                error.within(step_to(key))
-                raise error
+        self._check_required(items)
         for key, item in items.items():
-            shape = self._fields.get(key) or self._rest or Unknown(key, tuple(self._fields))
+            shape = self._shape_of(key)
             if type(item) in shape.exact:
                 continue
             try:
@@ -140,12 +169,32 @@ class Keys(Shape):
                 error.within(step_to(key))
                 raise
 
+    def _check_required(self, items: Mapping[Any, Any]) -> None:
+        for key in self._required:
+            if key not in items:
+                error = ContractMismatch(self._fields[key].name, found="missing")
+                error.within(step_to(key))
+                raise error
+
+    def _shape_of(self, key: Any) -> Shape:
+        return self._fields.get(key) or self._rest or Unknown(key, tuple(self._fields))
+
+    def made_of(self, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            raise ContractMismatch(self.name, value=data)
+        items = cast("Mapping[Any, Any]", data)
+        self._check_required(items)
+        return {key: made_within(step_to(key), self._shape_of(key), item) for key, item in items.items()}
+
+    def named_parts(self) -> Mapping[str, Shape]:
+        return self._fields
+
     def parts(self) -> Iterable[Shape]:
         return (*self._fields.values(), *(() if self._rest is None else (self._rest,)))
 
 
 class Unknown(Shape):
-    """A key that a TypedDict does not have. Taken for right, a misspelt one would be absent for ever."""
+    """A key that a type does not have. Taken for right, a misspelt one would be absent for ever."""
 
     __slots__ = ("_hint",)
 

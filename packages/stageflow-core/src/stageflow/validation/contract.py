@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stageflow.contracts import ContractMismatch, contract_of, unsubscripted
-from stageflow.events.secret_names import kind_of_name
+from stageflow.secret_names import kind_of_name
 from stageflow.typed_json.reading import read
 from stageflow.validation.annotations import Compiler, shape_of_class
 from stageflow.validation.hints import UnresolvedContract, type_text
@@ -67,6 +67,23 @@ class TypeContract:
             raise ContractMismatch(self.name, found="nested too deep") from error
         self.check(value)
         return value
+
+    def make(self, data: Any) -> Any:
+        """Make the value that plain data mean: mappings of its fields, lists, and texts for what JSON writes as text.
+
+        Raises:
+            ContractMismatch: They mean none.
+        """
+        try:
+            return self.shape.made_of(data)
+        except ContractMismatch as error:
+            error.hidden = _may_be_secret(error)
+            error.hint = None if error.hidden else error.hint
+            raise
+        except RecursionError as error:
+            raise ContractMismatch(self.name, found="nested too deep") from error
+        except UnresolvedContract as error:
+            raise ContractMismatch(self.name, value=data, hint=f"{error} {error.hint}") from error
 
     def __repr__(self) -> str:
         return f"<contract {self.name}>"
@@ -141,7 +158,7 @@ def contract_for(annotation: Any, names: Mapping[str, Any] | None = None) -> Typ
     """Return the contract that an annotation is, or None if anything fulfils it.
 
     Args:
-        annotation: Any annotation; of a stage's return, see `stageflow.validation.returning`.
+        annotation: Any annotation; of a stage's return, see `stageflow.execution.returning`.
         names: What annotations that are strings may mention, beside the names of their modules.
 
     Raises:

@@ -12,6 +12,8 @@ from types import NoneType
 from typing import Any, cast
 
 from stageflow.contracts import ContractMismatch
+from stageflow.typed_json.texts import TEXTS, enum_data, enum_member, read_text, text_type_name
+from stageflow.wording import text_of
 
 
 class Shape:
@@ -33,9 +35,29 @@ class Shape:
     def check(self, value: Any) -> None:
         """Raise ContractMismatch if the value does not look like this."""
 
+    def made_of(self, data: Any) -> Any:
+        """Return the value of this shape that plain data mean: what is one already, as it is.
+
+        Raises:
+            ContractMismatch: They mean none.
+        """
+        self.check(data)
+        return data
+
     def parts(self) -> Iterable[Shape]:
         """Return the shapes of what is in a value."""
         return ()
+
+    def named_parts(self) -> Mapping[str, Shape]:
+        """Return the shapes of the fields of a value, by their names."""
+        return {}
+
+
+def refused_by(name: str, error: Exception) -> ContractMismatch:
+    """Return what to raise where a class does not take what its fields are given."""
+    mismatch = ContractMismatch(name, found=f"what {name} refuses", hint=text_of(error))
+    mismatch.__cause__ = error
+    return mismatch
 
 
 ANYTHING = Shape("anything")
@@ -63,6 +85,20 @@ class Instance(Shape):
         if not isinstance(value, self._classes) or isinstance(value, self._refused):
             raise ContractMismatch(self.name, value=value)
 
+    def made_of(self, data: Any) -> Any:
+        if self.kind is None or isinstance(data, self._classes):
+            self.check(data)
+            return data
+        name = text_type_name(self.kind)
+        try:
+            if issubclass(self.kind, enum.Enum):
+                return enum_member(self.kind, data)
+            if name in TEXTS and isinstance(data, str):
+                return read_text(name, data)
+        except Exception as error:
+            raise ContractMismatch(self.name, value=data, hint=text_of(error)) from error
+        raise ContractMismatch(self.name, value=data)
+
 
 NOTHING = Instance("None", (NoneType,), exact=[NoneType])
 
@@ -73,7 +109,7 @@ SCALARS: Mapping[type[Any], Shape] = {
     float: Instance("float", (float, int), refused=(bool,), exact=[float, int]),
     complex: Instance("complex", (complex, float, int), refused=(bool,), exact=[complex, float, int]),
     str: Instance("str", (str,), exact=[str]),
-    bytes: Instance("bytes", (bytes,), exact=[bytes]),
+    bytes: Instance("bytes", (bytes,), exact=[bytes], kind=bytes),
 }
 
 
@@ -89,6 +125,14 @@ class OneOf(Shape):
     def check(self, value: Any) -> None:
         if not any(type(one) is type(value) and one == value for one in self._values):
             raise ContractMismatch(self.name, value=value)
+
+    def made_of(self, data: Any) -> Any:
+        for one in self._values:
+            if isinstance(one, enum.Enum):
+                plain = enum_data(one)
+                if type(plain) is type(data) and plain == data:
+                    return one
+        return super().made_of(data)
 
     def parts(self) -> Iterable[Shape]:
         kinds = dict.fromkeys(map(type, self._values))
@@ -125,6 +169,24 @@ class Either(Shape):
             raise closest
         raise ContractMismatch(self.name, value=value)
 
+    def made_of(self, data: Any) -> Any:
+        try:
+            self.check(data)
+        except ContractMismatch:
+            pass
+        else:
+            return data
+        closest: ContractMismatch | None = None
+        for member in self._members:
+            try:
+                return member.made_of(data)
+            except ContractMismatch as error:
+                if closest is None or closest.path == "$":
+                    closest = error
+        if closest is not None and closest.path != "$":
+            raise closest
+        raise ContractMismatch(self.name, value=data)
+
     def parts(self) -> Iterable[Shape]:
         return self._members
 
@@ -147,6 +209,11 @@ class Constrained(Shape):
             expected = str(error).partition(" - at ")[0].removeprefix("Expected ").replace("`", "")
             raise ContractMismatch(expected, value=value) from error
 
+    def made_of(self, data: Any) -> Any:
+        value = self._shape.made_of(data)
+        self.check(value)
+        return value
+
     def parts(self) -> Iterable[Shape]:
         return (self._shape,)
 
@@ -160,6 +227,9 @@ class Late(Shape):
 
     def check(self, value: Any) -> None:
         self.shape.check(value)
+
+    def made_of(self, data: Any) -> Any:
+        return self.shape.made_of(data)
 
     def parts(self) -> Iterable[Shape]:
         return (self.shape,)

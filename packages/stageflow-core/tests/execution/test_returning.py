@@ -17,8 +17,8 @@ from stageflow.contracts import ContractMismatch
 from stageflow.core.output_json import output_from_dict, output_to_dict
 from stageflow.core.returning import returned
 from stageflow.errors import StageContractError
+from stageflow.execution.returning import check_output, output_contract, returned_types, revive_output
 from stageflow.validation.hints import UnresolvedContract
-from stageflow.validation.returning import check_output, output_contract, returned_types, revive_output
 
 T = TypeVar("T")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from stageflow.events.secret_names import LONGEST_NAME, kind_of_name
+from stageflow.secret_names import LONGEST_NAME, kind_of_name
 
 SECRET = """
     api_key apiKey API_KEY x-api-key X-Api-Key OPENAI_API_KEY openaiApiKey apikey GROQ_KEY api_keys key.api_key

@@ -1,0 +1,584 @@
+"""The served chat, by real clients over real sockets of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from event_stream import EventStream, Received
+from stageflow_mocks.simulation import simulated
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from examples.served_chat.command import ChatServer
+from examples.served_chat.keep_alive import kept_alive
+from examples.served_chat.model import SmallModel
+from examples.served_chat.pipeline import ChatPorts, build_chat
+from examples.served_chat.run_keeper import RunKeeper
+
+ROOT = Path(__file__).resolve().parents[2]
+SECRET = "key of tenant 7 expired"
+
+
+class HeldModel:
+    """Says what a test lets it say, when it lets it."""
+
+    def __init__(self, *tokens: str | Exception | None) -> None:
+        self.tokens: asyncio.Queue[str | Exception | None] = asyncio.Queue()
+        self.closed = 0
+        self.say(*tokens)
+
+    def say(self, *tokens: str | Exception | None) -> None:
+        """Give tokens; None is the end of the answer, an exception breaks it."""
+        for token in tokens:
+            self.tokens.put_nowait(token)
+
+    async def answer(self, text: str) -> AsyncGenerator[str]:
+        try:
+            while (token := await self.tokens.get()) is not None:
+                if isinstance(token, Exception):
+                    raise token
+                yield token
+        finally:
+            self.closed += 1
+
+
+class Server(ChatServer):
+    """The server without the parts that assume that the process is its own."""
+
+    def __init__(self, keeper: RunKeeper) -> None:
+        super().__init__(keeper)
+        self.ready, self.stop = asyncio.Event(), asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def main_loop(self) -> None:
+        self.ready.set()
+        await self.stop.wait()
+
+
+class Chat:
+    """A chat that is served, and its clients."""
+
+    def __init__(self, keeper: RunKeeper, port: int, client: httpx.AsyncClient) -> None:
+        self.keeper, self.client = keeper, client
+        self.host = f"127.0.0.1:{port}"
+
+    async def ask(self, text: str = "hello") -> dict[str, str]:
+        response = await self.client.post("/runs", json={"text": text})
+        assert response.status_code == 201
+        return response.json()
+
+    async def frames(self, run: dict[str, str], after: str | None = None) -> AsyncGenerator[Received]:
+        """Read server-sent events as a browser does."""
+        headers = {} if after is None else {"last-event-id": after}
+        stream = EventStream(after or "")
+        async with self.client.stream("GET", run["events"], headers=headers) as response:
+            assert (response.status_code, response.headers["content-type"].split(";")[0]) == (200, "text/event-stream")
+            async for text in response.aiter_text():
+                for event in stream.feed(text):
+                    yield event
+
+    def socket(self, run: dict[str, str], query: str = "", **options: Any) -> connect:
+        return connect(f"ws://{self.host}{run['socket']}{query}", proxy=None, **options)
+
+
+@asynccontextmanager
+async def served(model: HeldModel | None = None, **keeping: Any) -> AsyncIterator[Chat]:
+    keeper = RunKeeper(build_chat(), ChatPorts(model or HeldModel("Hi", " there.", None)), **keeping)
+    listening = socket.create_server(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
+    server = Server(keeper)
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    await server.ready.wait()
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as client:
+            yield Chat(keeper, port, client)
+    finally:
+        server.stop.set()
+        await serving
+
+
+async def until(frames: AsyncIterator[Any], kind: str) -> Any:
+    """Return the next message of that type."""
+    async for message in frames:
+        if (message.type if isinstance(message, Received) else message["type"]) == kind:
+            return message
+    raise AssertionError(f"There was no {kind}.")
+
+
+async def messages(websocket: ClientConnection) -> AsyncIterator[Any]:
+    async for text in websocket:
+        yield json.loads(text)
+
+
+def told(found: list[Any]) -> list[Any]:
+    """Return what a client was told, without the text and what differs from run to run."""
+    return [(each["type"], each.get("stage"), each.get("status")) for each in found if each["type"] != "text"]
+
+
+def text_of(found: list[Any]) -> str:
+    """Return the text as a page puts it together."""
+    text = ""
+    for each in found:
+        if each["type"] == "text":
+            assert each["offset"] <= len(text)
+            text = text[: each["offset"]] + each["text"]
+    return text
+
+
+WHOLE = [
+    ("metadata", None, None),
+    ("status", None, "running"),
+    ("status", "input_guard", "running"),
+    ("status", "input_guard", "ok"),
+    ("status", "reply", "running"),
+    ("artifact", "reply", None),
+    ("status", "reply", "ok"),
+    ("end", None, "completed"),
+]
+
+
+# --- a whole run -------------------------------------------------------------------------------------------------
+
+
+async def test_a_browser_sees_a_run_by_server_sent_events() -> None:
+    """Each event as a frame with an id, the text in between, and the end at the end."""
+    async with served() as chat:
+        run = await chat.ask()
+        frames = [frame async for frame in chat.frames(run)]
+        found = [frame.message for frame in frames]
+        assert told(found) == WHOLE
+        assert text_of(found) == "Hi there."
+        assert found[0]["labels"] == {"service": "chat", "surface": "web"}
+        assert all(frame.type == frame.message["type"] for frame in frames)
+        ids = [frame.last_event_id for frame in frames if frame.type != "text"]
+        assert ids == [f"{run['run_id']}-{number}" for number in range(1, 9)]
+        types = [each["type"] for each in found]
+        assert set(types[5 : types.index("artifact")]) == {"text"}
+
+
+async def test_a_browser_sees_a_run_by_websocket() -> None:
+    """The same messages; then the server closes."""
+    async with served() as chat:
+        run = await chat.ask()
+        async with chat.socket(run) as websocket:
+            found = [message async for message in messages(websocket)]
+        assert told(found) == WHOLE
+        assert text_of(found) == "Hi there."
+        assert websocket.close_code == 1000
+
+
+async def test_tokens_come_while_the_model_writes() -> None:
+    """Not at its end."""
+    model = HeldModel("Hi")
+    async with served(model) as chat:
+        run = await chat.ask()
+        async with aclosing(chat.frames(run)) as frames:
+            assert (await until(frames, "text")).message["text"] == "Hi"
+            model.say(" you")
+            assert (await until(frames, "text")).message == {
+                "type": "text",
+                "run_id": run["run_id"],
+                "stage": "reply",
+                "offset": 2,
+                "text": " you",
+            }
+            model.say(None)
+            assert (await until(frames, "end")).message["status"] == "completed"
+
+
+async def test_clients_of_one_run_see_the_same() -> None:
+    """By either way, from the beginning, or late."""
+    model = HeldModel("Hi")
+    async with served(model) as chat:
+        run = await chat.ask()
+        async with aclosing(chat.frames(run)) as early, chat.socket(run) as websocket:
+            await until(early, "text")
+            late = asyncio.create_task(_all(chat.frames(run)))
+            model.say(" all.", None)
+            by_socket = [message async for message in messages(websocket)]
+            assert told([frame.message for frame in await late]) == told(by_socket) == WHOLE
+            assert text_of([frame.message for frame in late.result()]) == text_of(by_socket) == "Hi all."
+            assert (await until(early, "end")).message == by_socket[-1]
+
+
+async def _all(frames: AsyncIterator[Received]) -> list[Received]:
+    return [frame async for frame in frames]
+
+
+async def test_a_client_that_does_not_read_holds_nobody_up() -> None:
+    """Megabytes wait for it, and the run ends."""
+    model = HeldModel()
+    async with served(model) as chat:
+        run = await chat.ask()
+        async with chat.client.stream("GET", run["events"]) as unread, chat.socket(run, max_size=None) as websocket:
+            for _ in range(40):
+                model.say("x" * 100_000)
+            model.say(None)
+            found = [message async for message in messages(websocket)]
+            assert told(found) == WHOLE
+            assert len(text_of(found)) == 4_000_000
+            live = chat.keeper.get(run["run_id"])
+            assert live is not None
+            assert live.ended
+            stream = EventStream()
+            slowly = [event.message async for text in unread.aiter_text() for event in stream.feed(text)]
+        assert told(slowly) == WHOLE
+        assert text_of(slowly) == text_of(found)
+
+
+# --- connections that break --------------------------------------------------------------------------------------
+
+
+async def test_a_client_comes_back_in_mid_run_with_the_last_id_that_it_has() -> None:
+    """It gets what it has not, and all of the text."""
+    model = HeldModel("Hi")
+    async with served(model) as chat:
+        run = await chat.ask()
+        async with aclosing(chat.frames(run)) as frames:
+            first = await until(frames, "text")
+        model.say(" again.")
+        async with aclosing(chat.frames(run, first.last_event_id)) as frames:
+            assert (await anext(frames)).message["offset"] == 0
+            model.say(None)
+            found = [frame.message async for frame in frames]
+        assert told(found) == WHOLE[5:]
+
+
+@pytest.mark.parametrize("kept", range(1, 8))
+async def test_a_client_comes_back_after_the_end(kept: int) -> None:
+    """By either way, from any event on."""
+    async with served() as chat:
+        run = await chat.ask()
+        await _all(chat.frames(run))
+        after = f"{run['run_id']}-{kept}"
+        found = [frame.message async for frame in chat.frames(run, after)]
+        async with chat.socket(run, f"?after={after}") as websocket:
+            assert [message async for message in messages(websocket)] == found
+        assert told(found) == WHOLE[kept:]
+        assert text_of(found) == "Hi there."
+
+
+async def test_a_browser_that_has_everything_need_not_come_again() -> None:
+    """204 ends its attempts; an EventSource makes one whenever a stream ends."""
+    async with served() as chat:
+        run = await chat.ask()
+        last = (await _all(chat.frames(run)))[-1].last_event_id
+        response = await chat.client.get(run["events"], headers={"last-event-id": last})
+        assert (response.status_code, response.content) == (204, b"")
+
+
+@pytest.mark.parametrize("after", ["garbage", "{id}", "{id}-0", "{id}-99", "01a1f998-6258-7e88-9a45-b193154e5f6f-3"])
+async def test_an_id_that_the_run_never_gave_is_refused(after: str) -> None:
+    """Before a frame is sent, so that nothing is skipped in silence."""
+    async with served() as chat:
+        run = await chat.ask()
+        after = after.format(id=run["run_id"])
+        response = await chat.client.get(run["events"], headers={"last-event-id": after})
+        assert response.status_code == 400
+        assert "cannot go on after the event id" in response.json()["problem"]
+        with pytest.raises(InvalidStatus) as refused:
+            await chat.socket(run, f"?after={after}").__aenter__()
+        assert refused.value.response.status_code == 400
+
+
+async def test_a_run_goes_on_without_its_client() -> None:
+    """It may only have lost its connection."""
+    model = HeldModel("Hi")
+    async with served(model) as chat:
+        run = await chat.ask()
+        async with chat.socket(run) as websocket:
+            await until(messages(websocket), "text")
+        async with aclosing(chat.frames(run)) as frames:
+            await until(frames, "text")
+        model.say(None)
+        assert (await _all(chat.frames(run)))[-1].message["status"] == "completed"
+
+
+@pytest.mark.parametrize("way", ["events", "socket", "nobody"])
+async def test_a_run_that_nobody_watches_is_cancelled(way: str) -> None:
+    """After the time that a client has to come back, which is none here. The model is closed."""
+    model = HeldModel("Hi")
+    async with served(model, abandon_s=0 if way == "nobody" else 3600) as chat:
+        run = await chat.ask()
+        live = chat.keeper.get(run["run_id"])
+        assert live is not None
+        chat.keeper._abandon_s = 0  # from now on: the client has its time to connect
+        if way == "events":
+            async with aclosing(chat.frames(run)) as frames:
+                await until(frames, "text")
+        elif way == "socket":
+            async with chat.socket(run) as websocket:
+                await until(messages(websocket), "text")
+        await asyncio.wait_for(live.end(), 10)
+        end = (await _all(chat.frames(run)))[-1].message
+        assert (end["status"], end["reason"]) == ("cancelled", "nobody is watching any more")
+        if way != "nobody":
+            assert model.closed == 1
+
+
+async def test_a_run_is_forgotten_some_time_after_its_end() -> None:
+    """No time at all here."""
+    async with served(keep_s=0) as chat:
+        run = await chat.ask()
+        live = chat.keeper.get(run["run_id"])
+        assert live is not None
+        await live.end()
+        forgotten = asyncio.Event()
+        asyncio.get_running_loop().call_later(0, forgotten.set)  # after what the keeper asked for before
+        await forgotten.wait()
+        assert (await chat.client.get(run["events"])).status_code == 404
+
+
+# --- what clients say --------------------------------------------------------------------------------------------
+
+
+async def test_a_client_cancels_by_websocket() -> None:
+    """All who watch are told why, and the model is closed."""
+    model = HeldModel("Hi")
+    async with served(model) as chat:
+        run = await chat.ask()
+        async with aclosing(chat.frames(run)) as frames, chat.socket(run) as websocket:
+            await until(messages(websocket), "text")
+            await websocket.send(json.dumps({"cancel": "changed my mind"}))
+            end = await until(messages(websocket), "end")
+            assert (end["status"], end["reason"]) == ("cancelled", "changed my mind")
+            assert (await until(frames, "end")).message == end
+        assert model.closed == 1
+
+
+async def test_a_client_cancels_by_request() -> None:
+    """One that watches by server-sent events cannot send anything there."""
+    async with served(HeldModel("Hi")) as chat:
+        run = await chat.ask()
+        async with aclosing(chat.frames(run)) as frames:
+            await until(frames, "text")
+            assert (await chat.client.delete(f"/runs/{run['run_id']}")).status_code == 202
+            assert (await until(frames, "end")).message["reason"] == "cancelled by the client"
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["", "x", "null", "[]", "{}", '{"cancel": 1}', '{"cancel": "x", "more": 1}', "[" * 5_000, b"\xff\xfe", b'{"a":1}'],
+)
+async def test_a_client_that_says_something_else_is_closed(said: str | bytes) -> None:
+    """With a code and what it may say; the run goes on."""
+    model = HeldModel("Hi")
+    async with served(model) as chat:
+        run = await chat.ask()
+        async with chat.socket(run) as websocket:
+            await websocket.send(said)
+            await websocket.wait_closed()
+            assert (websocket.close_code, websocket.close_reason) == (1007, 'Send {"cancel": "reason"}.')
+        model.say(None)
+        assert (await _all(chat.frames(run)))[-1].message["status"] == "completed"
+
+
+async def test_a_client_that_says_too_much_is_closed() -> None:
+    """Before it has been read."""
+    model = HeldModel("Hi")
+    async with served(model) as chat:
+        run = await chat.ask()
+        async with chat.socket(run) as websocket:
+            with contextlib.suppress(ConnectionClosed):  # it may be before all has been sent
+                await websocket.send(json.dumps({"cancel": "x" * 1_000_000}))
+            await websocket.wait_closed()
+            assert websocket.close_code == 1009
+        model.say(None)
+        assert (await _all(chat.frames(run)))[-1].message["status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status"),
+    [
+        (b'{"text": "hi"}', "text/plain", 415),
+        (b"", "application/json", 400),
+        (b"{", "application/json", 400),
+        (b"[" * 10_000, "application/json", 400),
+        (b"[]", "application/json", 400),
+        (b"{}", "application/json", 400),
+        (b'{"text": 3}', "application/json", 400),
+        (b"\xff\xfe", "application/json", 400),
+        (b'{"text": "' + b"x" * 20_000 + b'"}', "application/json", 413),
+    ],
+)
+async def test_a_request_that_asks_for_nothing_is_refused(content: bytes, kind: str, status: int) -> None:
+    """It is told what to send, and no run is started."""
+    async with served() as chat:
+        response = await chat.client.post("/runs", content=content, headers={"content-type": kind})
+        assert (response.status_code, list(response.json())) == (status, ["problem"])
+        assert not chat.keeper._runs
+
+
+@pytest.mark.parametrize(("text", "reason"), [(" ", "the question is empty"), ("x" * 2_001, "longer than 2000")])
+async def test_a_guard_tells_the_client_why_it_refused(text: str, reason: str) -> None:
+    """The reason of a cancel is for its reader."""
+    async with served() as chat:
+        end = (await _all(chat.frames(await chat.ask(text))))[-1].message
+        assert end["status"] == "cancelled"
+        assert reason in end["reason"]
+
+
+async def test_a_client_is_not_told_what_broke() -> None:
+    """That it did, and nothing of why."""
+    async with served(HeldModel("Hi", LookupError(SECRET))) as chat:
+        found = [frame.message for frame in await _all(chat.frames(await chat.ask()))]
+        assert text_of(found) == "Hi"
+        assert told(found)[-2:] == [("status", "reply", "fail"), ("end", None, "failed")]
+        assert SECRET not in json.dumps(found)
+
+
+async def test_a_run_that_is_not_there_is_not_found() -> None:
+    """By any way."""
+    async with served() as chat:
+        assert (await chat.client.get("/runs/nope/events")).status_code == 404
+        assert (await chat.client.delete("/runs/nope")).status_code == 404
+        with pytest.raises(InvalidStatus) as refused:
+            await chat.socket({"socket": "/runs/nope/socket"}).__aenter__()
+        assert refused.value.response.status_code == 404
+
+
+async def test_a_page_of_another_site_may_not_connect() -> None:
+    """A browser asks nobody before it opens a WebSocket, so the server looks at where the page is from."""
+    async with served() as chat:
+        run = await chat.ask()
+        with pytest.raises(InvalidStatus) as refused:
+            await chat.socket(run, origin="http://elsewhere.example").__aenter__()
+        assert refused.value.response.status_code == 403
+        async with chat.socket(run, origin=f"http://{chat.host}") as websocket:
+            await until(messages(websocket), "end")
+
+
+async def test_a_server_takes_so_many_runs_at_once() -> None:
+    """Then it says when to come again; a run that has ended makes room."""
+    model = HeldModel()
+    async with served(model, most=1) as chat:
+        run = await chat.ask()
+        refused = await chat.client.post("/runs", json={"text": "hi"})
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+        model.say(None)
+        await _all(chat.frames(run))
+        await chat.ask()
+
+
+# --- the server --------------------------------------------------------------------------------------------------
+
+
+async def test_the_end_of_the_server_ends_its_runs() -> None:
+    """Clients are told, models are closed, and nothing is started any more."""
+    model = HeldModel("Hi")
+    async with served(model) as chat:
+        run = await chat.ask()
+        async with aclosing(chat.frames(run)) as frames:
+            await until(frames, "text")
+            closing = asyncio.create_task(chat.keeper.close())
+            end = (await until(frames, "end")).message
+            await closing
+        assert (end["status"], end["reason"]) == ("cancelled", "the server is shutting down")
+        assert model.closed == 1
+        assert (await chat.client.post("/runs", json={"text": "hi"})).status_code == 503
+
+
+async def test_the_page_runs_its_own_script_only() -> None:
+    """There is none in it, and the browser is told to run none."""
+    async with served() as chat:
+        page = await chat.client.get("/")
+        policy = page.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert re.findall(r"<script[^>]*>(.*?)</script>", page.text, re.DOTALL) == [""]
+        assert not re.search(r"\son\w+=|style=", page.text)
+        for path, kind in (("/page.js", "text/javascript"), ("/page.css", "text/css")):
+            found = await chat.client.get(path)
+            assert (found.status_code, found.headers["content-type"].split(";")[0]) == (200, kind)
+
+
+@simulated
+async def test_a_silent_stream_has_comments() -> None:
+    """One whenever there was no frame for so long, and none where there was."""
+
+    async def frames() -> AsyncIterator[str]:
+        await asyncio.sleep(2.5)
+        yield "a"
+        await asyncio.sleep(0.5)
+        yield "b"
+        await asyncio.sleep(1.5)
+
+    found = [frame async for frame in kept_alive(frames(), every_s=1)]
+    assert found == [": still here\n\n", ": still here\n\n", "a", "b", ": still here\n\n"]
+
+
+@simulated
+async def test_who_leaves_a_silent_stream_closes_it() -> None:
+    """Also while it waits for a frame."""
+    closed = []
+
+    async def frames() -> AsyncIterator[str]:
+        try:
+            await asyncio.sleep(100)
+            yield "a"
+        finally:
+            closed.append(asyncio.get_running_loop().time())
+
+    stream = kept_alive(frames(), every_s=1)
+    await anext(stream)
+    await stream.aclose()
+    assert closed == [1]
+
+
+@simulated
+async def test_the_small_model_answers() -> None:
+    """From what it was told, in the time of a model."""
+    loop = asyncio.get_running_loop()
+    tokens = [(token, loop.time()) async for token in SmallModel(first_token_s=1, token_s=0.5).answer("A long word.")]
+    text = "".join(token for token, _ in tokens)
+    assert "That is 3 words, and “long” is the longest" in text
+    assert [at for _, at in tokens][:3] == [1, 1.5, 2]
+
+
+def test_the_command_serves_until_it_is_interrupted() -> None:
+    """As a person starts it; it prints where, and ends without a trace."""
+    command = (sys.executable, "-W", "error", "-m", "examples.served_chat", "--port", "0")
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            line = process.stdout.readline()
+            (url,) = re.findall(r"http://127\.0\.0\.1:\d+/", line)
+            assert "A served run" in httpx.get(url, trust_env=False).text
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 130
+            assert process.stderr.read() == ""
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("port", ["x", "-1", "65536", "1.5", ""])
+def test_a_bad_port_is_refused(port: str) -> None:
+    """In a line."""
+    command = (sys.executable, "-m", "examples.served_chat", f"--port={port}")
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "is not a port, from 0 to 65535" in done.stderr
+
+
+def test_a_port_that_is_taken_is_told() -> None:
+    """In a line, too."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        command = (sys.executable, "-m", "examples.served_chat", f"--port={taken.getsockname()[1]}")
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "cannot be used: Address already in use" in done.stderr

@@ -1,0 +1,34 @@
+"""From the id of the last event that a client has to the place where it goes on."""
+
+from __future__ import annotations
+
+from stageflow.errors import InvalidEventIdError
+
+_MOST_DIGITS = 18
+
+
+def position_after(event_id: str, *, run_id: str, told: int) -> int:
+    """Return how many events of a run the client has that names this one as its last.
+
+    An id that the run has not given out is refused: to take it for the beginning would send everything again, and to
+    wait until the run gets there would keep from the client what it never saw.
+
+    Args:
+        event_id: What the client sent: the `event_id` of an event, "{run_id}-{sequence}".
+        run_id: The run that it is sent to.
+        told: How many events that run has had so far.
+
+    Raises:
+        InvalidEventIdError: It is no event id, or another run's, or that of an event that has not been.
+    """
+    if not isinstance(event_id, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidEventIdError(event_id, "an event id is a string", run_id=run_id)
+    run, dash, digits = event_id.rpartition("-")
+    is_number = 0 < len(digits) <= _MOST_DIGITS and digits.isascii() and digits.isdigit() and digits[0] != "0"
+    if not (dash and is_number):
+        raise InvalidEventIdError(event_id, "an event id is the id of a run, a '-' and a number from 1", run_id=run_id)
+    if run != run_id:
+        raise InvalidEventIdError(event_id, "it is of another run", run_id=run_id)
+    if int(digits) > told:
+        raise InvalidEventIdError(event_id, f"the run has told of {told} events so far", run_id=run_id)
+    return int(digits)
