@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict, assert_type
 
 from stageflow import (
+    ConfigProvider,
     ContextSnapshot,
     Conversation,
+    CorrelationIds,
     EventSink,
     From,
     LoggingEventSink,
@@ -25,6 +27,7 @@ from stageflow import (
     PipelineRun,
     PipelineSuspended,
     RunIdentity,
+    RunStore,
     SSEMessageProjector,
     Stage,
     StageContext,
@@ -319,6 +322,32 @@ async def with_children(ctx: StageContext, pipeline: Pipeline, graph: StageGraph
     await ctx.run_pipeline("chat")  # pyright: ignore[reportArgumentType]
     await ctx.run_pipeline(graph, input_txt="hi")  # pyright: ignore[reportCallIssue]
     await ctx.run_pipeline(graph, run_id=RunIdentity())  # pyright: ignore[reportCallIssue]
+
+
+class Runs:
+    async def create_run(self, run_id: str, **metadata: Any) -> None: ...
+
+    async def update_status(self, run_id: str, status: str, **data: Any) -> None: ...
+
+    async def get_run(self, run_id: str) -> Mapping[str, Any] | None: ...
+
+
+class Settings:
+    def get(self, key: str, default: Any = None) -> Any: ...
+
+
+async def beside_the_snapshot(ctx: StageContext, pipeline: Pipeline) -> None:
+    assert_type(ctx.config, ConfigProvider)
+    assert_type(ctx.correlation, CorrelationIds)
+    assert_type(PipelineContext(config={"model": "small"}).config, ConfigProvider)
+    store: RunStore = Runs()
+    settings: list[ConfigProvider] = [Settings(), {"model": "small"}]
+    await pipeline.run(run_store=store, config={"model": "small"}, correlation=CorrelationIds(trace_id="t"))
+    await pipeline.run(ContextSnapshot(), run_store=Runs(), config=settings[0])
+    await ctx.run_pipeline(pipeline, run_store=store, config=settings[1], correlation=None)
+    await pipeline.run(run_store=Settings())  # pyright: ignore[reportArgumentType]
+    await pipeline.run(config=Runs())  # pyright: ignore[reportArgumentType]
+    await pipeline.run(correlation={"trace_id": "t"})  # pyright: ignore[reportArgumentType]
 
 
 def outputs() -> None:
