@@ -43,7 +43,17 @@ async def stubborn(ctx: StageContext) -> None:
 async def quick(ctx: StageContext) -> dict[str, Any]:
     return {"n": 1}
 
+@stage
+async def ticks(ctx: StageContext) -> None:
+    try:
+        while True:
+            ctx.emit_event("tick", {})
+            await asyncio.sleep(0)
+    finally:
+        CLEANED.touch()
+
 pipeline = Pipeline("slow", [waits])
+endless = Pipeline("endless", [ticks])
 hard = Pipeline("hard", [waits, stubborn])
 behind = Pipeline("behind", [stubborn], cancel_grace=0.05)
 fast = Pipeline("fast", [quick])
@@ -173,6 +183,17 @@ def test_a_process_may_be_started_without_a_stream(tmp_path, closed, code):
     assert code == done.returncode
     assert "Traceback" not in done.stderr
     assert ("stdin is closed" in done.stderr) == (code == 2)
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_reader_that_goes_away_cancels_the_run(started, tmp_path, stream):
+    """A run that nobody watches any more would go on for ever."""
+    process = started("run", "slow:endless", *(("--json",) if stream == "stdout" else ()))
+    reader = getattr(process, stream)
+    wait_for(reader, "tick")
+    reader.close()
+    assert 141 == process.wait()
+    assert (tmp_path / "cleaned").exists()
 
 
 def test_a_closed_pipe_does_not_keep_a_signal_from_ending_the_run(started, tmp_path):
