@@ -1,5 +1,6 @@
 """The command itself: help, version, plug-in commands, exit codes of what goes wrong."""
 
+import io
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 import stageflow
 from cli.test_targets import offer
 from stageflow.cli.commands import BUILT_IN, find
+from stageflow.cli.entry import _is_closed_pipe
 
 SOURCE = Path(stageflow.__file__).parent.parent
 
@@ -164,3 +166,13 @@ def test_the_module_is_the_command(cli):
     """`python -m stageflow` needs no script to be installed."""
     done = process("-m", "stageflow", "--version", cwd=cli.folder)
     assert (0, True) == (done.returncode, done.stdout.startswith(b"stageflow "))
+
+
+def test_a_pipe_is_closed_when_its_reader_has_gone():
+    """Which of several pipes broke cannot be told from the error."""
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as stream:
+        before = _is_closed_pipe(stream)
+        os.close(reading)
+        assert (False, True) == (before, _is_closed_pipe(stream))
+    assert not _is_closed_pipe(io.StringIO())

@@ -1,11 +1,15 @@
 """`stageflow run`, in this process."""
 
+import io
 import json
 import stat
 import sys
 
 import pytest
 from cli.conftest import SHOP
+from stageflow import PipelineEvent
+from stageflow.cli.console import Console
+from stageflow.cli.run.rich_progress import RichProgress
 
 
 def lines_of(text):
@@ -42,6 +46,15 @@ def test_a_file_is_as_good_as_a_module(shop):
     (package / "flow.py").write_text("from pack.parts import NAME\n" + SHOP)
     (package / "parts.py").write_text("NAME = 1\n")
     assert 0 == shop("run", "pack/flow.py:hello").code
+
+
+def test_a_file_is_imported_with_what_stands_beside_it(shop):
+    """Its own folder, or that of its package, is looked in as well."""
+    folder = shop.folder / "else" / "where"
+    folder.mkdir(parents=True)
+    (folder / "flow.py").write_text("from beside import NAME\n" + SHOP)
+    (folder / "beside.py").write_text("NAME = 1\n")
+    assert 0 == shop("run", "else/where/flow.py:hello").code
 
 
 @pytest.mark.parametrize(
@@ -414,3 +427,23 @@ def test_the_live_display_tells_what_has_ended(shop):
     assert 1 == ended.code
     assert "failed      broken" in ended.err
     assert "skipped     after: because of broken" in ended.err
+
+
+def test_of_many_stages_that_run_some_are_shown_and_the_others_follow():
+    """A display is as high as a terminal at most, and whoever has waited longest gets a place."""
+    err = io.StringIO()
+    display = RichProgress(Console(err=err))
+    running = [PipelineEvent(**ids(n), event_type=f"stage.s{n}.started", stage=f"s{n}") for n in range(20)]
+    for event in running:
+        display.event(event)
+    shown = {task.description for task in display._progress.tasks if task.visible}
+    assert {f"s{n}" for n in range(12)} == shown
+    ended = {"stage": "s3", "status": "ok", "duration_ms": 1.0}
+    display.event(PipelineEvent(**ids(21), event_type="stage.s3.completed", **ended))
+    shown = {task.description for task in display._progress.tasks if task.visible}
+    assert {f"s{n}" for n in range(13)} - {"s3"} == shown
+    assert "completed   s3: 1 ms" in err.getvalue()
+
+
+def ids(number):
+    return {"event_id": f"e{number}", "timestamp": float(number), "sequence": number + 1, "pipeline_run_id": "r"}

@@ -92,7 +92,7 @@ def _levels(count: int, edges: Sequence[Edge]) -> list[int]:
     ready = [index for index in range(count) if not waiting[index]]
     for index in ready:
         for target in following[index]:
-            levels[target] = max(levels[target], levels[index] + 1)
+            levels[target] = levels[index] + 1  # the last to be written is the largest: levels come in order
             waiting[target] -= 1
             if not waiting[target]:
                 ready.append(target)  # which the loop goes on to

@@ -42,7 +42,8 @@ class RichProgress(Plain):
             transient=True,
             redirect_stdout=sys.stdout.isatty(),  # which is stderr now
         )
-        self._running: dict[str, TaskID] = {}
+        self._shown: dict[str, TaskID] = {}
+        self._hidden: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -57,15 +58,29 @@ class RichProgress(Plain):
         if verb == "created":  # and started at once
             return
         if event.stage is not None and verb == "started":
-            shown = sum(task.visible for task in self._progress.tasks) < _MOST_SHOWN
-            self._running[event.stage] = self._progress.add_task(event.stage, total=None, visible=shown)
+            self._begin(event.stage)
             return
-        if event.status is not None and event.stage in self._running:
-            self._progress.remove_task(self._running.pop(event.stage))
+        if event.status is not None and event.stage is not None:
+            self._end(event.stage)
         line = Text(f"{event.timestamp - self._began:8.3f} s  ", style="dim")
         line.append(f"{verb:<10}", style=_STYLES.get(verb, ""))
         line.append(f"  {event.stage or 'the run'}{details_of(event)}")
         self.tell(line)
+
+    def _begin(self, stage: str) -> None:
+        visible = len(self._shown) < _MOST_SHOWN
+        held = self._shown if visible else self._hidden
+        held[stage] = self._progress.add_task(stage, total=None, visible=visible)
+
+    def _end(self, stage: str) -> None:
+        """Take a stage off the display, and show the one that has waited longest for a place."""
+        for held in (self._shown, self._hidden):
+            if stage in held:
+                self._progress.remove_task(held.pop(stage))
+        if self._hidden and len(self._shown) < _MOST_SHOWN:
+            first = next(iter(self._hidden))
+            self._shown[first] = self._hidden.pop(first)
+            self._progress.update(self._shown[first], visible=True)
 
     def note(self, text: str) -> None:
         self.tell(Text(text))
