@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -57,8 +57,8 @@ def lint_files(files: Iterable[Path]) -> list[Finding]:
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
-    """Keep the garbage collector from going through the same trees again and again: nothing is garbage until the end."""
+def _uncollected() -> Generator[None]:
+    """Keep the garbage collector from going through the trees again and again: there is no garbage before the end."""
     was_on = gc.isenabled()
     gc.disable()
     try:
