@@ -1,5 +1,6 @@
 """Rows of lint: how long it takes for 10,000 lines, and how that grows with them."""
 
+import asyncio
 import gc
 import statistics
 import tempfile
@@ -31,10 +32,11 @@ def stages(lines: int) -> str:
             f'        if value is None:\n            return StageOutput.skip("nothing")\n'
             f"        return StageOutput.ok(x=value + 1)\n\n"
         )
-    text.append('pipeline = Pipeline("stages")\n')
-    for number in range(count):
-        declared = f', dependencies=("s{number - 1}",)' if number else ""
-        text.append(f'pipeline = pipeline.with_stage("s{number}", S{number}{declared})\n')
+    text.append('pipeline = Pipeline("stages").with_stage("s0", S0)\n')
+    text += (
+        f'pipeline = pipeline.with_stage("s{number}", S{number}, dependencies=("s{number - 1}",))\n'
+        for number in range(1, count)
+    )
     return "".join(text)
 
 
@@ -62,8 +64,7 @@ def calls(lines: int) -> str:
     """Functions that call each other six times, and a stage that calls the last."""
     text = [_HEAD, 'def f0(ctx, x):\n    return ctx.inputs.get_from("a", "x")\n\n']
     count = lines // 8
-    for number in range(1, count):
-        text.append(f"def f{number}(ctx, x):\n" + f"    f{number - 1}(ctx, x + 1)\n" * 6 + "\n")
+    text += (f"def f{n}(ctx, x):\n" + f"    f{n - 1}(ctx, x + 1)\n" * 6 + "\n" for n in range(1, count))
     text.append(f"class Reads:\n    async def execute(self, ctx: StageContext):\n        f{count - 1}(ctx, 1)\n\n")
     text.append('pipeline = Pipeline("calls").with_stage("a", Reads)\n')
     return "".join(text)
@@ -71,13 +72,11 @@ def calls(lines: int) -> str:
 
 def loops(lines: int) -> str:
     """Functions of loops in loops over 60 names each."""
-    text = [_HEAD, f"NAMES = {[f'n{number}' for number in range(60)]}\n\n"]
-    for number in range(lines // 7):
-        text.append(
-            f"def g{number}(p: Pipeline):\n    for a in NAMES:\n        for b in NAMES:\n            for c in NAMES:\n"
-            f"                p = p.with_stage(a + b + c, g{number})\n    return p\n\n"
-        )
-    return "".join(text)
+    return f"{_HEAD}NAMES = {[f'n{number}' for number in range(60)]}\n\n" + "".join(
+        f"def g{n}(p: Pipeline):\n    for a in NAMES:\n        for b in NAMES:\n            for c in NAMES:\n"
+        f"                p = p.with_stage(a + b + c, g{n})\n    return p\n\n"
+        for n in range(lines // 7)
+    )
 
 
 SOURCES: Mapping[str, Callable[[int], str]] = {
@@ -101,7 +100,8 @@ async def lint_rows(effort: Effort) -> list[Row]:
     """Measure each kind of source: 10,000 lines, and the growth from 2,500 lines on."""
     counts = [effort.stages(2_500), effort.stages(5_000), effort.stages(10_000)]
     with tempfile.TemporaryDirectory() as folder:
-        return [row for key in SOURCES for row in _rows(key, counts, Path(folder), effort)]
+        # Files are read, which is not done in an event loop.
+        return [row for key in SOURCES for row in await asyncio.to_thread(_rows, key, counts, Path(folder), effort)]
 
 
 def _rows(key: str, counts: list[int], folder: Path, effort: Effort) -> list[Row]:

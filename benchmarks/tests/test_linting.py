@@ -11,12 +11,11 @@ from benchmarks.linting import SOURCES, lint_rows
 
 @pytest.mark.parametrize("key", SOURCES)
 def test_sources_are_as_long_as_asked_and_followed(key, tmp_path):
-    """What lint finds shows that it followed them to their end."""
+    """Lint finds nothing in them: nothing is declared wrongly, and what is too deep to follow tells nothing."""
     path = tmp_path / "source.py"
     path.write_text(SOURCES[key](1_000))
     assert 900 <= path.read_text().count("\n") <= 1_300
-    found = {each.rule for each in lint_files([path])}
-    assert ({"unknown-stage"} if key == "calls" else set()) == found
+    assert [] == lint_files([path])
 
 
 def test_rows_tell_lines_per_second_and_growth():

@@ -45,7 +45,7 @@ DEEPEST_IMPORT = 20
 DEEPEST_CALL = 12
 """As deep as calls of functions in the source are followed."""
 
-REPETITIONS = 2
+REPETITIONS = 1
 """As many statements are followed for each line: what calls and loops would follow beyond that is not known."""
 
 
@@ -265,7 +265,7 @@ class Evaluator:
 
     def may_repeat(self) -> bool:
         """Return whether code may be followed once more than it is long."""
-        return self._steps < REPETITIONS * (self.modules.lines + 3_000)
+        return self._steps < REPETITIONS * (self.modules.lines + 5_000)
 
     # --- calls -----------------------------------------------------------------------------------------------------
 
