@@ -143,5 +143,27 @@ def test_a_wheel_imports_alone(wheels: dict[str, Wheel], tmp_path: Path, name: s
     assert Path(done.stdout.strip()).is_relative_to(environment)
 
 
+def test_the_command_of_core_needs_no_extra(wheels: dict[str, Wheel], tmp_path: Path) -> None:
+    """In an environment that holds core alone, it begins a project and runs it, and says which extra a picture needs."""
+    environment = tmp_path / "environment"
+    run_uv("venv", "--quiet", environment)
+    run_uv("pip", "install", "--quiet", "--python", environment, wheels["stageflow-core"].path)
+
+    def stageflow(*arguments: str, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
+        command = [environment / "bin" / "stageflow", *arguments]
+        return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+    assert f"stageflow {wheels['stageflow-core'].version}\n" == stageflow("--version").stdout
+    assert 0 == stageflow("new", "hello").returncode
+    source = tmp_path / "hello" / "src"
+    assert (
+        "3 words, 3 different ones"
+        in stageflow("run", "hello.pipeline:pipeline", "--input", "a b c", cwd=source).stdout
+    )
+    assert "No findings.\n" == stageflow("lint", ".", cwd=source).stdout
+    drawn = stageflow("graph", "hello.pipeline:pipeline", "--format", "svg", cwd=source)
+    assert (2, True) == (drawn.returncode, 'pip install "stageflow-core[graph-svg]"' in drawn.stderr)
+
+
 def extras(wheel: Wheel) -> list[str]:
     return wheel.metadata.get_all("Provides-Extra", [])
