@@ -144,7 +144,7 @@ def test_a_wheel_imports_alone(wheels: dict[str, Wheel], tmp_path: Path, name: s
 
 
 def test_the_command_of_core_needs_no_extra(wheels: dict[str, Wheel], tmp_path: Path) -> None:
-    """In an environment that holds core alone, it begins a project and runs it, and says which extra a picture needs."""
+    """In an environment that holds core alone, it begins a project, runs it, and says what a picture needs."""
     environment = tmp_path / "environment"
     run_uv("venv", "--quiet", environment)
     run_uv("pip", "install", "--quiet", "--python", environment, wheels["stageflow-core"].path)

@@ -205,3 +205,23 @@ ports = Ports()
     assert ("missing", "RuntimeError: not today") == checks["stage 'shy' cannot be had"]
     assert ("missing", "RuntimeError: dead") == checks["port 'line' cannot be had"]
     assert ("ok", "") == checks["--ports is well"]
+
+
+def test_a_variable_that_is_needed_somewhere_is_needed(cli, monkeypatch):
+    """Another place that does without changes nothing, before it or behind it."""
+    for name in ("TWICE_A", "TWICE_B"):
+        monkeypatch.delenv(name, raising=False)
+    cli.write(
+        twice="""
+import os
+from stageflow import Pipeline, StageContext, stage
+@stage
+async def reads(ctx: StageContext) -> None:
+    os.environ.get("TWICE_A")
+    os.environ["TWICE_A"], os.environ["TWICE_B"]
+    os.environ.get("TWICE_B")
+twice = Pipeline("twice", [reads])
+"""
+    )
+    checks = checks_of(cli("doctor", "twice:twice", "--json"))
+    assert [("missing", "twice.py:7")] * 2 == [checks[f"environment variable TWICE_{x} is not set"] for x in "AB"]
