@@ -447,3 +447,11 @@ def test_of_many_stages_that_run_some_are_shown_and_the_others_follow():
 
 def ids(number):
     return {"event_id": f"e{number}", "timestamp": float(number), "sequence": number + 1, "pipeline_run_id": "r"}
+
+
+def test_results_that_cannot_be_kept_are_shown_all_the_same(shop):
+    """The run has been, whatever becomes of the file."""
+    ended = shop("run", "shop:hello", "--save", "no/such/folder.json")
+    assert 2 == ended.code
+    assert {"greeting"} == json.loads(ended.out).keys()
+    assert "stageflow: --save: no/such/folder.json cannot be written: No such file" in ended.err.splitlines()[-1]
