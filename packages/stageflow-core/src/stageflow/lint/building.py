@@ -86,7 +86,8 @@ class Building:
         """Note a statement that is nothing but a call, if the pipeline that it returns is lost."""
         if not (isinstance(value, PipelineModel) and isinstance(node.func, ast.Attribute)):
             return
-        if node.func.attr in _EXTENDING and not self.evaluator.expecting:
+        is_expected = self.evaluator.expecting or self.evaluator.trying
+        if node.func.attr in _EXTENDING and not is_expected:
             value.extensions += 1  # nobody has it, so it is not looked at
             if value.base is not None:
                 value.base.extensions -= 1
