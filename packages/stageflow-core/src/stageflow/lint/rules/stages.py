@@ -70,7 +70,7 @@ def unused(subject: Subject, stage: StageModel, knowledge: Knowledge) -> Iterato
 def _is_to_be_read(subject: Subject, stage: StageModel, name: str, knowledge: Knowledge) -> bool:
     """Return whether one stage depends on another one for what that returns, and for nothing else."""
     upstream = subject.by_name.get(name)
-    if upstream is None or upstream.kind is None or knowledge.gates(upstream):
+    if upstream is None or upstream is stage or upstream.kind is None or knowledge.gates(upstream):
         return False
     return not knowledge.asks(stage)  # what a human is asked about has come first, whether or not the code reads it
 
