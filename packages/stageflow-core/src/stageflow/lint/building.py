@@ -86,11 +86,12 @@ class Building:
         """Note a statement that is nothing but a call, if the pipeline that it returns is lost."""
         if not (isinstance(value, PipelineModel) and isinstance(node.func, ast.Attribute)):
             return
-        if node.func.attr in _EXTENDING and not self.evaluator.expecting:
+        if node.func.attr in _EXTENDING:
             value.extensions += 1  # nobody has it, so it is not looked at
             if value.base is not None:
                 value.base.extensions -= 1
-            self.thrown_away[node] = frame.module
+            if not (self.evaluator.expecting or self.evaluator.trying):
+                self.thrown_away[node] = frame.module
 
     # --- pipelines --------------------------------------------------------------------------------------------------
 
@@ -170,8 +171,9 @@ class Building:
         given = argument(node, 1, "runner")
         runner = UNKNOWN if given is None else self.evaluator.value(frame, given)
         kind = runner.kind if isinstance(runner, Instance) else runner
-        if not (isinstance(kind, ClassValue) and isinstance(kind.member("execute"), Function)):
-            return None
+        is_stage = isinstance(kind, ClassValue) and isinstance(kind.member("execute"), Function)
+        if not is_stage or "with_stage" in self.evaluator.facts(frame.module.tree).assigned:
+            return None  # or a builder of somebody else's
         return self._of_pipeline(frame, node, self.given(node, frame.module), "with_stage")
 
     # --- stages -----------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import Any
 
 from stageflow.lint.declaring import name_of
 from stageflow.lint.evaluation.evaluator import Evaluator, default_values
+from stageflow.lint.evaluation.facts import is_stub
 from stageflow.lint.evaluation.frames import Frame
 from stageflow.lint.evaluation.joining import is_ours
 from stageflow.lint.models import Named, StageModel
@@ -190,6 +191,7 @@ def parameters_of(evaluator: Evaluator, function: Function, found: StageReads) -
         return None
     optional = default_values(arguments)
     used = evaluator.facts(function.node).used
+    is_written = not is_stub(function.node)
     named: dict[str, Any] = {}
     for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
         source, kind = source_and_type(evaluator, function, plain(each.annotation))
@@ -205,7 +207,7 @@ def parameters_of(evaluator: Evaluator, function: Function, found: StageReads) -
         if is_ours(kind, "Stream"):
             found.streamed.add(stage)
         named[each.arg] = _what_is_read(stage, kind)
-        if each.arg not in used and "locals" not in used:
+        if is_written and each.arg not in used and "locals" not in used:
             found.unused.append(parameter)
     return named
 

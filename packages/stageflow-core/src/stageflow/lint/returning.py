@@ -69,7 +69,7 @@ def _all_keys(values: list[Any]) -> frozenset[str] | None:
         if keys is None:
             return None
         found |= keys
-    return frozenset(found)
+    return frozenset(found) or None  # one that returns nothing yet is not worth a word
 
 
 def _keys_in(value: Any) -> frozenset[str] | None:

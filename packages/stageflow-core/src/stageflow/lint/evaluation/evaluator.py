@@ -208,6 +208,9 @@ class Evaluator:
         match owner:
             case StageModel() if name == "name" and owner.name is not None:
                 return Constant(owner.name)
+            case PipelineModel() if name == "stages":
+                owner.extensions += 1  # they may go anywhere
+                return Items([(each, each.node) for each in owner.stages()], owner.complete)
             case UpstreamOutput() if name == "data":
                 return UpstreamData(owner.stage)
             case Constant() if name == "value":  # of an enumeration of texts

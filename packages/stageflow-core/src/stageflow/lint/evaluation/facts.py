@@ -16,15 +16,17 @@ class Facts:
         assigned: The names that it binds, those of functions in it included.
         attributes: The names of the attributes that it sets.
         used: The names that it reads.
+        suspends: Whether it may ask for a decision.
     """
 
-    __slots__ = ("assigned", "attributes", "builds", "used")
+    __slots__ = ("assigned", "attributes", "builds", "suspends", "used")
 
     def __init__(self, nodes: Iterable[ast.AST]) -> None:
         self.builds = False
         self.assigned: set[str] = set()
         self.attributes: set[str] = set()
         self.used: set[str] = set()
+        self.suspends = False
         for root in nodes:
             for node in ast.walk(root):
                 self._note(node)
@@ -38,6 +40,7 @@ class Facts:
                 self.assigned.add(node.id)
             case ast.Attribute():
                 self.builds = self.builds or node.attr in _BUILDERS
+                self.suspends = self.suspends or node.attr == "suspend"
                 if not isinstance(node.ctx, ast.Load):
                     self.attributes.add(node.attr)
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
@@ -56,3 +59,12 @@ def is_generator(function: ast.AST) -> bool:
         if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)):
             waiting += ast.iter_child_nodes(node)
     return False
+
+
+def is_stub(function: ast.AST) -> bool:
+    """Return whether a function is only there to be written: it has no body, or raises whatever it is given."""
+    body = getattr(function, "body", ())
+    return not isinstance(function, ast.Lambda) and all(
+        isinstance(each, (ast.Pass, ast.Raise)) or (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant))
+        for each in body
+    )

@@ -8,6 +8,10 @@ from stageflow.lint.evaluation.evaluator import Evaluator
 from stageflow.lint.models import Named, StageModel
 from stageflow.lint.reading import StageReads, reads_of
 from stageflow.lint.returning import keys_of
+from stageflow.lint.values import Instance
+
+GATING = frozenset({"GUARD", "ROUTE", "WORK"})
+"""Kinds of stages that are depended on for what they allow, choose or have done, and not only for what they return."""
 
 
 class Declared:
@@ -49,6 +53,16 @@ class Knowledge:
         if key not in self._reads:
             self._reads[key] = ((stage.runner, stage.when), reads_of(self._evaluator, stage))
         return self._reads[key][1]
+
+    def gates(self, stage: StageModel) -> bool:
+        """Return whether a stage decides what goes on: by its kind, or since it asks a human."""
+        return stage.kind in GATING or self.asks(stage)
+
+    def asks(self, stage: StageModel) -> bool:
+        """Return whether a stage may ask for a decision."""
+        runner = stage.runner
+        node = runner.kind.node if isinstance(runner, Instance) else getattr(runner, "node", None)
+        return node is not None and self._evaluator.facts(node).suspends
 
     def declared(self, stage: StageModel) -> Declared:
         """Return what a stage depends on."""

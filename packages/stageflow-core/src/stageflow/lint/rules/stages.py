@@ -11,9 +11,6 @@ from stageflow.lint.rules.knowledge import Knowledge
 from stageflow.lint.rules.subjects import Subject, titled
 from stageflow.wording import listed, nearest
 
-GATING = frozenset({"GUARD", "ROUTE", "WORK"})
-"""Kinds of stages that are depended on for what they allow, choose or have done, and not only for what they return."""
-
 MOST_SHOWN_KEYS = 8
 
 
@@ -49,7 +46,7 @@ def unused(subject: Subject, stage: StageModel, knowledge: Knowledge) -> Iterato
     """Find dependencies that the stage's code never reads, on stages that are there to be read."""
     reads, declared = knowledge.reads(stage), knowledge.declared(stage)
     for named in reads.unused:
-        if named.name is not None and _is_to_be_read(subject, named.name):
+        if named.name is not None and _is_to_be_read(subject, stage, named.name, knowledge):
             message = f"{titled(stage)} takes '{named.name}' and never uses it."
             write = f"Remove the parameter; if '{named.name}' only has to come first, its kind is WORK."
             yield subject.finding(
@@ -61,7 +58,7 @@ def unused(subject: Subject, stage: StageModel, knowledge: Knowledge) -> Iterato
     needed |= {named.name for named in (*reads.required, *reads.optional)}
     for option, several in (("dependencies", stage.required), ("optional", stage.optional), ("streams", stage.streams)):
         for named in several:
-            if named.name is None or named.name in needed or not _is_to_be_read(subject, named.name):
+            if named.name is None or named.name in needed or not _is_to_be_read(subject, stage, named.name, knowledge):
                 continue
             message = f"{titled(stage)} of {subject.title} declares '{named.name}' in {option}= and never reads it."
             write = f"Remove it from {option}=, or read it; if '{named.name}' only has to come first, its kind is WORK."
@@ -70,9 +67,12 @@ def unused(subject: Subject, stage: StageModel, knowledge: Knowledge) -> Iterato
             )
 
 
-def _is_to_be_read(subject: Subject, name: str) -> bool:
+def _is_to_be_read(subject: Subject, stage: StageModel, name: str, knowledge: Knowledge) -> bool:
+    """Return whether one stage depends on another one for what that returns, and for nothing else."""
     upstream = subject.by_name.get(name)
-    return upstream is not None and upstream.kind is not None and upstream.kind not in GATING
+    if upstream is None or upstream is stage or upstream.kind is None or knowledge.gates(upstream):
+        return False
+    return not knowledge.asks(stage)  # what a human is asked about has come first, whether or not the code reads it
 
 
 def optional_reads(subject: Subject, stage: StageModel, knowledge: Knowledge) -> Iterator[Finding]:
