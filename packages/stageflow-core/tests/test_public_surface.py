@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
+import json
 import pathlib
+import pydoc
 import re
+import subprocess
+import sys
 import types
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import stageflow
@@ -20,8 +26,8 @@ def test_the_list_of_public_names_is_complete() -> None:
     """Whatever the root module holds that is neither private nor a module is listed, and nothing else is."""
     held = {
         name
-        for name, value in vars(stageflow).items()
-        if not name.startswith("_") and not isinstance(value, types.ModuleType)
+        for name in dir(stageflow)
+        if not name.startswith("_") and not isinstance(getattr(stageflow, name), types.ModuleType)
     }
     assert held == set(stageflow.__all__)
 
@@ -170,15 +176,107 @@ def test_no_module_has_a_name_that_says_nothing() -> None:
     assert set() == names & {"helpers", "helper", "utils", "util", "common", "misc", "base_types", "tools", "v2"}
 
 
+def lazy_block(tree: ast.Module) -> ast.If | None:
+    """Return the statement in which a package tells the type checker, and else the interpreter, of its lazy names."""
+    blocks = [
+        node
+        for node in tree.body
+        if isinstance(node, ast.If)
+        and ast.unparse(node.test).removeprefix("typing.") == "TYPE_CHECKING"
+        and "names_from(__name__, {" in ast.unparse(node.orelse)
+    ]
+    return blocks[0] if blocks else None
+
+
+LAZY = {path: block for path in MODULES if (block := lazy_block(ast.parse(path.read_text(encoding="utf-8"))))}
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_nothing_is_imported_inside_a_function_or_for_the_type_checker_only(path: pathlib.Path) -> None:
-    """Layers are seen at the top of a file."""
+    """Layers are seen at the top of a file; but for the names of a package that are loaded when they are asked for."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    nested = [
-        node
+    block = LAZY.get(path)
+    nested = {
+        ast.unparse(node)
         for function in ast.walk(tree)
         if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef, ast.If))
         for node in ast.walk(function)
         if isinstance(node, (ast.Import, ast.ImportFrom))
-    ]
-    assert [] == nested
+    }
+    assert (set() if block is None else {ast.unparse(node) for node in block.body}) == nested
+
+
+def test_only_packages_have_names_that_are_loaded_later() -> None:
+    """Whoever looks for them knows where."""
+    assert {
+        "__init__.py",
+        "observability/__init__.py",
+        "projector/__init__.py",
+        "protocols/__init__.py",
+        "providers/__init__.py",
+    } == {str(path.relative_to(SOURCE)) for path in LAZY}
+
+
+@pytest.mark.parametrize("path", LAZY, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_the_type_checker_and_the_interpreter_are_told_the_same(path: pathlib.Path) -> None:
+    """What a package imports for the one is the table of the other, in the same order, and is public."""
+    block = LAZY[path]
+    imports = {
+        node.module: tuple(name.name for name in node.names) for node in block.body if isinstance(node, ast.ImportFrom)
+    }
+    [table] = [ast.literal_eval(node) for node in ast.walk(ast.Module(block.orelse, [])) if isinstance(node, ast.Dict)]
+    package = importlib.import_module(".".join(("stageflow", *path.parent.relative_to(SOURCE).parts)))
+    assert list(imports.items()) == list(table.items())
+    for module, names in table.items():
+        assert set(names) <= set(package.__all__)
+        home = importlib.import_module(module)
+        assert [getattr(home, name) for name in names] == [getattr(package, name) for name in names]
+
+
+def in_a_new_interpreter(code: str) -> Any:
+    """Run some code that prints JSON, in a process that has imported nothing yet, and return what it printed."""
+    return json.loads(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
+
+
+def test_what_most_runs_do_not_need_is_not_imported() -> None:
+    """`import stageflow` loads none of the modules that are asked for by name, nor what only they need."""
+    loaded = set(
+        in_a_new_interpreter("import sys, stageflow; loaded = [*sys.modules]; import json; print(json.dumps(loaded))")
+    )
+    homes = {
+        module
+        for block in LAZY.values()
+        for node in ast.walk(ast.Module(block.orelse, []))
+        if isinstance(node, ast.Dict)
+        for module in ast.literal_eval(node)
+    }
+    needed = {
+        "stageflow.extensions.conversion",  # of a snapshot
+        "stageflow.extensions.registry",
+        "stageflow.projector",  # the package alone, which has a table of its own
+        "stageflow.protocols",
+        "stageflow.protocols.runs",  # of a run
+        "stageflow.providers.messages",  # of a conversation
+    }
+    assert needed == homes & loaded
+    assert set() == loaded & {"difflib", "uuid", "json", "stageflow.results", "stageflow.providers.audio"}
+
+
+def test_every_public_name_can_be_imported_at_once() -> None:
+    """`from stageflow import *` in a new process gives all of them, those that are loaded later, too."""
+    code = "import json; from stageflow import *; print(json.dumps([*globals()]))"
+    assert set() == set(stageflow.__all__) - set(in_a_new_interpreter(code))
+
+
+def test_names_are_listed_before_they_are_loaded() -> None:
+    """Completion in a shell offers them."""
+    code = "import json, stageflow; print(json.dumps([dir(stageflow), [*vars(stageflow)]]))"
+    offered, held = in_a_new_interpreter(code)
+    assert set() == set(stageflow.__all__) - set(offered)
+    assert "PipelineRegistry" not in held
+
+
+def test_help_shows_names_that_are_loaded_later() -> None:
+    """`help(stageflow)` has the whole list."""
+    text = pydoc.plain(pydoc.render_doc(stageflow))
+    assert [] == [name for name in stageflow.__all__ if name not in text]
