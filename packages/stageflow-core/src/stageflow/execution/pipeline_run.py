@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Generator
 from typing import Any, Generic, TypeVar
 
-from stageflow import projector as projection
+import stageflow.projector as projection
 from stageflow.conformance import conforming
 from stageflow.core.handle import StageRef, name_of
 from stageflow.core.stream import Stream, StreamStatistics
