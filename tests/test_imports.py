@@ -67,7 +67,7 @@ def _imports_below(node: ast.AST, place: str, package: str, *, at_top: bool) -> 
 
 def _module_meant(module: str, name: str) -> str:
     """Return what `from module import name` imports: the module itself, or one of ours that is inside of it."""
-    root = PACKAGES.get(module.split(".")[0])
+    root = PACKAGES.get(module.partition(".")[0])
     inside = None if root is None else root.joinpath(*module.split("."), name)
     found = inside is not None and (inside.is_dir() or inside.with_suffix(".py").is_file())
     return f"{module}.{name}" if found else module
