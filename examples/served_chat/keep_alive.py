@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
 
 from stageflow.projector import sse_comment
 
@@ -29,5 +28,4 @@ async def kept_alive(frames: AsyncIterator[str], *, every_s: float) -> AsyncGene
         if coming is not None and coming.cancel():
             await asyncio.wait({coming})
         if isinstance(frames, AsyncGenerator):
-            async with aclosing(frames):
-                pass
+            await frames.aclose()

@@ -41,7 +41,7 @@ class LiveRun:
         self.ended = False
         self._events: list[PipelineEvent] = []
         self._text = ""
-        self._text_begins = 0
+        self._text_begins: int | None = None  # the number of the event after which there may be text
         self._changed = asyncio.Event()
         self._on_left = on_left
         self._on_end = on_end
@@ -87,7 +87,7 @@ class LiveRun:
         try:
             while True:
                 changed = self._changed
-                if offset < len(self._text) and self._text_begins <= position:
+                if self._text_begins is not None and self._text_begins <= position and offset < len(self._text):
                     text, begins = self._text[offset:], offset
                     offset = len(self._text)
                     yield projector.text(self.id, REPLY, text, offset=begins)

@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 from event_stream import EventStream, Received
+from stageflow import WSMessageProjector
 from stageflow_mocks.simulation import simulated
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -25,7 +26,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from examples.served_chat.command import ChatServer
 from examples.served_chat.keep_alive import kept_alive
 from examples.served_chat.model import SmallModel
-from examples.served_chat.pipeline import ChatPorts, build_chat
+from examples.served_chat.pipeline import ChatPorts, Surfaces, build_chat
 from examples.served_chat.run_keeper import RunKeeper
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,8 +75,8 @@ class Server(ChatServer):
 class Chat:
     """A chat that is served, and its clients."""
 
-    def __init__(self, keeper: RunKeeper, port: int, client: httpx.AsyncClient) -> None:
-        self.keeper, self.client = keeper, client
+    def __init__(self, keeper: RunKeeper, server: Server, port: int, client: httpx.AsyncClient) -> None:
+        self.keeper, self.server, self.client = keeper, server, client
         self.host = f"127.0.0.1:{port}"
 
     async def ask(self, text: str = "hello") -> dict[str, str]:
@@ -107,7 +108,7 @@ async def served(model: HeldModel | None = None, **keeping: Any) -> AsyncIterato
     await server.ready.wait()
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as client:
-            yield Chat(keeper, port, client)
+            yield Chat(keeper, server, port, client)
     finally:
         server.stop.set()
         await serving
@@ -492,6 +493,60 @@ async def test_the_end_of_the_server_ends_its_runs() -> None:
         assert (end["status"], end["reason"]) == ("cancelled", "the server is shutting down")
         assert model.closed == 1
         assert (await chat.client.post("/runs", json={"text": "hi"})).status_code == 503
+
+
+async def test_a_server_that_is_stopped_tells_those_who_watch() -> None:
+    """Their runs end before it waits for them to go."""
+    async with served(HeldModel("Hi")) as chat:
+        run = await chat.ask()
+        async with aclosing(chat.frames(run)) as frames, chat.socket(run) as websocket:
+            await until(frames, "text")
+            chat.server.stop.set()
+            end = (await until(frames, "end")).message
+            assert (end["status"], end["reason"]) == ("cancelled", "the server is shutting down")
+            assert await until(messages(websocket), "end") == end
+
+
+@simulated(seeds=range(50))
+async def test_text_comes_between_the_beginning_and_the_end_of_its_stage() -> None:
+    """In whatever order the tasks of the server take their steps, for each client."""
+    keeper = RunKeeper(build_chat(), ChatPorts(HeldModel("one", " two", " three", None)))
+    live = keeper.start("hello")
+
+    async def watch() -> list[Any]:
+        return [message async for message in live.messages(WSMessageProjector(metadata=Surfaces()))]
+
+    for found in await asyncio.gather(watch(), watch()):
+        assert told(found) == WHOLE
+        assert text_of(found) == "one two three"
+        about = [(each["type"], each.get("status")) for each in found if each.get("stage") == "reply"]
+        assert (about[0], about[-1]) == (("status", "running"), ("status", "ok"))
+        assert found[-1]["type"] == "end"
+    await keeper.close()
+
+
+@simulated
+async def test_a_run_that_is_watched_is_not_cancelled() -> None:
+    """However long that takes; only when the last client has been away for so long."""
+    keeper = RunKeeper(build_chat(timeout=1_000), ChatPorts(HeldModel("Hi")), abandon_s=20)
+    live, loop = keeper.start("hello"), asyncio.get_running_loop()
+    clients = [live.messages(WSMessageProjector()) for _ in range(2)]
+    for client in clients:
+        await until(client, "text")
+    await asyncio.sleep(100)
+    await clients[0].aclose()
+    await asyncio.sleep(100)
+    await clients[1].aclose()
+    await asyncio.sleep(19)
+    back = live.messages(WSMessageProjector(), after=f"{live.id}-5")
+    await until(back, "text")
+    await asyncio.sleep(100)
+    assert not live.ended
+    await back.aclose()
+    await live.end()
+    assert loop.time() == 100 + 100 + 19 + 100 + 20
+    assert (await live.run.outcome()).status == "cancelled"
+    await keeper.close()
 
 
 async def test_the_page_runs_its_own_script_only() -> None:

@@ -46,6 +46,7 @@ from stageflow.pipeline.spec import From, StageSpec, stage
 from stageflow.protocols import ConfigProvider, CorrelationIds, EventSink, RunStore
 
 if typing.TYPE_CHECKING:
+    from stageflow.core.enriching import EnrichStage
     from stageflow.extensions.conversion import TypedExtension
     from stageflow.extensions.registry import ExtensionRegistry
     from stageflow.interceptors.circuit_breaker import CircuitBreakerInterceptor
@@ -59,11 +60,12 @@ if typing.TYPE_CHECKING:
     from stageflow.pipeline.interception import run_with_interceptors
     from stageflow.pipeline.registry import PipelineRegistry
     from stageflow.projector import MessageProjector, SSEMessageProjector, WSMessageProjector
-    from stageflow.protocols import PipelineMetadata, PolicyEvaluator
+    from stageflow.protocols import EnrichmentProvider, PipelineMetadata, PolicyEvaluator
 else:
     __getattr__, __dir__ = _names_from(
         __name__,
         {
+            "stageflow.core.enriching": ("EnrichStage",),
             "stageflow.extensions.conversion": ("TypedExtension",),
             "stageflow.extensions.registry": ("ExtensionRegistry",),
             "stageflow.interceptors.circuit_breaker": ("CircuitBreakerInterceptor",),
@@ -77,7 +79,7 @@ else:
             "stageflow.pipeline.interception": ("run_with_interceptors",),
             "stageflow.pipeline.registry": ("PipelineRegistry",),
             "stageflow.projector": ("MessageProjector", "SSEMessageProjector", "WSMessageProjector"),
-            "stageflow.protocols": ("PipelineMetadata", "PolicyEvaluator"),
+            "stageflow.protocols": ("EnrichmentProvider", "PipelineMetadata", "PolicyEvaluator"),
         },
     )
 
@@ -92,6 +94,7 @@ __all__ = [
     "StageSpec",
     "stage",
     # Stages
+    "EnrichStage",
     "Stage",
     "StageArtifact",
     "StageContext",
@@ -131,6 +134,7 @@ __all__ = [
     # What an application may plug in
     "CircuitBreaker",
     "ConfigProvider",
+    "EnrichmentProvider",
     "PipelineMetadata",
     "PolicyEvaluator",
     "ProviderCallLogger",

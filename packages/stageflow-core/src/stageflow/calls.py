@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
-from contextvars import copy_context
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from uuid import UUID
@@ -132,7 +131,7 @@ class LoggedCall:
         """Call the logger, and put what it returns into `kept`; return a cancellation that came meanwhile."""
         loop = asyncio.get_running_loop()
         # Not by `create_task`: an eager task factory would run the logger inside of the stage.
-        task = asyncio.Task(_keep(call, kept), loop=loop, name="stageflow call logger", context=copy_context())
+        task = asyncio.Task(_keep(call, kept), loop=loop, name="stageflow call logger")
         cancelled = await _until_done(task, LOG_SECONDS)
         late = not task.done()
         if late:
@@ -140,7 +139,6 @@ class LoggedCall:
             cancelled = await _until_done(task, LOG_SECONDS) or cancelled
         why = _failure(task, late)
         if why is not None:
-            kept.clear()
             self._lose(what, why)
         return cancelled
 

@@ -45,13 +45,14 @@ class AudioPorts(Protocol):
     def tts(self) -> providers.TTSProvider: ...
 
 
-_PROTOCOLS: Mapping[str, tuple[ModuleType, str]] = {
+PORTS: Mapping[str, tuple[ModuleType, str]] = {
     "call_logger": (observability, "ProviderCallLogger"),
     "enrichment": (protocols, "EnrichmentProvider"),
     "llm": (providers, "LLMProvider"),
     "stt": (providers, "STTProvider"),
     "tts": (providers, "TTSProvider"),
 }
+"""The ports that stages agree on, each with where the protocol of what it gives is, and what that is called."""
 
 
 def protocol_of(port: str) -> type[Any] | None:
@@ -59,9 +60,9 @@ def protocol_of(port: str) -> type[Any] | None:
 
     It is loaded now: most runs have no ports, and none has all of them.
     """
-    if port not in _PROTOCOLS:
+    if port not in PORTS:
         return None
-    package, name = _PROTOCOLS[port]
+    package, name = PORTS[port]
     return getattr(package, name)
 
 
@@ -174,7 +175,7 @@ def missing_port(stage: str, name: str, ports: Any) -> MissingPortError:
     way_out = None
     if isinstance(ports, Mapping):
         way_out = "Ports are attributes, and these are the keys of a mapping: types.SimpleNamespace(**ports)."
-    elif name not in _PROTOCOLS:
+    elif name not in PORTS:
         way_out = f"Give it: run(ports=...) takes any object that has the attribute '{name}'."
     return MissingPortError(stage, name, given=given_ports(ports), way_out=way_out)
 

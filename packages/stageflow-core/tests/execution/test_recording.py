@@ -486,6 +486,22 @@ async def test_a_caller_that_is_cancelled_waits_for_the_rest_of_the_records(stor
 
 
 @simulated
+async def test_a_cancel_while_the_store_is_told_comes_too_late(store):
+    """Every stage has ended: the owner's does nothing, and the caller's reaches the caller alone."""
+    store.latency_s = 2.0
+    run = CHAIN.start(run_store=store)
+    await asyncio.sleep(1)
+    run.cancel("too late")
+    assert "completed" == (await run).status
+    task = asyncio.create_task(CHAIN.run(run_store=store))
+    await asyncio.sleep(1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (["created", "running", "completed"] * 2, 12.0) == (store.tried, now())
+
+
+@simulated
 async def test_somebody_who_cancels_the_task_that_records_loses_one_record(store):
     """As when a program cancels every task there is: the others are told all the same."""
     store.latency_s = 1.0

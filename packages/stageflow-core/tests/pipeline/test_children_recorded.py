@@ -1,6 +1,7 @@
 """What a run store learns of the runs that stages start."""
 
 import asyncio
+from contextvars import ContextVar
 
 import pytest
 from execution.run_stores import Broken, Store, now
@@ -319,6 +320,39 @@ async def test_a_run_that_has_not_ended_when_the_root_has_is_counted(caplog):
     recorder.end(left, "cancelled", 2.0, {})
     assert "The end of run left came after that of run root, and was not recorded." in caplog.text
     assert ["created", "running", "created", "running", "completed"] == store.tried
+
+
+@pytest.mark.parametrize("fault", ["hangs", "is stubborn"])
+@simulated
+async def test_what_there_is_no_time_for_is_counted(fault):
+    """What the store was at, and all that it was not told, though it goes on all the same."""
+    store, recorder = Broken({"created": fault}), Recorder("root")
+    root = context("root", store)
+    recorder.begin(root, {})
+    recorder.end(root, "cancelled", 1.0, {})
+    assert await recorder.finish(grace_s=2.0, until=1.0) is None
+    assert (3, ["created"], 1.0 if fault == "hangs" else 1.1) == (recorder.lost, store.tried, now())
+    await asyncio.sleep(100)
+    assert (3, ["created"]) == (recorder.lost, store.tried)
+
+
+@simulated
+async def test_a_stage_that_runs_a_child_is_no_part_of_what_the_store_sees():
+    """Neither what it has set, nor what another child has."""
+    color, seen = ContextVar("color", default="none"), []
+
+    class Looks(Store):
+        async def _take(self, run_id, status, data):
+            seen.append(color.get())
+
+    async def a(ctx: StageContext):
+        color.set("red")
+        await asyncio.sleep(1)  # until the store has been told of the parent
+        await ctx.run_pipeline(INNER)
+
+    color.set("blue")
+    await outer(a).run(run_store=Looks())
+    assert ["blue"] * 6 == seen
 
 
 @simulated

@@ -275,9 +275,13 @@ def test_a_name_that_the_application_has_is_kept_from_a_distribution(install):
     install("acme", [("chat", "acme:chat")], ACME)
     registry = PipelineRegistry()
     registry.register("chat", CHAT)
-    with pytest.raises(PipelineDiscoveryError, match=r"from the application and from acme \(acme:chat\)"):
+    with pytest.raises(PipelineDiscoveryError) as caught:
         registry.discover()
+    (failure,) = caught.value.failures
+    assert isinstance(failure, DuplicatePipelineError)
+    assert failure.sources == ("the application", "acme (acme:chat)")
     assert registry.get("chat") is CHAT
+    assert "acme" not in sys.modules
 
 
 def test_a_second_distribution_does_not_take_a_name_that_is_there(install):

@@ -177,6 +177,7 @@ async def test_a_run_comes_back_from_where_the_connection_broke():
     projector = SSEMessageProjector(retry_ms=250, events="first.*")
     frames = [frame async for frame in run.messages(projector)]
     assert len(frames) == 6
+    assert ["retry" in frame for frame in frames] == [True] + [False] * 5
     for kept in range(1, 7):
         before = EventStream()
         for frame in frames[:kept]:

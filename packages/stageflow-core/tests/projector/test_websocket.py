@@ -312,7 +312,19 @@ def test_events_of_the_run_that_are_not_known_are_not_told(event_type):
     assert WSMessageProjector().project(event(event_type)) is None
 
 
-@pytest.mark.parametrize("event_type", ["pipeline.completed", "stage.other.failed", "stage.s.failed", "stage.s.odd"])
+@pytest.mark.parametrize(
+    "event_type",
+    [
+        "pipeline.completed",
+        "stage.other.failed",
+        "stage.s.failed",
+        "stage.s.odd",
+        "failed",
+        "started",
+        "artifact",
+        "progress",
+    ],
+)
 def test_a_stage_cannot_pretend_that_something_ended(event_type):
     """An event of its own stays one, whatever it is called."""
     made = WSMessageProjector().project(event(event_type, stage="s", attempt=1))

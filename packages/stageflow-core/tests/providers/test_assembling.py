@@ -32,6 +32,7 @@ def test_text_is_joined() -> None:
         LLMChunk("Hi", model="m-2"),
         LLMChunk(" Ada", finish_reason="stop"),
         LLMChunk(usage=Usage(5, 2)),
+        LLMChunk(request_id="r"),
     )
 
 

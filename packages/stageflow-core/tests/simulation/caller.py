@@ -8,6 +8,7 @@ from stageflow import PipelineCancelled, PipelineResults, PipelineSuspended, Pip
 from simulation.scenario import name_of
 from simulation.sinks import sink_for
 from simulation.stages import MARK, RUN
+from simulation.stores import store_for
 from simulation.trace import Entry
 
 OWNERS_REASON = "its owner has had enough"
@@ -21,6 +22,7 @@ class Run:
         resumes: The suspended run that this one goes on with, or None.
         decided: The stages of that one that were decided for.
         events: What the sink was given.
+        told_before_the_end: How many things the store had been told when the sink was given the last event.
         read: What a reader of `events()` was given, or None if there was none.
         results: What the run returned, or attached to its error. A cancelled `run()` gives none.
         raised: What the caller got in place of results.
@@ -36,6 +38,8 @@ class Run:
         self.names = [name_of(index) for index in range(len(scenario.stages))]
         self.trace = trace
         self.sink = sink_for(scenario.sink, self)
+        self.store = store_for(scenario.store, self)
+        self.told_before_the_end = None
         self.events = []
         self.read = None
         self.caller = None
@@ -55,6 +59,8 @@ class Run:
     def take(self, event):
         """Note an event that the sink was given, and interfere if the scenario wants it now."""
         self.events.append(event)
+        if self.store is not None and event["event_type"].startswith("pipeline.") and event["duration_ms"] is not None:
+            self.told_before_the_end = len(self.store.tried)
         index = None if event["stage"] is None else self.names.index(event["stage"])
         self.tell("event", index, event["event_type"])
         outside = self.scenario.outside
@@ -92,11 +98,12 @@ class Run:
 
     def arguments(self):
         """Return what the run is given."""
+        given = {"event_sink": self.sink, "ports": self, "run_store": self.store}
         if self.resumes is None:
-            return {"event_sink": self.sink, "ports": self}
+            return given
         kept = PipelineResults.from_dict(json.loads(json.dumps(self.resumes.results.to_dict())))
         decisions = dict.fromkeys(self.decided, DECISION)
-        return {"event_sink": self.sink, "ports": self, "resume": kept, "decisions": decisions}
+        return {**given, "resume": kept, "decisions": decisions}
 
     def summary(self):
         """Return what came of the run in one line."""

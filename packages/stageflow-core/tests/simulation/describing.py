@@ -9,6 +9,7 @@ def describe(scenario: Scenario) -> str:
     around = [scenario.entry + (f" of {scenario.limit:g} s" if scenario.entry == "run within a limit" else "")]
     around.append(f"grace {scenario.cancel_grace:g} s, sink {scenario.sink}")
     extras = {
+        f"store {scenario.store}": scenario.store != "none",
         f"timeout {scenario.timeout} s": scenario.timeout is not None,
         "goes on after failures": scenario.goes_on,
         "events() is read": scenario.reads_events,

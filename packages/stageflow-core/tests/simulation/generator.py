@@ -18,6 +18,7 @@ from simulation.scenario import (
     Scenario,
     Script,
     SinkKind,
+    StoreKind,
     Wait,
 )
 
@@ -67,6 +68,7 @@ def scenario_of(seed: int) -> Scenario:
         stages=stages,
         entry=entry,
         sink=sink,
+        store=_store(seed),
         outside=_outside(random, entry, sink, len(stages)),
         patience=100.0 if hangs else None,
         limit=random.choice((0.0, 0.5, 1.0, 2.0, 3.0)),
@@ -200,6 +202,12 @@ def _sink(random: Random, mood: Mood) -> SinkKind:
         return "none"
     kinds = get_args(SinkKind)[1:]
     return "records" if random.random() < 0.5 else random.choice(kinds)
+
+
+def _store(seed: int) -> StoreKind:
+    # By numbers of its own: what else is in a scenario stays what it was before there were stores.
+    random = Random(f"store {seed}")
+    return random.choice(get_args(StoreKind)[1:]) if random.random() < 0.3 else "none"
 
 
 def _outside(random: Random, entry: str, sink: SinkKind, size: int) -> Outside | None:

@@ -441,6 +441,42 @@ MUTANTS = (
         "        pass",
     ),
     Mutant(
+        "a record that is lost and not counted",
+        "execution/recording.py",
+        "                self._lose(record, in_words(told.failure))",
+        "                pass",
+    ),
+    Mutant(
+        "a run that does not wait for its store",
+        "execution/run.py",
+        "            interrupted = await recorder.finish()\n",
+        "            interrupted = None\n",
+    ),
+    Mutant(
+        "a store that hangs and keeps the rest from being told",
+        "execution/recording.py",
+        'to="the store", timeout_s=CALL_TIMEOUT_S)',
+        'to="the store", timeout_s=1e6)',
+    ),
+    Mutant(
+        "a caller whose cancellation cuts its store off",
+        "execution/recording.py",
+        "                until = min(until, loop.time() + grace_s)",
+        "                until = loop.time()",
+    ),
+    Mutant(
+        "children that wait for the store themselves",
+        "pipeline/children.py",
+        "recorder=scope.recorder)",
+        "recorder=None)",
+    ),
+    Mutant(
+        "the last record first",
+        "execution/recording.py",
+        "        while self._queue:\n            record = self._queue.popleft()\n            if clock()",
+        "        while self._queue:\n            record = self._queue.pop()\n            if clock()",
+    ),
+    Mutant(
         "a child one too deep",
         "pipeline/children.py",
         "above.depth >= MOST_DEEP",

@@ -29,6 +29,8 @@ REFERENCES: dict[str, Scenario] = {
     "retries and limits": Scenario(_RETRIES),
     "routes and a join": Scenario(_ROUTES),
     "decisions": Scenario(_DECISIONS, resumes=1),
+    "a slow store": Scenario(_CHAIN, store="is slow"),
+    "a store that hangs": Scenario(_FAN, store="hangs"),
 }
 REFERENCES |= {
     f"{name}, started and watched": replace(scenario, entry="start and watch") for name, scenario in REFERENCES.items()

@@ -45,6 +45,9 @@ SinkKind = Literal[
 ]
 """What becomes of events: nobody listens, all are taken, or some or the last one come to grief."""
 
+StoreKind = Literal["none", "keeps", "is slow", "raises", "hangs", "hangs at first", "is stubborn"]
+"""What becomes of records: there is no store, all are kept, or some or all come to grief."""
+
 Entry = Literal["run", "run within a limit", "start and await", "start and watch"]
 """How the run is started: by `run`, the same under `asyncio.timeout`, by `start` and its await, or by `start` and its
 `outcome()`."""
@@ -152,6 +155,7 @@ class Scenario:
     stages: tuple[Script, ...]
     entry: Entry = "run"
     sink: SinkKind = "records"
+    store: StoreKind = "none"
     outside: Outside | None = None
     patience: float | None = None
     limit: float = 0.0

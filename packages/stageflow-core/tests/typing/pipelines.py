@@ -10,8 +10,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict, assert_type
 
 from stageflow import (
+    ConfigProvider,
     ContextSnapshot,
     Conversation,
+    CorrelationIds,
+    EnrichmentProvider,
+    EnrichStage,
     EventSink,
     From,
     LoggingEventSink,
@@ -25,12 +29,14 @@ from stageflow import (
     PipelineRun,
     PipelineSuspended,
     RunIdentity,
+    RunStore,
     SSEMessageProjector,
     Stage,
     StageContext,
     StageGraph,
     StageKind,
     StageOutput,
+    StagePorts,
     StageSpec,
     Stream,
     StreamOptions,
@@ -38,6 +44,10 @@ from stageflow import (
     set_event_sink,
     stage,
 )
+from stageflow.capabilities import AudioPorts, CorePorts, LLMPorts
+from stageflow.observability.call_logger import ProviderCallLogger
+from stageflow.protocols import NoOpEnrichmentProvider
+from stageflow.providers import LLMProvider, STTProvider, TTSProvider
 
 
 @dataclass(frozen=True)
@@ -321,6 +331,32 @@ async def with_children(ctx: StageContext, pipeline: Pipeline, graph: StageGraph
     await ctx.run_pipeline(graph, run_id=RunIdentity())  # pyright: ignore[reportCallIssue]
 
 
+class Runs:
+    async def create_run(self, run_id: str, **metadata: Any) -> None: ...
+
+    async def update_status(self, run_id: str, status: str, **data: Any) -> None: ...
+
+    async def get_run(self, run_id: str) -> Mapping[str, Any] | None: ...
+
+
+class Settings:
+    def get(self, key: str, default: Any = None) -> Any: ...
+
+
+async def beside_the_snapshot(ctx: StageContext, pipeline: Pipeline) -> None:
+    assert_type(ctx.config, ConfigProvider)
+    assert_type(ctx.correlation, CorrelationIds)
+    assert_type(PipelineContext(config={"model": "small"}).config, ConfigProvider)
+    store: RunStore = Runs()
+    settings: list[ConfigProvider] = [Settings(), {"model": "small"}]
+    await pipeline.run(run_store=store, config={"model": "small"}, correlation=CorrelationIds(trace_id="t"))
+    await pipeline.run(ContextSnapshot(), run_store=Runs(), config=settings[0])
+    await ctx.run_pipeline(pipeline, run_store=store, config=settings[1], correlation=None)
+    await pipeline.run(run_store=Settings())  # pyright: ignore[reportArgumentType]
+    await pipeline.run(config=Runs())  # pyright: ignore[reportArgumentType]
+    await pipeline.run(correlation={"trace_id": "t"})  # pyright: ignore[reportArgumentType]
+
+
 def outputs() -> None:
     assert_type(StageOutput.ok(Profile("Ada")), StageOutput[Profile])
     assert_type(StageOutput.ok(Profile("Ada"), version="2").value, Profile)
@@ -331,6 +367,28 @@ def outputs() -> None:
     StageOutput.skip()  # pyright: ignore[reportCallIssue]
     StageOutput.skip(ValueError())  # pyright: ignore[reportArgumentType]
     StageOutput.fail(ValueError)  # pyright: ignore[reportArgumentType]
+
+
+def ports(llm: LLMProvider, stt: STTProvider, tts: TTSProvider) -> None:
+    """What a run is given has what each stage needs, and no name that is misspelt."""
+    given = StagePorts(llm=llm, stt=stt, tts=tts)
+    core: CorePorts = given
+    language: LLMPorts = given
+    audio: AudioPorts = given
+    assert_type(core.enrichment, EnrichmentProvider)
+    assert_type(core.call_logger, ProviderCallLogger)
+    assert_type(language.llm, LLMProvider)
+    assert_type(audio.stt, STTProvider)
+    assert_type(audio.tts, TTSProvider)
+    _ = given.lm  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
+    StagePorts(llm=stt)  # pyright: ignore[reportArgumentType]
+    StagePorts(memory=llm)  # pyright: ignore[reportCallIssue]
+    assert_type(Pipeline().build().ports, Mapping[str, tuple[str, ...]])
+    stage(ports="llm")
+    stage(ports=("llm", "memory"))
+    stage(ports=5)  # pyright: ignore[reportArgumentType]
+    stage("profile", EnrichStage, ports=["llm"])
+    EnrichStage(NoOpEnrichmentProvider(), wants="crm", attributes=lambda ctx: {"stage": ctx.stage_name})
 
 
 class Lines:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import Any, Self
 
@@ -85,7 +85,7 @@ class GroqLLM:
             raise provider_error(error) from _shown_cause(error)
         return response_of(completion)
 
-    async def stream(self, request: LLMRequest) -> AsyncIterator[LLMChunk]:
+    async def stream(self, request: LLMRequest) -> AsyncGenerator[LLMChunk]:
         """Yield the answer in pieces, as they come.
 
         Raises:

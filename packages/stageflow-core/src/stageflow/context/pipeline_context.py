@@ -99,7 +99,9 @@ class PipelineContext(Value):
         if run_store is not None:
             put(self, "run_store", conforming(run_store, RunStore, "The run_store of a run"))
         if config is not None:
-            put(self, "config", conforming(config, ConfigProvider, "The config of a run"))
+            # A dict fits; to find that out of a method in C would cost more than a small run.
+            fits = type(config) is dict
+            put(self, "config", config if fits else conforming(config, ConfigProvider, "The config of a run"))
         if correlation is not None:
             put(self, "correlation", _checked_correlation(correlation))
         if deadline is not None:

@@ -258,7 +258,7 @@ class Run:
             if self._begun:
                 raise TooLateError(
                     f"Run {self.id} has begun without a reader, so its first events are gone.",
-                    hint="Call run.events() right after start(), before the first await.",
+                    hint="Call run.events() or run.messages(...) right after start(), before the first await.",
                 )
             if emitter is None:
                 emitter = self.scope.emitter = _emitter(self.scope.context, None, self.scope.timer)

@@ -24,7 +24,7 @@ GROUP = "stageflow.pipelines"
 """The group of entry points under which a distribution offers its pipelines."""
 
 _APPLICATION = "the application"
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_NAME = r"[A-Za-z_][A-Za-z0-9_.-]*"
 
 Names = list[str]  # inside of the class `list` is the method
 
@@ -105,7 +105,7 @@ class PipelineRegistry:
         return tuple(added)
 
     def _add(self, name: str, pipeline: Pipeline | StageGraph, source: str) -> None:
-        if not isinstance(name, str) or not _NAME.fullmatch(name):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(name, str) or not re.fullmatch(_NAME, name):  # pyright: ignore[reportUnnecessaryIsInstance]
             problem = f"is letters, digits, '_', '-' and '.', and begins with a letter or '_'; it is {shown(name)}"
             raise InvalidOptionError("name", problem, of="a pipeline in a registry")
         if not isinstance(pipeline, (Pipeline, StageGraph)):  # pyright: ignore[reportUnnecessaryIsInstance]

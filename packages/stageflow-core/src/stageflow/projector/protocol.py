@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 from stageflow.errors import ProjectionError
@@ -50,8 +49,7 @@ async def projected(events: AsyncIterator[PipelineEvent], projector: MessageProj
                 yield message
     finally:
         if isinstance(events, AsyncGenerator):
-            async with aclosing(cast("AsyncGenerator[PipelineEvent]", events)):
-                pass
+            await cast("AsyncGenerator[PipelineEvent]", events).aclose()
 
 
 def message_of(projector: MessageProjector[M], event: PipelineEvent) -> M | None:

@@ -8,11 +8,17 @@ from simulation.scenario import Outside, Policy
 
 POLICIES = ("block", "block", "block", "drop_oldest", "drop_newest", "error")
 
+STORES = ("none", "none", "none", "keeps", "is slow", "raises", "hangs at first", "is stubborn")
+
 
 def composed_of(kind: str, seed: int) -> Composed:
     """Return the scenario of a kind and a seed."""
     random = Random(f"{kind} {seed}")
-    return KINDS[kind](random, Mood(random), seed)
+    scenario = KINDS[kind](random, Mood(random), seed)
+    if kind != "children":
+        return scenario
+    # By numbers of its own: what else is in a scenario stays what it was before there were stores.
+    return replace(scenario, store=Random(f"store {seed}").choice(STORES))
 
 
 class Mood:

@@ -155,6 +155,7 @@ class Composed:
         patience: Seconds after which the run is cancelled come what may, so that one with a hanging stage ends.
         starts: When each of the runs begins, in seconds.
         listens: Whether there is a sink.
+        store: What becomes of records; see `simulation.scenario.StoreKind`.
         order: The seed of the order of tasks; None is asyncio's own order.
     """
 
@@ -166,4 +167,5 @@ class Composed:
     outside: Outside | None = None
     patience: float | None = None
     listens: bool = True
+    store: Literal["none", "keeps", "is slow", "raises", "hangs at first", "is stubborn"] = "none"
     order: int | None = None

@@ -8,6 +8,7 @@ from stageflow.errors import StageflowError
 
 from simulation.composed.acting import spec_of
 from simulation.composed.reading import Reader, listen
+from simulation.composed.records import Records
 from simulation.composed.scenario import Composed
 from simulation.scenario import name_of
 from simulation.stages import MARK
@@ -137,6 +138,7 @@ class World:
         remaining: Names of tasks that are still there long after the end.
         misuse: What was wrong with the permits meanwhile.
         steps: How many steps the event loop took.
+        records: What the run store was told, or None.
     """
 
     def __init__(self, scenario):
@@ -144,6 +146,7 @@ class World:
         self.trace, self.complaints, self.remaining, self.misuse = [], [], [], []
         self.runs, self.roots, self.graphs, self.calls, self.holders = {}, [], {}, [], {}
         self.broken, self.steps, self.limits = None, 0, None
+        self.records = None if scenario.store == "none" else Records(scenario.store)
 
     @property
     def runs_by_number(self):
@@ -245,7 +248,8 @@ class World:
         run.began_at = loop.time()
         snapshot = ContextSnapshot(run_id=RunIdentity(run.run_id, **TENANT))
         limits = self.limits if self.scenario.capacities else None
-        context = PipelineContext(snapshot=snapshot, event_sink=self if self.scenario.listens else None, limits=limits)
+        sink = self if self.scenario.listens else None
+        context = PipelineContext(snapshot=snapshot, event_sink=sink, limits=limits, run_store=self.records)
         graph, readers = self.graph_of(self.scenario.plan), []
         run.plan = self.scenario.plan
         try:

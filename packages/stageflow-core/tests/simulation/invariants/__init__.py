@@ -3,6 +3,6 @@
 Each takes the run as it was seen, and its replay. The numbers in their docstrings are those of the design's rules.
 """
 
-from simulation.invariants import ends, events, order, outcomes
+from simulation.invariants import ends, events, order, outcomes, records
 
-INVARIANTS = (*order.INVARIANTS, *outcomes.INVARIANTS, *ends.INVARIANTS, *events.INVARIANTS)
+INVARIANTS = (*order.INVARIANTS, *outcomes.INVARIANTS, *ends.INVARIANTS, *events.INVARIANTS, *records.INVARIANTS)

@@ -4,7 +4,7 @@ Each takes the account of one run, or those of `SHARED` the world of all. The nu
 the design's rules.
 """
 
-from simulation.composed.rules import children, ends, events, maps, order, permits, streams
+from simulation.composed.rules import children, ends, events, maps, order, permits, records, streams
 
 RULES = (*order.RULES, *ends.RULES, *events.RULES, *streams.RULES, *maps.RULES, *children.RULES)
-SHARED = permits.RULES
+SHARED = (*permits.RULES, *records.SHARED)

@@ -1,0 +1,45 @@
+"""What a run store is told of a tree of runs."""
+
+from simulation.stores import ENDS
+
+
+def each_run_is_told_in_order(world):
+    """Its creation, that it runs, how it ended: each once, unless nobody had time left for it."""
+    if world.records is None:
+        return
+    for run_id, tried in world.records.tried.items():
+        kinds = ["end" if status in ENDS else status for status in tried]
+        whole = ["created", "running", "end"]
+        if kinds != [kind for kind in whole if kind in kinds]:
+            yield f"of run {run_id} the store was told {tried}"
+    for run in world.runs_by_number:
+        tried = world.records.tried.get(run.run_id, [])
+        if run.results is not None and tried[2:] and tried[2] != run.results.status:
+            yield f"the store was told that a run {tried[2]}, and it {run.results.status}"
+
+
+def what_is_not_kept_is_counted_at_the_root(world):
+    """Of all runs of its tree."""
+    if world.records is None:
+        return
+    records = world.records
+    begun = {run.run_id for run in world.runs_by_number if run.events or run.stays} | records.tried.keys()
+    for root in world.roots:
+        if root.results is None:
+            continue
+        of_it = [run_id for run_id in begun if _root_of(world, run_id) == root.run_id]
+        missing = sum(3 - len(records.kept.get(run_id, ())) for run_id in of_it)
+        lost = root.results.records_lost
+        if missing > lost or (missing < lost and root.events):
+            yield f"{missing} records are missing, and {lost} are counted as lost"
+
+
+def _root_of(world, run_id):
+    run = world.runs.get(run_id)
+    while run is not None and run.call is not None:
+        run = world.runs_by_number[run.call.stay.run]
+        run_id = run.run_id
+    return world.records.root_of(run_id)
+
+
+SHARED = (each_run_is_told_in_order, what_is_not_kept_is_counted_at_the_root)
