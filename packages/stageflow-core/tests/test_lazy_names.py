@@ -62,7 +62,7 @@ def test_all_names_are_listed(shop: ModuleType) -> None:
 
 
 def test_an_unknown_name_is_an_attribute_error(shop: ModuleType) -> None:
-    """It says what Python says of any module, and carries what a traceback needs to show the nearest name."""
+    """It says what Python says of any module, and has what the interpreter finds the nearest name with."""
     with pytest.raises(AttributeError, match=r"^module 'shop' has no attribute 'Cups'$") as caught:
         _ = shop.Cups
     assert ("Cups", shop) == (caught.value.name, caught.value.obj)

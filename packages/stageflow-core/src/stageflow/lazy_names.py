@@ -29,10 +29,7 @@ def names_from(
 
     def get(name: str) -> Any:
         if name not in home_of:
-            # With the module at hand a traceback shows the nearest name.
-            raise AttributeError(
-                f"module {package!r} has no attribute {name!r}", name=name, obj=sys.modules.get(package)
-            )
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
         value = getattr(import_module(home_of[name]), name)
         setattr(sys.modules[package], name, value)
         return value
