@@ -87,6 +87,27 @@ def test_ports_are_looked_at_and_asked(needy, monkeypatch):
     assert ("ok", "watching") == checks["interceptor needy.Watch is well"]
 
 
+def test_a_check_that_returns_an_awaitable_is_awaited(cli):
+    """Else one that is wrapped would be well whatever it says."""
+    cli.write(
+        wrapped="""
+from types import SimpleNamespace
+from stageflow import Pipeline, StageContext, stage
+@stage
+async def idle(ctx: StageContext) -> None: ...
+class Wrapped:
+    def check_health(self):
+        return self._check()
+    async def _check(self):
+        raise ConnectionError("no route")
+wrapped = Pipeline("wrapped", [idle])
+ports = SimpleNamespace(line=Wrapped())
+"""
+    )
+    checks = checks_of(cli("doctor", "wrapped:wrapped", "--ports", "wrapped:ports", "--json"))
+    assert ("missing", "ConnectionError: no route") == checks["port 'line' is not well"]
+
+
 def test_ports_that_cannot_be_made_are_missing(needy):
     """The rest is looked at all the same."""
     checks = checks_of(needy("doctor", "needy:needy", "--ports", "needy:failing", "--json"))

@@ -22,12 +22,7 @@ async def ask(what: str, thing: Any, timeout_s: float) -> Check | None:
 
     `check_health()` may be async or not. It says that something is wrong by raising, or by False; a text says more.
     """
-    call = thing.check_health
-    task = (
-        asyncio.ensure_future(call())
-        if inspect.iscoroutinefunction(call)
-        else asyncio.ensure_future(asyncio.to_thread(call))
-    )
+    task = asyncio.ensure_future(_answer(thing.check_health))
     done, _ = await asyncio.wait({task}, timeout=timeout_s)
     if not done:
         task.cancel()
@@ -41,3 +36,9 @@ async def ask(what: str, thing: Any, timeout_s: float) -> Check | None:
     if answer is False:
         return Check("missing", f"{what} is not well", "check_health() returned False")
     return Check("ok", f"{what} is well", answer if isinstance(answer, str) else "")
+
+
+async def _answer(call: Any) -> Any:
+    """Return what a check says, in a thread unless it is async; what it returns may have to be awaited all the same."""
+    answer = await call() if inspect.iscoroutinefunction(call) else await asyncio.to_thread(call)
+    return await answer if inspect.isawaitable(answer) else answer
