@@ -192,6 +192,8 @@ class Evaluator:
                 return self._member(owner.of, owner.of.kind.member(name, after=owner.after))
             case ClassValue():
                 member = self.looked_up(owner.member(name))
+                if isinstance(member, Function) and _is_decorated(member, "classmethod"):
+                    return Bound(member, owner)
                 return UNKNOWN if name == "value" or member is None else member
             case _:
                 return self._plain_attribute(owner, name)
@@ -222,7 +224,9 @@ class Evaluator:
         member = self.looked_up(member)
         match member:
             case Function():
-                return member if _is_static(member) else Bound(member, of)
+                if _is_decorated(member, "classmethod"):
+                    return Bound(member, of.kind)
+                return member if _is_decorated(member, "staticmethod") else Bound(member, of)
             case Property():
                 return self.called(member.function, [of], {})
             case _:
@@ -410,9 +414,9 @@ def default_values(arguments: ast.arguments) -> dict[str, ast.expr]:
     return found
 
 
-def _is_static(function: Function) -> bool:
+def _is_decorated(function: Function, name: str) -> bool:
     decorators = getattr(function.node, "decorator_list", ())
-    return any(isinstance(each, ast.Name) and each.id == "staticmethod" for each in decorators)
+    return any(isinstance(each, ast.Name) and each.id == name for each in decorators)
 
 
 _STARRED = ("Pipeline", "stage", "From", "Stage", "StageSpec", "StageKind", "StageOutput", "StageContext", "Stream")

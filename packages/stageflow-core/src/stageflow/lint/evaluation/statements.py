@@ -77,7 +77,9 @@ def _global(_to: Evaluation, frame: Frame, node: Any) -> None:
 
 # --- definitions ------------------------------------------------------------------------------------------------------
 
-_TRANSPARENT = frozenset({"override", "final", "staticmethod", "cache", "lru_cache", "wraps", "overload", "fixture"})
+_TRANSPARENT = frozenset(
+    {"override", "final", "staticmethod", "classmethod", "cache", "lru_cache", "wraps", "overload", "fixture"}
+)
 
 
 def _define(to: Evaluation, frame: Frame, node: Any) -> None:
