@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stageflow.errors import UnreadableSourceError
-from stageflow.lint.values import OURS, Module
+from stageflow.lint.definitions import Module
+from stageflow.lint.values import OURS
 
 MOST_FOLDERS = 8
 """As far up as the folder of the project is looked for."""

@@ -6,6 +6,17 @@ import ast
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from stageflow.lint.definitions import (
+    Bound,
+    ClassValue,
+    Function,
+    Instance,
+    Module,
+    Property,
+    Scope,
+    Super,
+    carries_context,
+)
 from stageflow.lint.evaluation.expressions import evaluate
 from stageflow.lint.evaluation.facts import Facts, is_generator
 from stageflow.lint.evaluation.frames import Builder, Frame, Reader
@@ -18,25 +29,16 @@ from stageflow.lint.values import (
     OURS,
     UNKNOWN,
     Answer,
-    Bound,
-    ClassValue,
     Constant,
     Context,
     External,
-    Function,
     Imported,
     Inputs,
     InputsMethod,
-    Instance,
     Items,
-    Module,
     ModuleValue,
-    Property,
-    Scope,
-    Super,
     UpstreamData,
     UpstreamOutput,
-    carries_context,
 )
 
 DEEPEST_IMPORT = 20

@@ -6,23 +6,14 @@ import ast
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from stageflow.lint.evaluation.expressions import MOST_UNROLLED, bind, operation, put
+from stageflow.lint.definitions import ClassValue, Function, Property, Scope
+from stageflow.lint.evaluation.binding import bind, put
+from stageflow.lint.evaluation.comprehensions import MOST_UNROLLED
+from stageflow.lint.evaluation.expressions import operation
 from stageflow.lint.evaluation.frames import Evaluation, Frame
 from stageflow.lint.evaluation.joining import is_ours, items_of, joined
 from stageflow.lint.models import Decorator, PipelineModel
-from stageflow.lint.values import (
-    UNKNOWN,
-    ClassValue,
-    Constant,
-    Context,
-    External,
-    Function,
-    Imported,
-    Inputs,
-    Items,
-    Property,
-    Scope,
-)
+from stageflow.lint.values import UNKNOWN, Constant, Context, External, Imported, Inputs, Items
 
 
 def follow(to: Evaluation, frame: Frame, node: ast.stmt) -> bool:
