@@ -181,3 +181,12 @@ def find_module(name: str) -> Path | None:
     modules = Modules()
     modules.look_in(Path())
     return modules.locate(name)
+
+
+def imported_from(node: ast.ImportFrom, package: str) -> str:
+    """Return the whole name of the module that a statement imports from."""
+    if not node.level:
+        return node.module or ""
+    parts = package.split(".") if package else []
+    kept = parts[: len(parts) - node.level + 1]
+    return ".".join([*kept, *([node.module] if node.module else [])])
