@@ -6,12 +6,13 @@ import ast
 from typing import Any
 
 from stageflow.lint.declaring import Declaring, argument
+from stageflow.lint.definitions import ClassValue, Function, Instance, Module
 from stageflow.lint.evaluation.evaluator import Evaluator
 from stageflow.lint.evaluation.frames import Frame
 from stageflow.lint.evaluation.joining import is_ours, items_of
 from stageflow.lint.models import Decorator, PipelineModel, StageModel
 from stageflow.lint.modules import Modules
-from stageflow.lint.values import UNKNOWN, ClassValue, Function, Instance, Items, Module
+from stageflow.lint.values import UNKNOWN, Items
 
 _EXTENDING = frozenset({"with_stage", "compose", "with_interceptors"})
 _USING = frozenset({"build", "run", "start", "run_sync"})

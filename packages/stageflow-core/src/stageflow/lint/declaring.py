@@ -5,21 +5,12 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from stageflow.lint.definitions import Bound, ClassValue, Function, Instance
 from stageflow.lint.evaluation.evaluator import Evaluator
 from stageflow.lint.evaluation.frames import Frame
 from stageflow.lint.evaluation.joining import items_of
 from stageflow.lint.models import Decorator, Named, StageModel
-from stageflow.lint.values import (
-    UNKNOWN,
-    Bound,
-    ClassValue,
-    Constant,
-    External,
-    Function,
-    Instance,
-    Items,
-    Record,
-)
+from stageflow.lint.values import UNKNOWN, Constant, External, Items, Record
 
 
 class Declaring:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from stageflow.errors import NoPipelineError, UnreadableSourceError
 from stageflow.lint.building import Building
+from stageflow.lint.definitions import Module
 from stageflow.lint.findings import Finding
 from stageflow.lint.models import PipelineModel
 from stageflow.lint.modules import Modules, find_module, python_files
 from stageflow.lint.rules.linting import findings_of
-from stageflow.lint.values import UNKNOWN, Module
+from stageflow.lint.values import UNKNOWN
 from stageflow.wording import listed, nearest
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from stageflow.lint.values import Module
+from stageflow.lint.definitions import Module
 
 
 class Decorator:

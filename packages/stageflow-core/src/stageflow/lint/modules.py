@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stageflow.errors import UnreadableSourceError
-from stageflow.lint.values import OURS, Module
+from stageflow.lint.definitions import Module
+from stageflow.lint.values import OURS
 
 MOST_FOLDERS = 8
 """As far up as the folder of the project is looked for."""
@@ -180,3 +181,12 @@ def find_module(name: str) -> Path | None:
     modules = Modules()
     modules.look_in(Path())
     return modules.locate(name)
+
+
+def imported_from(node: ast.ImportFrom, package: str) -> str:
+    """Return the whole name of the module that a statement imports from."""
+    if not node.level:
+        return node.module or ""
+    parts = package.split(".") if package else []
+    kept = parts[: len(parts) - node.level + 1]
+    return ".".join([*kept, *([node.module] if node.module else [])])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from stageflow.lint.definitions import Module
 from stageflow.lint.findings import Place
-from stageflow.lint.values import Module
 
 
 def place_of(module: Module, node: Any) -> Place:

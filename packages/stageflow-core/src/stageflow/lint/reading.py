@@ -6,6 +6,7 @@ import ast
 from typing import Any
 
 from stageflow.lint.declaring import name_of
+from stageflow.lint.definitions import Bound, ClassValue, Function, Instance, Module
 from stageflow.lint.evaluation.evaluator import Evaluator, default_values
 from stageflow.lint.evaluation.facts import is_stub
 from stageflow.lint.evaluation.frames import Frame
@@ -16,13 +17,8 @@ from stageflow.lint.values import (
     INPUTS,
     UNKNOWN,
     Answer,
-    Bound,
-    ClassValue,
     Constant,
     External,
-    Function,
-    Instance,
-    Module,
     UpstreamData,
     UpstreamOutput,
 )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from stageflow.lint.definitions import ClassValue, Function, Instance
 from stageflow.lint.evaluation.evaluator import Evaluator
 from stageflow.lint.evaluation.facts import is_generator
 from stageflow.lint.evaluation.frames import Frame
 from stageflow.lint.evaluation.joining import is_ours
 from stageflow.lint.models import StageModel
 from stageflow.lint.reading import StageReads, made_of, parameters_of, plain
-from stageflow.lint.values import CONTEXT, UNKNOWN, ClassValue, Constant, Function, Instance, Output, Record
+from stageflow.lint.values import CONTEXT, UNKNOWN, Constant, Output, Record
 
 
 def keys_of(evaluator: Evaluator, stage: StageModel) -> frozenset[str] | None:

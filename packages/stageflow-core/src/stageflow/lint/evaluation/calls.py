@@ -5,23 +5,18 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from stageflow.lint.definitions import Bound, ClassValue, Function, Instance, Super, carries_context
 from stageflow.lint.evaluation.frames import Evaluation, Frame
 from stageflow.lint.evaluation.joining import items_of, text
 from stageflow.lint.values import (
     UNKNOWN,
-    Bound,
-    ClassValue,
     Constant,
     External,
-    Function,
     InputsMethod,
-    Instance,
     Items,
     Output,
     Record,
-    Super,
     UpstreamData,
-    carries_context,
 )
 
 

@@ -6,41 +6,39 @@ import ast
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from stageflow.lint.definitions import (
+    Bound,
+    ClassValue,
+    Function,
+    Instance,
+    Module,
+    Property,
+    Scope,
+    Super,
+    carries_context,
+)
 from stageflow.lint.evaluation.expressions import evaluate
 from stageflow.lint.evaluation.facts import Facts, is_generator
 from stageflow.lint.evaluation.frames import Builder, Frame, Reader
+from stageflow.lint.evaluation.importing import Importing
 from stageflow.lint.evaluation.joining import distinct, is_ours, truth_of
-from stageflow.lint.evaluation.statements import follow, imported_from
+from stageflow.lint.evaluation.statements import follow
 from stageflow.lint.models import PipelineModel, StageModel
 from stageflow.lint.modules import Modules
 from stageflow.lint.values import (
     INPUTS,
-    OURS,
     UNKNOWN,
     Answer,
-    Bound,
-    ClassValue,
     Constant,
     Context,
     External,
-    Function,
-    Imported,
     Inputs,
     InputsMethod,
-    Instance,
     Items,
-    Module,
     ModuleValue,
-    Property,
-    Scope,
-    Super,
     UpstreamData,
     UpstreamOutput,
-    carries_context,
 )
-
-DEEPEST_IMPORT = 20
-"""As often as a name may be passed on from module to module."""
 
 DEEPEST_CALL = 12
 """As deep as calls of functions in the source are followed."""
@@ -71,37 +69,9 @@ class Evaluator:
         self._facts: dict[ast.AST, Facts] = {}
         self._known_calls: dict[tuple[Any, ...], tuple[Any, ...]] = {}
         self._steps = 0
+        self._importing = Importing(modules, self._run_body)
 
     # --- modules ---------------------------------------------------------------------------------------------------
-
-    def run_module(self, module: Module) -> None:
-        """Follow the body of a module, after those of the modules that it imports."""
-        if module.state != "new":
-            return  # a module that imports one which imports it sees what that has so far
-        module.state = "waiting"
-        waiting = [(module, self._imports(module))]
-        while waiting:
-            current, imports = waiting[-1]
-            inner = next((each for each in imports if each.state == "new"), None)
-            if inner is not None:
-                inner.state = "waiting"
-                waiting.append((inner, self._imports(inner)))
-            else:
-                waiting.pop()
-                self._run_body(current)
-
-    def _imports(self, module: Module) -> Iterator[Module]:
-        """Yield the modules that a module imports when it is imported itself."""
-        for node in module.imports():
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            else:
-                base = imported_from(node, module.package)
-                names = [base, *(f"{base}.{alias.name}" for alias in node.names if alias.name != "*")]
-            for name in names:
-                found = self.modules.find(name)
-                if found is not None:
-                    yield found
 
     def _run_body(self, module: Module) -> None:
         module.state = "busy"
@@ -113,6 +83,18 @@ class Evaluator:
         self.reader, self.following, self.branching, self.trying, self.expecting = around
         module.state = "done"
 
+    def run_module(self, module: Module) -> None:
+        """Follow the body of a module, after those of the modules that it imports."""
+        self._importing.run_module(module)
+
+    def looked_up(self, value: Any) -> Any:
+        """Return what a value stands for, if it is a name that was imported."""
+        return self._importing.looked_up(value)
+
+    def all_of(self, module_name: str) -> dict[str, Any]:
+        """Return the public names of a module."""
+        return self._importing.all_of(module_name)
+
     def run_functions(self) -> None:
         """Follow each function that may build a pipeline and was never called, with arguments that are not known.
 
@@ -123,42 +105,6 @@ class Evaluator:
             if function.node not in self._followed and self.facts(function.node).builds:
                 self.following = function.module
                 self.called(function, [], {}, generic=True)
-
-    def looked_up(self, value: Any) -> Any:
-        """Return what a value stands for, if it is a name that was imported."""
-        seen = 0
-        while isinstance(value, Imported):
-            seen += 1
-            value = self._resolve(value.name) if seen < DEEPEST_IMPORT else UNKNOWN
-        return value
-
-    def _resolve(self, name: str) -> Any:
-        """Return what a whole name, such as `package.module.thing`, stands for, or a name to be looked up."""
-        if name.partition(".")[0] in OURS:
-            return External(name)
-        if self.modules.find(name) is not None:
-            return ModuleValue(name)
-        parent, _, attribute = name.rpartition(".")
-        owner = self.modules.find(parent) if parent else None
-        return External(name) if owner is None else self._of_module(owner, attribute)
-
-    def _of_module(self, module: Module, attribute: str) -> Any:
-        self.run_module(module)
-        found = module.scope.names.get(attribute)
-        if found is not None:
-            return found
-        inner = self.modules.find(f"{module.name}.{attribute}")
-        return UNKNOWN if inner is None else ModuleValue(inner.name)
-
-    def all_of(self, module_name: str) -> dict[str, Any]:
-        """Return the public names of a module."""
-        if module_name.partition(".")[0] in OURS:
-            return {name: External(f"{module_name}.{name}") for name in _STARRED}
-        module = self.modules.find(module_name)
-        if module is None:
-            return {}
-        self.run_module(module)
-        return {key: value for key, value in module.scope.names.items() if not key.startswith("_")}
 
     # --- statements and expressions --------------------------------------------------------------------------------
 
@@ -183,7 +129,7 @@ class Evaluator:
                 return External(f"{owner.name}.{name}")
             case ModuleValue():
                 module = self.modules.find(owner.name)
-                return UNKNOWN if module is None else self.looked_up(self._of_module(module, name))
+                return UNKNOWN if module is None else self.looked_up(self._importing.of_module(module, name))
             case Instance():
                 if name in owner.attributes:
                     return owner.attributes[name]
@@ -192,6 +138,8 @@ class Evaluator:
                 return self._member(owner.of, owner.of.kind.member(name, after=owner.after))
             case ClassValue():
                 member = self.looked_up(owner.member(name))
+                if isinstance(member, Function) and _is_decorated(member, "classmethod"):
+                    return Bound(member, owner)
                 return UNKNOWN if name == "value" or member is None else member
             case _:
                 return self._plain_attribute(owner, name)
@@ -222,7 +170,9 @@ class Evaluator:
         member = self.looked_up(member)
         match member:
             case Function():
-                return member if _is_static(member) else Bound(member, of)
+                if _is_decorated(member, "classmethod"):
+                    return Bound(member, of.kind)
+                return member if _is_decorated(member, "staticmethod") else Bound(member, of)
             case Property():
                 return self.called(member.function, [of], {})
             case _:
@@ -410,9 +360,6 @@ def default_values(arguments: ast.arguments) -> dict[str, ast.expr]:
     return found
 
 
-def _is_static(function: Function) -> bool:
+def _is_decorated(function: Function, name: str) -> bool:
     decorators = getattr(function.node, "decorator_list", ())
-    return any(isinstance(each, ast.Name) and each.id == "staticmethod" for each in decorators)
-
-
-_STARRED = ("Pipeline", "stage", "From", "Stage", "StageSpec", "StageKind", "StageOutput", "StageContext", "Stream")
+    return any(isinstance(each, ast.Name) and each.id == name for each in decorators)

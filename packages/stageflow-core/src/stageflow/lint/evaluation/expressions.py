@@ -10,25 +10,12 @@ import ast
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from stageflow.lint.definitions import ClassValue, Function
 from stageflow.lint.evaluation.calls import call
+from stageflow.lint.evaluation.comprehensions import comprehension
 from stageflow.lint.evaluation.frames import Evaluation, Frame
 from stageflow.lint.evaluation.joining import is_something, items_of, joined, text
-from stageflow.lint.values import (
-    UNKNOWN,
-    Answer,
-    ClassValue,
-    Constant,
-    External,
-    Function,
-    Instance,
-    Items,
-    Record,
-    Scope,
-    UpstreamData,
-)
-
-MOST_UNROLLED = 64
-"""As often as a loop over known items is followed."""
+from stageflow.lint.values import UNKNOWN, Answer, Constant, External, Items, Record, UpstreamData
 
 
 def evaluate(to: Evaluation, frame: Frame, node: ast.expr) -> Any:
@@ -266,98 +253,6 @@ def _yield(to: Evaluation, frame: Frame, node: Any) -> Any:
     return UNKNOWN
 
 
-# --- comprehensions ---------------------------------------------------------------------------------------------------
-
-
-def _comprehension(to: Evaluation, frame: Frame, node: Any) -> Any:
-    outer, frame.scope = frame.scope, Scope(frame.scope)
-    made: list[tuple[Any, Any]] = []
-    try:
-        complete = _generators(to, frame, node, 0, made)
-    finally:
-        frame.scope = outer
-    if not isinstance(node, ast.DictComp):
-        return Items([(value, node.elt) for value, _ in made], complete)
-    record = Record({}, complete, node)
-    for key, value in made:
-        if isinstance(key, Constant) and isinstance(key.value, str):
-            record.fields[key.value] = value
-        else:
-            record.complete = False
-    return record
-
-
-def _generators(to: Evaluation, frame: Frame, node: Any, place: int, made: list[tuple[Any, Any]]) -> bool:
-    """Follow a comprehension from one of its `for` on; return whether all that it makes is known."""
-    if place == len(node.generators):
-        if isinstance(node, ast.DictComp):
-            made.append((to.value(frame, node.key), to.value(frame, node.value)))
-        else:
-            made.append((to.value(frame, node.elt), None))
-        return True
-    generator = node.generators[place]
-    over = items_of(to.value(frame, generator.iter))
-    known = over is not None and over.complete and len(over.pairs) <= MOST_UNROLLED and to.may_repeat()
-    values = [value for value, _ in over.pairs] if known and over is not None else [UNKNOWN]
-    complete = known and over is not None and not over.several
-    for value in values:
-        bind(to, frame, generator.target, value)
-        truths = [to.tested(to.value(frame, test)) for test in generator.ifs]
-        if False in truths:
-            continue
-        to.branching += not known
-        complete = _generators(to, frame, node, place + 1, made) and complete and None not in truths
-        to.branching -= not known
-    return complete
-
-
-# --- names ------------------------------------------------------------------------------------------------------------
-
-
-def bind(to: Evaluation, frame: Frame, target: ast.AST, value: Any) -> None:
-    """Give a value to what stands on the left of an assignment."""
-    match target:
-        case ast.Name():
-            frame.scope.names[target.id] = value
-        case ast.Tuple() | ast.List():
-            _unpack(to, frame, target.elts, value)
-        case ast.Starred():
-            bind(to, frame, target.value, value)
-        case ast.Attribute():
-            to.let_go(value)
-            _set_attribute(to.value(frame, target.value), target.attr, value)
-        case ast.Subscript():
-            put(to, frame, target, value)
-        case _:
-            pass
-
-
-def _unpack(to: Evaluation, frame: Frame, targets: list[ast.expr], value: Any) -> None:
-    starred = any(isinstance(each, ast.Starred) for each in targets)
-    known = isinstance(value, Items) and value.complete and not value.several and len(value.pairs) == len(targets)
-    if not known:
-        to.let_go(value)
-    for place, each in enumerate(targets):
-        bind(to, frame, each, value.pairs[place][0] if known and not starred else UNKNOWN)
-
-
-def _set_attribute(owner: Any, name: str, value: Any) -> None:
-    if isinstance(owner, Instance):
-        owner.attributes[name] = value
-    elif isinstance(owner, ClassValue):
-        owner.scope.names[name] = value
-
-
-def put(to: Evaluation, frame: Frame, target: ast.Subscript, value: Any) -> None:
-    """Give a value to `owner[...]`."""
-    owner, key = to.value(frame, target.value), to.value(frame, target.slice)
-    to.let_go(value)
-    if isinstance(owner, Record) and isinstance(key, Constant) and isinstance(key.value, str):
-        owner.fields[key.value] = value
-    elif isinstance(owner, (Record, Items)):
-        owner.complete = False
-
-
 _LEAVES: Mapping[type[ast.AST], Callable[[Evaluation, Frame, Any], Any]] = {
     ast.Constant: _constant,
     ast.Name: _name,
@@ -372,10 +267,10 @@ _LEAVES: Mapping[type[ast.AST], Callable[[Evaluation, Frame, Any], Any]] = {
     ast.JoinedStr: _text,
     ast.NamedExpr: _walrus,
     ast.Lambda: _lambda,
-    ast.ListComp: _comprehension,
-    ast.SetComp: _comprehension,
-    ast.GeneratorExp: _comprehension,
-    ast.DictComp: _comprehension,
+    ast.ListComp: comprehension,
+    ast.SetComp: comprehension,
+    ast.GeneratorExp: comprehension,
+    ast.DictComp: comprehension,
     ast.Yield: _yield,
     ast.YieldFrom: _yield,
 }

@@ -6,10 +6,10 @@ import ast
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from stageflow.lint.definitions import ClassValue, Function, Instance, Module, Scope
 from stageflow.lint.evaluation.facts import Facts
 from stageflow.lint.models import PipelineModel
 from stageflow.lint.modules import Modules
-from stageflow.lint.values import ClassValue, Function, Instance, Module, Scope
 
 
 class Frame:

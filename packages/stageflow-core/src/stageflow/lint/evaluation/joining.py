@@ -5,20 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from stageflow.lint.definitions import Bound, ClassValue, Function, Instance
 from stageflow.lint.models import PipelineModel, StageModel
-from stageflow.lint.values import (
-    OURS,
-    UNKNOWN,
-    Bound,
-    ClassValue,
-    Constant,
-    External,
-    Function,
-    InputsMethod,
-    Instance,
-    Items,
-    Record,
-)
+from stageflow.lint.values import OURS, UNKNOWN, Constant, External, InputsMethod, Items, Record
 
 LONGEST_TEXT = 1_000
 LONGEST_LIST = 20_000

@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 
+from stageflow.lint.definitions import Module
 from stageflow.lint.findings import Finding
 from stageflow.lint.models import StageModel
 from stageflow.lint.places import place_of
 from stageflow.lint.rules.knowledge import Knowledge
 from stageflow.lint.rules.subjects import Subject
-from stageflow.lint.values import Module
 from stageflow.pipeline.cycles import find_cycles
 
 

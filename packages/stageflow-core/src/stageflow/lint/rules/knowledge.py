@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from stageflow.lint.definitions import Instance
 from stageflow.lint.evaluation.evaluator import Evaluator
 from stageflow.lint.models import Named, StageModel
 from stageflow.lint.reading import StageReads, reads_of
 from stageflow.lint.returning import keys_of
-from stageflow.lint.values import Instance
 
 GATING = frozenset({"GUARD", "ROUTE", "WORK"})
 """Kinds of stages that are depended on for what they allow, choose or have done, and not only for what they return."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from stageflow.lint.building import Building
+from stageflow.lint.definitions import Module
 from stageflow.lint.findings import Finding
 from stageflow.lint.models import PipelineModel, StageModel
 from stageflow.lint.rules import graphs, stages
 from stageflow.lint.rules.knowledge import Knowledge
 from stageflow.lint.rules.subjects import Subject
 from stageflow.lint.rules.undeclared import Siblings, undeclared
-from stageflow.lint.values import Module
 
 
 def findings_of(building: Building, own: Sequence[Module], only: PipelineModel | None = None) -> Iterator[Finding]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from stageflow.lint.definitions import Module
 from stageflow.lint.findings import Declaration, Finding
 from stageflow.lint.models import Named, PipelineModel, StageModel
 from stageflow.lint.places import place_of
 from stageflow.lint.rules.knowledge import Knowledge
-from stageflow.lint.values import Module
 from stageflow.wording import listed, nearest
 
 MOST_NEAREST = 100

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from stageflow.lint.definitions import Module
 from stageflow.lint.findings import Declaration, Finding
 from stageflow.lint.models import StageModel
 from stageflow.lint.places import place_of
@@ -11,7 +12,6 @@ from stageflow.lint.reading import Read
 from stageflow.lint.rules.knowledge import Declared, Knowledge
 from stageflow.lint.rules.stages import line_to_write
 from stageflow.lint.rules.subjects import Subject, titled
-from stageflow.lint.values import Module
 
 
 class Siblings:

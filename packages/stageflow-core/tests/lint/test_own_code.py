@@ -1,0 +1,55 @@
+"""Lint of our own code: what it finds there is known, and right."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from stageflow.lint import lint
+
+ROOT = Path(__file__).parents[4]
+
+KNOWN = {
+    # They only order, which is legal, and looks as if a read was forgotten.
+    ("examples/tests/test_timeline.py", "unused-dependency", "fine"),
+    ("examples/tests/test_timeline.py", "unused-dependency", "guard"),
+    ("packages/stageflow-plus/tests/test_memory.py", "unused-dependency", "memory"),
+}
+
+PLANTED = {"docs/tutorial/first-pipeline.md", "docs/reference/cli.md", "docs/reference/lint.md"}
+"""Pages that show what is wrong."""
+
+
+@pytest.mark.parametrize(
+    "folder",
+    ["examples", "benchmarks", "tools", "tests", *(f"packages/{p.name}/src" for p in (ROOT / "packages").iterdir())],
+)
+def test_nothing_is_found_in_what_we_ship(folder: str) -> None:
+    """But for what is known."""
+    found = {(str(Path(e.place.path).relative_to(ROOT)), e.rule, e.about) for e in lint([ROOT / folder])}
+    assert found <= KNOWN
+
+
+@pytest.mark.parametrize("package", ["stageflow-plus", "stageflow-mocks", "stageflow-observability"])
+def test_nothing_is_found_in_the_tests_of_our_packages(package: str) -> None:
+    """But for what is known; those of core plant faults."""
+    if (ROOT / "packages" / package / "tests").is_dir():
+        found = lint([ROOT / "packages" / package / "tests"])
+        assert {(str(Path(e.place.path).relative_to(ROOT)), e.rule, e.about) for e in found} <= KNOWN
+
+
+PAGES = [
+    page
+    for page in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("packages/*/README.md")])
+    if "```python" in page.read_text(encoding="utf-8") and str(page.relative_to(ROOT)) not in PLANTED
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_nothing_is_found_in_the_examples_of_our_pages(page: Path, tmp_path: Path) -> None:
+    """All blocks of a page are one program."""
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    path = tmp_path / "page.py"
+    path.write_text("\n".join(blocks), encoding="utf-8")
+    assert [] == [(each.rule, each.message) for each in lint([path])]
