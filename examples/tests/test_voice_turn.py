@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stageflow import StageExecutionError, StageStatus
+from stageflow import StageExecutionError, StagePorts, StageStatus
 from stageflow_mocks.simulation import simulated
 
 from examples.terminal.writing import Terminal
 from examples.voice_turn.command import ANSWER, flows, show
 from examples.voice_turn.loudspeaker import Loudspeaker, wav_file
 from examples.voice_turn.model import MockModel, tokens_of
-from examples.voice_turn.pipeline import VoicePorts, build_turn
+from examples.voice_turn.pipeline import build_turn
 from examples.voice_turn.sentences import SentenceSplitter
 from examples.voice_turn.turn import Turn
 from examples.voice_turn.voice import (
@@ -50,7 +50,7 @@ class Held:
         self.terminal = Terminal(self.shown, {})
         self.model = model or MockModel(first_token_s=0.1, token_s=0.1)
         self.loudspeaker = Loudspeaker(self.terminal)
-        self.turn = Turn(build_turn(), VoicePorts(self.model, ToneVoice(think_s=0.01)), self.loudspeaker)
+        self.turn = Turn(build_turn(), StagePorts(llm=self.model, tts=ToneVoice(think_s=0.01)), self.loudspeaker)
 
     @property
     def samples(self) -> int:
