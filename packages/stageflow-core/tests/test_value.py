@@ -177,7 +177,8 @@ def test_a_value_is_a_contract_type_that_is_frozen():
     """So a stage may return one, or hold it in what it returns, and it is shared."""
     found = contract_of(Message)
     assert found is not None
-    assert (("role", "content", "name"), True, True) == (found.names, found.frozen, found.closed)
+    names = ("role", "content", "name", "tool_calls", "tool_call_id")
+    assert (names, True, True) == (found.names, found.frozen, found.closed)
 
 
 def test_a_value_matches_by_position():

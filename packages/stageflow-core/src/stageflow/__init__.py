@@ -10,6 +10,7 @@ from stageflow.context.limits import Limits
 from stageflow.context.pipeline_context import PipelineContext
 from stageflow.context.snapshot import ContextSnapshot
 from stageflow.core.context import StageContext
+from stageflow.core.enriching import EnrichStage
 from stageflow.core.inputs import StageInputs
 from stageflow.core.kinds import StageKind, StageStatus
 from stageflow.core.output import StageArtifact, StageEvent, StageOutput
@@ -53,7 +54,15 @@ from stageflow.pipeline.interception import run_with_interceptors
 from stageflow.pipeline.registry import PipelineRegistry
 from stageflow.pipeline.spec import From, StageSpec, stage
 from stageflow.projector import MessageProjector, SSEMessageProjector, WSMessageProjector
-from stageflow.protocols import ConfigProvider, CorrelationIds, EventSink, PipelineMetadata, PolicyEvaluator, RunStore
+from stageflow.protocols import (
+    ConfigProvider,
+    CorrelationIds,
+    EnrichmentProvider,
+    EventSink,
+    PipelineMetadata,
+    PolicyEvaluator,
+    RunStore,
+)
 
 __all__ = [
     # Pipelines
@@ -66,6 +75,7 @@ __all__ = [
     "StageSpec",
     "stage",
     # Stages
+    "EnrichStage",
     "Stage",
     "StageArtifact",
     "StageContext",
@@ -105,6 +115,7 @@ __all__ = [
     # What an application may plug in
     "CircuitBreaker",
     "ConfigProvider",
+    "EnrichmentProvider",
     "PipelineMetadata",
     "PolicyEvaluator",
     "ProviderCallLogger",

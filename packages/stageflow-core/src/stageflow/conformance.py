@@ -87,7 +87,7 @@ def _members(protocol: type[Any]) -> dict[str, Any]:
 def _problems(value: Any, members: dict[str, Any]) -> Iterator[str]:
     for name, member in members.items():
         is_method = inspect.isfunction(member)
-        expected = f"; expected: {_as_written(name, member) if is_method else f'`{name}: {member}`'}"
+        expected = f"; expected: {_as_written(name, member) if is_method else f'`{name}: {_written(member)}`'}"
         try:
             found = getattr(value, name)
         except Exception as error:  # noqa: BLE001 - a property of the user's may raise anything
@@ -131,11 +131,12 @@ def _is_static(kind: type[Any], name: str) -> bool:
 
 def _is(asked: Any, found: Any) -> bool:
     """Return whether a function is of a kind, or an object that is called like one."""
-    if inspect.isroutine(found) or isinstance(found, functools.partial):
-        return asked(found)
     flags = getattr(getattr(found, "__code__", None), "co_flags", 0)
-    marked = type(flags) is int and asked(found)  # a MagicMock has flags that say yes to everything
-    return marked or asked(getattr(cast("Any", type(found)), "__call__", None))  # noqa: B004 - asked for what it is
+    if type(flags) is int and asked(found):  # a MagicMock has flags that say yes to everything
+        return True
+    if inspect.isroutine(found) or isinstance(found, functools.partial):
+        return False
+    return asked(getattr(cast("Any", type(found)), "__call__", None))  # noqa: B004 - asked for what it is
 
 
 def _may_return_awaitable(found: Any) -> bool:
@@ -150,13 +151,20 @@ def _may_return_awaitable(found: Any) -> bool:
     function = getattr(found, "__func__", found)
     if not isinstance(function, FunctionType):
         return True
-    returns = function.__annotations__.get("return", "")
-    text = returns if isinstance(returns, str) else str(returns)
-    return text.partition("[")[0].rpartition(".")[2] in ("Awaitable", "Coroutine", "Future", "Task")
+    return _returns(function) in ("Awaitable", "Coroutine", "Future", "Task")
+
+
+def _returns(function: Any) -> str:
+    """Return the name of the type that a function is annotated to return, without what that is of."""
+    return _written(function.__annotations__.get("return", "")).partition("[")[0].rpartition(".")[2]
+
+
+def _written(annotation: Any) -> str:
+    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
 
 
 def _streams(member: Any) -> bool:
-    return str(member.__annotations__.get("return", "")).startswith("AsyncIterator")
+    return _returns(member) in ("AsyncIterator", "AsyncGenerator", "AsyncIterable")
 
 
 def _parameters_amiss(found: Any, member: Any) -> str | None:
@@ -208,8 +216,8 @@ def _as_written(name: str, member: Any) -> str:
     """Return the head of a protocol's method as its author writes it."""
     signature = inspect.signature(member)
     parameters = [
-        each if each.annotation is each.empty else each.replace(annotation=_Text(each.annotation))
+        each if each.annotation is each.empty else each.replace(annotation=_Text(_written(each.annotation)))
         for each in signature.parameters.values()
     ]
-    text = signature.replace(parameters=parameters, return_annotation=_Text(signature.return_annotation))
+    text = signature.replace(parameters=parameters, return_annotation=_Text(_written(signature.return_annotation)))
     return f"`{'async ' if inspect.iscoroutinefunction(member) else ''}def {name}{text}`"

@@ -14,6 +14,8 @@ from stageflow import (
     ContextSnapshot,
     Conversation,
     CorrelationIds,
+    EnrichmentProvider,
+    EnrichStage,
     EventSink,
     From,
     LoggingEventSink,
@@ -34,6 +36,7 @@ from stageflow import (
     StageGraph,
     StageKind,
     StageOutput,
+    StagePorts,
     StageSpec,
     Stream,
     StreamOptions,
@@ -41,6 +44,10 @@ from stageflow import (
     set_event_sink,
     stage,
 )
+from stageflow.capabilities import AudioPorts, CorePorts, LLMPorts
+from stageflow.observability.call_logger import ProviderCallLogger
+from stageflow.protocols import NoOpEnrichmentProvider
+from stageflow.providers import LLMProvider, STTProvider, TTSProvider
 
 
 @dataclass(frozen=True)
@@ -360,6 +367,28 @@ def outputs() -> None:
     StageOutput.skip()  # pyright: ignore[reportCallIssue]
     StageOutput.skip(ValueError())  # pyright: ignore[reportArgumentType]
     StageOutput.fail(ValueError)  # pyright: ignore[reportArgumentType]
+
+
+def ports(llm: LLMProvider, stt: STTProvider, tts: TTSProvider) -> None:
+    """What a run is given has what each stage needs, and no name that is misspelt."""
+    given = StagePorts(llm=llm, stt=stt, tts=tts)
+    core: CorePorts = given
+    language: LLMPorts = given
+    audio: AudioPorts = given
+    assert_type(core.enrichment, EnrichmentProvider)
+    assert_type(core.call_logger, ProviderCallLogger)
+    assert_type(language.llm, LLMProvider)
+    assert_type(audio.stt, STTProvider)
+    assert_type(audio.tts, TTSProvider)
+    _ = given.lm  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
+    StagePorts(llm=stt)  # pyright: ignore[reportArgumentType]
+    StagePorts(memory=llm)  # pyright: ignore[reportCallIssue]
+    assert_type(Pipeline().build().ports, Mapping[str, tuple[str, ...]])
+    stage(ports="llm")
+    stage(ports=("llm", "memory"))
+    stage(ports=5)  # pyright: ignore[reportArgumentType]
+    stage("profile", EnrichStage, ports=["llm"])
+    EnrichStage(NoOpEnrichmentProvider(), wants="crm", attributes=lambda ctx: {"stage": ctx.stage_name})
 
 
 class Lines:
