@@ -18,6 +18,9 @@ from stageflow_plus import ChatStage
 
 from examples.voice_turn.sentences import SentenceSplitter
 
+# A model that is paid for by the token is not to wait for a loudspeaker: there is room for a long answer.
+model = stage("model", ChatStage(system_prompt="Say what you are told to."), stream=StreamOptions(capacity=1_000))
+
 
 @stage
 async def sentences(model: Stream[str]) -> AsyncIterator[str]:
@@ -41,10 +44,4 @@ async def speech(ctx: StageContext, sentences: Stream[str]) -> AsyncIterator[TTS
 
 def build_turn() -> StageGraph:
     """Check the pipeline and compile it; every turn would be one run of it."""
-    # A model that is paid for by the token is not to wait for a loudspeaker: there is room for a long answer.
-    patient = StreamOptions(capacity=1_000)
-    return (
-        Pipeline("voice_turn", [sentences, speech])
-        .with_stage("model", ChatStage(system_prompt="Say what you are told to."), stream=patient)
-        .build()
-    )
+    return Pipeline("voice_turn", [model, sentences, speech]).build()
