@@ -83,6 +83,7 @@ NO_HOOKS = "has none of the hooks of an interceptor. Derive it from BaseIntercep
     [
         (Auth, "the class Auth, is a class, not an instance of it. Write Auth()."),
         (5, f"5, {NO_HOOKS}"),
+        ((), "(), is several. Unpack it: (*several, another), or with_interceptors(*several)."),
         (
             type("Half", (), {"name": "half", "priority": 0, "fallback": Auth.before})(),
             f"'half', {NO_HOOKS}",

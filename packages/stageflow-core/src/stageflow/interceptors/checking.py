@@ -66,6 +66,9 @@ def _problems(interceptor: Any) -> Iterator[tuple[str, str]]:
         kind = cast("type[Any]", interceptor)
         yield "is a class, not an instance of it", f"Write {kind.__name__}()."
         return
+    if isinstance(interceptor, (tuple, list)):
+        yield "is several", "Unpack it: (*several, another), or with_interceptors(*several)."
+        return
     hooks = [hook for hook in HOOKS if callable(getattr(interceptor, hook, None))]
     if not isinstance(interceptor, BaseInterceptor) and not {*hooks} - {"fallback"}:
         yield "has none of the hooks of an interceptor", "Derive it from BaseInterceptor, and override what is wanted."
