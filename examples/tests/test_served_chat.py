@@ -284,7 +284,7 @@ async def test_a_client_chooses_a_pipeline() -> None:
         assert (await chat.client.get("/pipelines")).json() == {"pipelines": ["chat", "brief"]}
         ran = []
         for choice in ({}, {"pipeline": "brief"}):
-            run = (await chat.client.post("/runs", json={"text": "hello", **choice})).json()
+            run = (await chat.client.post("/runs", json={"text": " hello\n", **choice})).json()
             ran.append((await _all(chat.frames(run)))[0].message["pipeline"])
         assert ran == ["chat", "brief"]
         assert [(asked.messages[0].content, asked.max_tokens) for asked in model.asked] == [
