@@ -5,12 +5,11 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
 from typing import Any, cast
 
 from stageflow.errors import InvalidInterceptorError, PipelineValidationError
 from stageflow.interceptors.base import HOOK_TIMEOUT, BaseInterceptor
-from stageflow.wording import shown
+from stageflow.wording import shown, similar
 
 HOOKS = {
     "before": "(self, ctx) -> InterceptorResult | None",
@@ -64,7 +63,7 @@ def _name_for_messages(interceptor: Any) -> str:
 def _problems(interceptor: Any) -> Iterator[tuple[str, str]]:
     if isinstance(interceptor, type):
         kind = cast("type[Any]", interceptor)
-        yield "is a class, not an instance of it", f"Write {kind.__name__}()."
+        yield "is a class, not an instance of it", f"Write {kind.__name__}(...)."
         return
     if isinstance(interceptor, (tuple, list)):
         yield "is several", "Unpack it: (*several, another), or with_interceptors(*several)."
@@ -82,6 +81,9 @@ def _problems(interceptor: Any) -> Iterator[tuple[str, str]]:
     limit: Any = getattr(interceptor, "hook_timeout", HOOK_TIMEOUT)
     if not _is_number(limit) or not 0 < limit < math.inf:
         yield f"has the hook_timeout {shown(limit)}", "A hook_timeout is a number of seconds, above 0 and finite."
+    only_watches: Any = getattr(interceptor, "only_watches", False)
+    if not isinstance(only_watches, bool):
+        yield f"has the only_watches {shown(only_watches)}", "It is True or False."
     for hook in hooks:
         yield from _problems_of_hook(hook, getattr(interceptor, hook))
     yield from _misspelt(interceptor)
@@ -118,5 +120,5 @@ def _misspelt(interceptor: Any) -> Iterator[tuple[str, str]]:
     for name in dir(kind):
         if name.startswith("_") or name in HOOKS or not inspect.iscoroutinefunction(getattr(kind, name, None)):
             continue
-        for hook in get_close_matches(name, missing, n=1, cutoff=0.85):
+        for hook in similar(name, missing, cutoff=0.85):
             yield f"has no `{hook}`, and an async method `{name}`, which nobody calls", f"Call it `{hook}`, or _{name}."
