@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Literal, Protocol
 
 from stageflow.lint.definitions import ClassValue, Function, Instance, Module, Scope
@@ -25,7 +26,7 @@ class Loop:
 
     __slots__ = ("branching", "changed", "ends", "scope", "ways")
 
-    def __init__(self, scope: Scope, changed: Set[str], branching: int) -> None:
+    def __init__(self, scope: Scope, changed: AbstractSet[str], branching: int) -> None:
         self.scope = scope
         self.changed = changed
         self.branching = branching
