@@ -130,8 +130,11 @@ def is_lazy_export(found: Import, package: str) -> bool:
 
 
 def test_core_imports_the_standard_library_only() -> None:
-    """Core runs wherever Python runs, and none of its modules needs the whole of it."""
-    assert [] == offences("stageflow", is_foreign_to_core)
+    """Core runs wherever Python runs; one file of an extra needs more, and no other module imports that."""
+    fixing = "packages/stageflow-core/src/stageflow/lint/fixing.py"
+    found = offences("stageflow", is_foreign_to_core)
+    assert [] == [each for each in found if not (each.startswith(f"{fixing}:") and " libcst" in each)]
+    assert [] == offences("stageflow", lambda each: each.module == "stageflow.lint.fixing")
 
 
 @pytest.mark.parametrize("package", SIBLINGS)

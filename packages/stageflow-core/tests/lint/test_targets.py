@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from stageflow.errors import NoPipelineError, UnreadableSourceError
 from stageflow.lint import lint
+from stageflow.lint.building import Building
+from stageflow.lint.modules import Modules
 
 from lint.corpora import HEADER, programs, shown
 
@@ -184,3 +186,16 @@ def test_calls_that_multiply_are_not_followed_for_ever(folder: Path) -> None:
     reader = READER.replace("return", "f19(ctx, '')\n        return")
     (folder / "x.py").write_text(f'{source}{reader}{loops}p = Pipeline("p").with_stage("a", A)\n')
     assert ["z", "z"] == [each.about for each in lint(["x.py"])]
+
+
+def test_loops_make_no_more_than_the_source_is_long(folder: Path) -> None:
+    """Of 216,000 stages some are followed."""
+    loops = "p = Pipeline('p')\n" + "".join(f"{'    ' * depth}for x{depth} in N:\n" for depth in range(3))
+    source = (
+        f"{HEADER}{READER}N = {[str(n) for n in range(60)]}\n{loops}            p = p.with_stage(x0 + x1 + x2, A)\n"
+    )
+    (folder / "x.py").write_text(source)
+    modules = Modules()
+    building = Building(modules)
+    building.evaluator.run_module(modules.ask_for(Path("x.py")))
+    assert 1_000 < len(building.stages) < 10_000

@@ -32,6 +32,7 @@ class Modules:
         self._by_name: dict[str, Module | None] = {}
         self._roots: list[Path] = []
         self._beginnings: dict[str, list[Path]] = {}
+        self._others: set[str] = set()
 
     def ask_for(self, path: Path) -> Module:
         """Return a module that is to be linted.
@@ -80,9 +81,7 @@ class Modules:
         if name in self._by_name:
             return self._by_name[name]
         self._by_name[name] = None
-        if not name or name.partition(".")[0] in OURS or name.partition(".")[0] in sys.stdlib_module_names:
-            return None
-        place = self.locate(name)
+        place = self._place(name)
         if place is not None and self._matters(place):
             try:
                 self._by_name[name] = self.load(place)
@@ -90,14 +89,24 @@ class Modules:
                 return None
         return self._by_name[name]
 
+    def find_ours(self, name: str) -> Module | None:
+        """Return a module if it is known already, or mentions us: any other is only read once a name of it is used."""
+        if name not in self._by_name and name not in self._others:
+            place = self._place(name)
+            if place is None or not _mentions_us(place):
+                self._others.add(name)
+        return None if name in self._others else self.find(name)
+
     def _matters(self, place: Path) -> bool:
         """Return whether a module may define stages: one from elsewhere that never mentions us does not."""
         if "site-packages" not in place.parts and any(place.is_relative_to(root) for root in self._roots):
             return True
-        try:
-            return b"stageflow" in place.read_bytes()
-        except OSError:
-            return False
+        return _mentions_us(place)
+
+    def _place(self, name: str) -> Path | None:
+        """Return the file of a module that is neither ours nor Python's."""
+        head = name.partition(".")[0]
+        return None if not head or head in OURS or head in sys.stdlib_module_names else self.locate(name)
 
     def locate(self, name: str) -> Path | None:
         """Return the file of a module, or None."""
@@ -116,6 +125,13 @@ class Modules:
             found = [root for root in places if (root / head).is_dir() or (root / f"{head}.py").is_file()]
             self._beginnings[head] = found
         return found
+
+
+def _mentions_us(place: Path) -> bool:
+    try:
+        return b"stageflow" in place.read_bytes()
+    except OSError:
+        return False
 
 
 def python_files(place: Path) -> Iterator[Path]:

@@ -59,7 +59,7 @@ def _closing_keys(frame: Frame | None) -> frozenset[str] | None:
     outputs = [each for each, _ in frame.yielded if isinstance(each, Output)]
     if outputs:
         return _all_keys(outputs)
-    are_chunks = all(each is not UNKNOWN for each, _ in frame.yielded) and not frame.maybe_more
+    are_chunks = all(each is not UNKNOWN for each, _ in frame.yielded)
     return frozenset({"count"}) if are_chunks else None
 
 

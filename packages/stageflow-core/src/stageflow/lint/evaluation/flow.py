@@ -9,7 +9,7 @@ from typing import Any
 from stageflow.lint.definitions import Scope
 from stageflow.lint.evaluation.binding import bind
 from stageflow.lint.evaluation.comprehensions import MOST_UNROLLED
-from stageflow.lint.evaluation.frames import Evaluation, Frame
+from stageflow.lint.evaluation.frames import Evaluation, Frame, Loop
 from stageflow.lint.evaluation.joining import items_of
 from stageflow.lint.models import PipelineModel
 from stageflow.lint.values import UNKNOWN, Context, Imported, Inputs
@@ -122,9 +122,7 @@ def follow_for(to: Evaluation, frame: Frame, node: Any) -> bool:
     over = items_of(value)
     if over is not None and over.complete and len(over.pairs) <= MOST_UNROLLED and to.may_repeat():
         to.branching += over.several
-        for each, _ in list(over.pairs):
-            bind(to, frame, node.target, each)
-            _once(to, frame, node.body)
+        _rounds(to, frame, node, [each for each, _ in over.pairs])
         to.branching -= over.several
     else:
         to.let_go(value)
@@ -134,29 +132,51 @@ def follow_for(to: Evaluation, frame: Frame, node: Any) -> bool:
     return to.block(frame, node.orelse)
 
 
-def _once(to: Evaluation, frame: Frame, body: Sequence[ast.stmt]) -> None:
-    """Follow the body of a loop, and join the ways that lead to its end."""
-    scope = frame.scope
-    ways: list[dict[str, Any]] = []
-    frame.loops.append((scope, ways))
-    to.block(frame, body)
+def _rounds(to: Evaluation, frame: Frame, node: Any, values: Sequence[Any]) -> None:
+    """Follow the rounds of a loop; those behind one that may be the last are a branch."""
+    outer: list[Scope] = []
+    for value in values:
+        bind(to, frame, node.target, value)
+        ends = _round(to, frame, node)
+        if ends == "certainly":
+            break
+        if ends == "maybe":
+            outer.append(frame.scope)
+            frame.scope = Scope(frame.scope)
+            to.branching += 1
+    for scope in reversed(outer):
+        names, frame.scope = frame.scope.names, scope
+        to.branching -= 1
+        _rejoin(to, scope, [names, {}])
+
+
+def _round(to: Evaluation, frame: Frame, node: Any) -> str:
+    """Follow the body of a loop, join the ways that lead to its end, and return whether it is the last round."""
+    loop = Loop(frame.scope, to.facts(node).assigned, to.branching)
+    frame.loops.append(loop)
+    to.block(frame, node.body)
     frame.loops.pop()
-    if ways:
-        names = {name for way in ways for name in way}
-        _rejoin(to, scope, [{name: scope.find(name) for name in names}, *ways])
+    if loop.ways:
+        names = {name for way in loop.ways for name in way}
+        _rejoin(to, loop.scope, [{name: loop.scope.find(name) for name in names}, *loop.ways])
+    return loop.ends
 
 
-def leave_loop(to: Evaluation, frame: Frame, _node: Any) -> bool:
-    """Note what the names stand for where the code may leave a loop, or go on with the next of its items."""
-    if frame.loops and to.branching:
-        outer, ways = frame.loops[-1]
+def leave_loop(to: Evaluation, frame: Frame, node: Any) -> bool:
+    """Note what the names stand for where the code may leave a round of a loop."""
+    if not frame.loops:
+        return True
+    loop = frame.loops[-1]
+    is_certain = to.branching == loop.branching
+    if isinstance(node, ast.Break) and loop.ends != "certainly":
+        loop.ends = "certainly" if is_certain and loop.ends == "no" else "maybe"
+    if not is_certain:
         found: dict[str, Any] = {}
         scope: Scope | None = frame.scope
-        while scope is not None and scope is not outer:
+        while scope is not None and scope is not loop.scope:
             found = {**scope.names, **found}
             scope = scope.around
-        names = set(found) | set(outer.names if len(outer.names) <= MOST_UNROLLED else ())
-        ways.append({name: found.get(name, outer.names.get(name)) for name in names})
+        loop.ways.append({name: found.get(name, loop.scope.find(name)) for name in loop.changed})
     return True
 
 

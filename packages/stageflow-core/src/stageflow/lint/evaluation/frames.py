@@ -4,12 +4,34 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Set as AbstractSet
+from typing import Any, Literal, Protocol
 
 from stageflow.lint.definitions import ClassValue, Function, Instance, Module, Scope
 from stageflow.lint.evaluation.facts import Facts
 from stageflow.lint.models import PipelineModel
 from stageflow.lint.modules import Modules
+
+
+class Loop:
+    """One round of a loop, while it is being followed.
+
+    Attributes:
+        scope: Where its names are.
+        changed: Those that it may change.
+        branching: In how many branches the loop itself is.
+        ways: What the names stand for wherever the code may leave the round before its end.
+        ends: Whether the code may, or certainly does, leave the loop.
+    """
+
+    __slots__ = ("branching", "changed", "ends", "scope", "ways")
+
+    def __init__(self, scope: Scope, changed: AbstractSet[str], branching: int) -> None:
+        self.scope = scope
+        self.changed = changed
+        self.branching = branching
+        self.ways: list[dict[str, Any]] = []
+        self.ends: Literal["no", "maybe", "certainly"] = "no"
 
 
 class Frame:
@@ -20,7 +42,7 @@ class Frame:
         function, subject: The function, and the object that its method was called of.
         returned, yielded: What it gave, and where.
         maybe_more: Whether some of what it yields may be missing, or too much.
-        loops: Of the loops around, the scope of each and what its names stood for where the code left it.
+        loops: The rounds of the loops around.
     """
 
     __slots__ = ("function", "loops", "maybe_more", "module", "returned", "scope", "subject", "yielded")
@@ -35,7 +57,7 @@ class Frame:
         self.returned: list[Any] = []
         self.yielded: list[tuple[Any, ast.AST]] = []
         self.maybe_more = False
-        self.loops: list[tuple[Scope, list[dict[str, Any]]]] = []
+        self.loops: list[Loop] = []
 
 
 class Builder(Protocol):

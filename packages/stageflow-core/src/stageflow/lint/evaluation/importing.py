@@ -11,7 +11,7 @@ from stageflow.lint.modules import Modules, imported_from
 from stageflow.lint.values import OURS, UNKNOWN, External, Imported, ModuleValue
 
 DEEPEST_IMPORT = 20
-"""As often as a name may be passed on from module to module."""
+"""As often as a name may be passed on from module to module, and a module be needed by one that is being followed."""
 
 _STARRED = ("Pipeline", "stage", "From", "Stage", "StageSpec", "StageKind", "StageOutput", "StageContext", "Stream")
 
@@ -27,10 +27,11 @@ class Importing:
     def __init__(self, modules: Modules, run: Callable[[Module], None]) -> None:
         self._modules = modules
         self._run = run
+        self._depth = 0
 
     def run_module(self, module: Module) -> None:
         """Follow the body of a module, after those of the modules that it imports."""
-        if module.state != "new":
+        if module.state != "new" or self._depth >= DEEPEST_IMPORT:
             return  # a module that imports one which imports it sees what that has so far
         module.state = "waiting"
         waiting = [(module, self._imports(module))]
@@ -42,7 +43,9 @@ class Importing:
                 waiting.append((inner, self._imports(inner)))
             else:
                 waiting.pop()
+                self._depth += 1
                 self._run(current)
+                self._depth -= 1
 
     def _imports(self, module: Module) -> Iterator[Module]:
         """Yield the modules that a module imports when it is imported itself."""
@@ -53,7 +56,7 @@ class Importing:
                 base = imported_from(node, module.package)
                 names = [base, *(f"{base}.{alias.name}" for alias in node.names if alias.name != "*")]
             for name in names:
-                found = self._modules.find(name)
+                found = self._modules.find_ours(name)
                 if found is not None:
                     yield found
 

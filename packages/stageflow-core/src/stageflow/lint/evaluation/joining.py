@@ -28,8 +28,6 @@ def truth_of(value: Any) -> bool | None:
             return bool(value.value)
         case Items() if value.complete and not value.several:
             return bool(value.pairs)
-        case External(name="typing.TYPE_CHECKING"):
-            return True  # what is imported for a type checker tells as much here
         case _:
             return None
 

@@ -20,9 +20,9 @@ def duplicates(subject: Subject) -> Iterator[Finding]:
     for stage in subject.stages:
         if stage.name is None:
             continue
-        first = seen.setdefault(stage.name, stage)
-        # A loop of which it is not known how often it runs makes several stages at one place.
-        if first is not stage and first.node is not stage.node:
+        first = seen.get(stage.name)
+        seen.setdefault(stage.name, stage)
+        if first is not None:
             where = place_of(first.module, first.node)
             message = f"{_capital(subject.title)} has two stages named '{stage.name}', the first in line {where.line}."
             write = f"Give one of them another name: '{stage.name}_2'."
