@@ -558,6 +558,24 @@ def test_what_streams_is_not_awaited():
     assert problem.startswith("its `stream` is async and returns, where it should yield")
 
 
+class Piecewise(Speaking):
+    def stream(self, text):
+        yield b""
+
+
+class Guesses:
+    def interpret(self, topology):
+        yield "service", topology
+
+
+def test_a_plain_generator_is_neither_async_nor_a_value():
+    """Whoever reads it with `async for`, or takes it for what it yields, would find out in the middle of a run."""
+    (problem,) = problems(Piecewise(), Speech)
+    assert problem.startswith("its `stream` yields, but is not async; expected: `def stream(self, text: str)")
+    (problem,) = problems(Guesses(), PipelineMetadata)
+    assert problem.startswith("its `interpret` yields, where it should return; expected: `def interpret(")
+
+
 def test_what_is_expected_is_shown_as_it_is_written():
     """Without the quotes of annotations that are texts, and with those inside of them."""
 
