@@ -108,3 +108,26 @@ def test_what_is_no_policy_is_refused():
     """Where it is given."""
     with pytest.raises(TypeError, match=r"The policy of PolicyInterceptor is not a PolicyEvaluator, but None: "):
         PolicyInterceptor(None)
+
+
+async def later(ctx):
+    return {}
+
+
+@pytest.mark.parametrize("option", ["action", "attributes"])
+@pytest.mark.parametrize("given", [3, "pay", {"amount": 5}, later], ids=["number", "text", "mapping", "async"])
+def test_what_is_asked_is_given_by_plain_functions(option, given):
+    """Anything else is refused where it is given, and not by the first stage."""
+    with pytest.raises(TypeError, match=f"The {option} of PolicyInterceptor is given by a function that is not async"):
+        PolicyInterceptor(AllowAllPolicy(), **{option: given})
+
+
+@pytest.mark.parametrize("attributes", [None, 3, [("amount", 5)]])
+@simulated
+async def test_attributes_that_are_no_mapping_let_nothing_through(attempt, attributes):
+    """A policy that looks in them for what forbids would find nothing."""
+    policy = Fixed(PolicyDecision.allow())
+    trial = attempt(PolicyInterceptor(policy, attributes=lambda ctx: attributes))
+    with pytest.raises(InterceptorError, match="The attributes for the policy are a mapping, not "):
+        await trial.run()
+    assert (0, []) == (trial.calls, policy.asked)
