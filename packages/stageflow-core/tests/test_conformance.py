@@ -6,6 +6,7 @@ import os
 import types
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Coroutine
+from dataclasses import dataclass
 from typing import Protocol
 from unittest.mock import AsyncMock, MagicMock, Mock, create_autospec
 
@@ -303,6 +304,32 @@ def test_the_message_says_what_was_handed_over():
         f"expected: {ENRICH}." == str(caught.value)
     )
     assert ("The provider of an EnrichStage", "EnrichmentProvider") == (caught.value.what, caught.value.protocol)
+
+
+@dataclass
+class Settings:
+    """What knows a key, and shows it to whoever asks."""
+
+    api_key: str
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (Settings("hunter2"), "a Settings"),
+        ({"api_key": "hunter2"}, "a dict"),
+        ("hunter2", "a str"),
+        (None, "None"),
+        (3, "3"),
+        (len, "the function len"),
+    ],
+)
+def test_what_was_handed_over_is_not_shown(value, told):
+    """Settings and clients have keys in them, and the text of an error goes into logs."""
+    with pytest.raises(ProtocolMismatchError) as caught:
+        conforming(value, RunStore, "The run_store of a run")
+    assert str(caught.value).startswith(f"The run_store of a run is not a RunStore, but {told}: it has no `create_run`")
+    assert "hunter2" not in str(caught.value)
 
 
 def test_a_class_is_not_its_object():
