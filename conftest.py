@@ -10,7 +10,9 @@ import pytest
 from blockbuster import blockbuster_ctx
 from sybil import Sybil
 from sybil.integration.pytest import SybilItem
-from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+from sybil.parsers.markdown import SkipParser
+
+from tools.page_output import PrintingBlockParser
 
 OURS = ["stageflow", "stageflow_plus", "stageflow_mocks", "stageflow_observability"]
 
@@ -28,7 +30,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def enter_empty_folder(namespace: dict[str, Any]) -> None:
-    """Let a page's blocks write files where they do not stay."""
+    """Let a page's blocks be what a reader's program is, and write files where they do not stay."""
+    namespace["__name__"] = "__main__"
     folder = tempfile.TemporaryDirectory()
     namespace["__page__"] = (folder, Path.cwd())
     os.chdir(folder.name)
@@ -42,7 +45,7 @@ def leave_folder(namespace: dict[str, Any]) -> None:
 
 
 pytest_collect_file = Sybil(
-    parsers=[PythonCodeBlockParser(), SkipParser()],
+    parsers=[PrintingBlockParser(), SkipParser()],
     patterns=["*.md"],
     excludes=["CHANGELOG.md", "changes/*"],
     setup=enter_empty_folder,

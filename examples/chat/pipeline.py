@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stageflow import Pipeline, StageContext, StageGraph, StageKind
-from stageflow.capabilities import StagePorts
+from stageflow import Pipeline, StageContext, StageGraph, StageKind, StagePorts
 from stageflow.providers import LLMProvider
 from stageflow_plus import ChatStage, GuardStage, MemoryFetchStage, MemoryStore, MemoryWriteStage
 

@@ -105,7 +105,7 @@ class ServedChat:
         live = self._keeper.get(request.path_params["run_id"])
         if live is None:
             return _unknown()
-        after = request.headers.get("last-event-id") or None
+        after = request.headers.get("last-event-id")
         try:
             if live.has_all(after):
                 return Response(status_code=204, headers=SAFE)  # by which a browser knows that it need not come again

@@ -8,9 +8,11 @@ from uuid import UUID
 import pytest
 from stageflow import (
     Conversation,
+    EnrichStage,
     Pipeline,
     PipelineResults,
     RetryPolicy,
+    RunIdentity,
     StageContext,
     StageOutput,
     StageStatus,
@@ -28,6 +30,7 @@ from stageflow.errors import (
     ProviderServerError,
     ProviderTransientError,
 )
+from stageflow.protocols import EnrichmentRequest
 from stageflow.providers import (
     LLMChunk,
     LLMRequest,
@@ -192,6 +195,37 @@ async def test_what_the_model_is_sent() -> None:
         ("assistant", "Hello."),
         ("user", "What is my name?"),
     ]
+
+
+async def test_a_profile_that_an_enrich_stage_found() -> None:
+    """The model is told what is known, and not in what the stage wraps it; a stage that found nothing says nothing."""
+
+    class Profiles:
+        async def enrich(self, request: EnrichmentRequest) -> Mapping[str, Any] | None:
+            return {"language": "English"} if request.user_id == "ada" else None
+
+    pipeline = (
+        Pipeline("chat")
+        .with_stage("profile", EnrichStage(Profiles()))
+        .with_stage("reply", ChatStage(system_prompt="Be kind.", profile_from="profile"), optional="profile")
+    )
+    known, unknown = ScriptedLLM(HELLO), ScriptedLLM(HELLO)
+    await outcome(known, pipeline, run_id=RunIdentity(user_id="ada"))
+    await outcome(unknown, pipeline)
+    assert sent(known)[0] == ("system", "Be kind.\nWhat is known about the user:\n- language: English")
+    assert sent(unknown)[0] == ("system", "Be kind.")
+
+
+async def test_a_field_called_enrichments_is_told_like_others() -> None:
+    """Only what holds things by name is taken for what an ENRICH stage found out."""
+
+    async def profile(ctx: StageContext) -> Mapping[str, Any]:
+        return {"enrichments": "none", "language": "English"}
+
+    pipeline = Pipeline("chat").with_stage("profile", profile)
+    llm = ScriptedLLM(HELLO)
+    await outcome(llm, pipeline.with_stage("reply", ChatStage(profile_from="profile"), dependencies="profile"))
+    assert sent(llm)[0][1].endswith("- enrichments: none\n- language: English")
 
 
 async def test_memory_and_profile_of_a_group_that_streams() -> None:

@@ -81,8 +81,13 @@ NO_HOOKS = "has none of the hooks of an interceptor. Derive it from BaseIntercep
 @pytest.mark.parametrize(
     ("interceptor", "told"),
     [
-        (Auth, "the class Auth, is a class, not an instance of it. Write Auth()."),
+        (Auth, "the class Auth, is a class, not an instance of it. Write Auth(...)."),
+        (
+            type("Odd", (BaseInterceptor,), {"only_watches": "yes", "before": Auth.before})(),
+            "'Odd', has the only_watches 'yes'. It is True or False.",
+        ),
         (5, f"5, {NO_HOOKS}"),
+        ((), "(), is several. Unpack it: (*several, another), or with_interceptors(*several)."),
         (
             type("Half", (), {"name": "half", "priority": 0, "fallback": Auth.before})(),
             f"'half', {NO_HOOKS}",

@@ -8,7 +8,17 @@ import sys
 from typing import Any
 
 import pytest
-from stageflow import Pipeline, RetryPolicy, StageContext, StageKind, StageSpec, stage
+from stageflow import (
+    BaseInterceptor,
+    Pipeline,
+    RetryPolicy,
+    StageContext,
+    StageKind,
+    StageSpec,
+    TimeoutInterceptor,
+    get_default_interceptors,
+    stage,
+)
 
 
 async def answer(ctx: StageContext) -> None:
@@ -170,3 +180,16 @@ def test_it_is_the_same_in_every_process() -> None:
         for seed in ("1", "2", "3")
     }
     assert 1 == len(printed)
+
+
+class Watcher(BaseInterceptor):
+    """Changes nothing."""
+
+    only_watches = True
+
+
+def test_interceptors_that_only_watch_do_not_count() -> None:
+    """A release that adds a log line does not lose the runs that wait for somebody."""
+    plain = fingerprint()
+    assert plain == fingerprint(interceptors=(*get_default_interceptors(), Watcher()))
+    assert plain != fingerprint(interceptors=(Watcher(), TimeoutInterceptor(3)))

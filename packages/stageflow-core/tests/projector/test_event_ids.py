@@ -15,13 +15,18 @@ def test_an_id_of_the_run_is_the_place_after_that_event(sequence):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "7", "-7", "run"]
+    ["7", "-7", "run"]
     + [f"{RUN}-{tail}" for tail in ("", "0", "07", "x", "1 ", "-1", "\u0663", "\u00b2", "9" * 5_000)],
 )
 def test_what_is_no_event_id_is_refused(text):
     """A garbled id is neither the beginning nor the end."""
     with pytest.raises(InvalidEventIdError, match="cannot go on after the event id"):
         position_after(text, run_id=RUN, told=11)
+
+
+def test_an_empty_id_is_that_of_a_client_that_has_none():
+    """Some clients send the header all the same."""
+    assert 0 == position_after("", run_id=RUN, told=11)
 
 
 def test_what_is_no_string_is_refused():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from stageflow import StageContext, StageKind, StageOutput
 from stageflow.calls import LoggedCall, logged_call
@@ -42,7 +42,8 @@ class ChatStage:
         system_prompt: What the model is told first.
         text_from: The stage whose `text` the user said, a dependency of this one; the run's input if None.
         memory_from: The stage that gives RememberedTurns, an optional or required dependency of this one.
-        profile_from: The stage whose data describes the user, a dependency of this one; it goes into the system prompt.
+        profile_from: The stage whose data describes the user, a dependency of this one: what an EnrichStage found out,
+            or all that another stage returns. It goes into the system prompt.
         temperature, max_tokens, stop, seed, tools, tool_choice, json_schema: As in `LLMRequest`.
 
     Raises:
@@ -139,7 +140,7 @@ class ChatStage:
 
     def _instructions(self, ctx: StageContext) -> str:
         profile = None if self._profile_from is None else ctx.inputs.get_output(self._profile_from)
-        known = () if profile is None else [f"- {key}: {value}" for key, value in profile.data.items()]
+        known = () if profile is None else [f"- {key}: {value}" for key, value in _described(profile.data).items()]
         return "\n".join(
             [self._system_prompt, "What is known about the user:", *known] if known else [self._system_prompt]
         )
@@ -156,6 +157,12 @@ class ChatStage:
                 "does not end with what is to be answered."
             )
         return None
+
+
+def _described(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what describes the user in the data of a stage: of one of kind ENRICH, what it found out."""
+    found: Any = data.get("enrichments")
+    return cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else data
 
 
 @asynccontextmanager

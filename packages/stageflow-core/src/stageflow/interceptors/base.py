@@ -155,11 +155,13 @@ class BaseInterceptor:
         name: What errors call it; the name of the class unless given.
         priority: Any number.
         hook_timeout: Seconds that each hook may take; for `around` without what `call()` takes.
+        only_watches: Whether no outcome depends on it: a suspended run may go on without it, or with one more.
     """
 
     name: str = cast("str", _NameOfClass())
     priority: float = 0
     hook_timeout: float = HOOK_TIMEOUT
+    only_watches: bool = False
 
     async def before(self, ctx: InterceptorContext) -> InterceptorResult | None:
         """Return None to let the stage run, or an InterceptorResult, which is the outcome in its place."""

@@ -64,7 +64,10 @@ def _name_for_messages(interceptor: Any) -> str:
 def _problems(interceptor: Any) -> Iterator[tuple[str, str]]:
     if isinstance(interceptor, type):
         kind = cast("type[Any]", interceptor)
-        yield "is a class, not an instance of it", f"Write {kind.__name__}()."
+        yield "is a class, not an instance of it", f"Write {kind.__name__}(...)."
+        return
+    if isinstance(interceptor, (tuple, list)):
+        yield "is several", "Unpack it: (*several, another), or with_interceptors(*several)."
         return
     hooks = [hook for hook in HOOKS if callable(getattr(interceptor, hook, None))]
     if not isinstance(interceptor, BaseInterceptor) and not {*hooks} - {"fallback"}:
@@ -79,6 +82,9 @@ def _problems(interceptor: Any) -> Iterator[tuple[str, str]]:
     limit: Any = getattr(interceptor, "hook_timeout", HOOK_TIMEOUT)
     if not _is_number(limit) or not 0 < limit < math.inf:
         yield f"has the hook_timeout {shown(limit)}", "A hook_timeout is a number of seconds, above 0 and finite."
+    only_watches: Any = getattr(interceptor, "only_watches", False)
+    if not isinstance(only_watches, bool):
+        yield f"has the only_watches {shown(only_watches)}", "It is True or False."
     for hook in hooks:
         yield from _problems_of_hook(hook, getattr(interceptor, hook))
     yield from _misspelt(interceptor)

@@ -47,6 +47,8 @@ class TelemetryInterceptor(BaseInterceptor):
         lost: How often the telemetry raised.
     """
 
+    only_watches = True
+
     def __init__(self) -> None:
         self.lost = 0
 

@@ -84,6 +84,7 @@ class PipelineOptions(NamedTuple):
     max_concurrency: int | None = None
 
     def told(self) -> tuple[Any, ...]:
-        """Return what a fingerprint knows of them: of interceptors their names, the same in every process."""
-        names = tuple(interceptor.name for interceptor in self.interceptors)
+        """Return what a fingerprint knows of them: of interceptors that decide, their names, the same everywhere."""
+        deciding = (each for each in self.interceptors if not getattr(each, "only_watches", False))
+        names = tuple(interceptor.name for interceptor in deciding)
         return (self.timeout, self.on_failure, self.cancel_grace, names, self.max_concurrency)

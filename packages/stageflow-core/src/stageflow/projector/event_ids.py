@@ -30,7 +30,8 @@ def position_after(event_id: str, *, run_id: str, told: int) -> int:
     wait until the run gets there would keep from the client what it never saw.
 
     Args:
-        event_id: What the client sent: the `event_id` of an event, "{run_id}-{sequence}", as it is or `as_sent`.
+        event_id: What the client sent: the `event_id` of an event, "{run_id}-{sequence}", as it is or `as_sent`. An
+            empty one is that of a client which has none yet, as in the HTML standard's section 9.2.4.
         run_id: The run that it is sent to.
         told: How many events that run has had so far.
 
@@ -39,6 +40,8 @@ def position_after(event_id: str, *, run_id: str, told: int) -> int:
     """
     if not isinstance(event_id, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidEventIdError(event_id, "an event id is a string", run_id=run_id)
+    if not event_id:
+        return 0
     run, dash, digits = event_id.rpartition("-")
     is_number = 0 < len(digits) <= _MOST_DIGITS and digits.isascii() and digits.isdigit() and digits[0] != "0"
     if not (dash and is_number):
