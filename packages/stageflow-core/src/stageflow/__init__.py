@@ -10,7 +10,6 @@ from stageflow.context.limits import Limits
 from stageflow.context.pipeline_context import PipelineContext
 from stageflow.context.snapshot import ContextSnapshot
 from stageflow.core.context import StageContext
-from stageflow.core.enriching import EnrichStage
 from stageflow.core.inputs import StageInputs
 from stageflow.core.kinds import StageKind, StageStatus
 from stageflow.core.output import StageArtifact, StageEvent, StageOutput
@@ -63,6 +62,7 @@ from stageflow.protocols import (
     PolicyEvaluator,
     RunStore,
 )
+from stageflow.results.enriching import EnrichStage
 
 __all__ = [
     # Pipelines

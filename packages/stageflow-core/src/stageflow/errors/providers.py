@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from stageflow.errors.base import StageflowError
 from stageflow.wording import shown
@@ -38,7 +38,8 @@ class ProviderError(StageflowError):
         retry_after: float | None = None,
         hint: str | None = None,
     ) -> None:
-        if retry_after is not None and (isinstance(retry_after, bool) or not isinstance(retry_after, (int, float))):
+        wait: Any = retry_after
+        if wait is not None and (isinstance(wait, bool) or not isinstance(wait, (int, float))):
             raise TypeError(f"retry_after of a {type(self).__name__} is a number of seconds, not {shown(retry_after)}.")
         super().__init__(message, hint=hint)
         self.provider = provider

@@ -153,7 +153,7 @@ class PipelineRun:
 
         Args:
             projector: Such as `WSMessageProjector()` or `SSEMessageProjector()`; one serves any number of clients.
-            after: The id of the last event that the client has, as in its `Last-Event-ID`; None or an empty one for all.
+            after: The id of the last event that the client has, as in its `Last-Event-ID`; None or empty for all.
 
         Raises:
             TooLateError: The run has begun, and has kept no events.
