@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.children import child_rows
 from benchmarks.effort import Effort
-from benchmarks.executing import interceptor_rows, option_rows, sink_rows, workload_rows
+from benchmarks.executing import interceptor_rows, option_rows, sink_rows, store_rows, workload_rows
 from benchmarks.footprint import flat_rows, import_rows, memory_rows
 from benchmarks.growing import build_rows, run_growth_rows
 from benchmarks.holding import hold_rows
@@ -25,6 +25,7 @@ def benchmarks() -> Mapping[str, Benchmark]:
         "interceptor": interceptor_rows,
         "option": option_rows,
         "sink": sink_rows,
+        "store": store_rows,
         "stream": stream_rows,
         "map": map_rows,
         "child": child_rows,

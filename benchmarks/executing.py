@@ -124,3 +124,23 @@ async def sink_rows(effort: Effort) -> list[Row]:
         aim=2.5,
     )
     return [row]
+
+
+async def store_rows(effort: Effort) -> list[Row]:
+    """Compare a run store in memory with none, in small runs, where its three calls weigh most."""
+    return [
+        await added_cost(
+            graph,
+            Load(effort.stages(20, least=2)),
+            framework.stored_contender(graph),
+            framework.contender(graph),
+            rounds=effort.rounds,
+            key=f"store-{key}",
+            title=f"a run store in memory, {title}",
+            against="none",
+        )
+        for key, title, graph in (
+            ("one", "one stage", graphs.chain(1)),
+            ("pipe10", "pipeline of 10", graphs.agent_pipeline()),
+        )
+    ]

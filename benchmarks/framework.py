@@ -119,6 +119,25 @@ class RecordingSink:
         self.events.append((type, data))
 
 
+class DictStore:
+    """A run store that keeps what it is told in a dict, as cheaply as a store can."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, dict[str, Any]] = {}
+
+    async def create_run(self, run_id: str, **metadata: Any) -> None:
+        """Keep what is said of a run that begins."""
+        self.runs[run_id] = {**metadata, "run_id": run_id, "status": "created"}
+
+    async def update_status(self, run_id: str, status: str, **data: Any) -> None:
+        """Keep what has become of it."""
+        self.runs[run_id].update(data, status=status)
+
+    async def get_run(self, run_id: str) -> Mapping[str, Any] | None:
+        """Return what is known."""
+        return self.runs.get(run_id)
+
+
 def runners(graph: Graph, make: type[Add] = Add) -> list[tuple[Add, tuple[str, ...]]]:
     """Make a runner for each stage, beside the names of its dependencies."""
     names = graph.stage_names
@@ -213,3 +232,21 @@ def recorded_contender(graph: Graph) -> Contender:
         return values(graph, results)
 
     return Contender("stageflow, recorded", run, read)
+
+
+def stored_contender(graph: Graph) -> Contender:
+    """Run a graph with a run store in memory; what the store knows of the run in the end is checked too."""
+    built = build(graph)
+
+    async def run(run_input: int) -> tuple[PipelineResults, DictStore]:
+        store = DictStore()
+        return await built.run(input=run_input, run_store=store), store
+
+    def read(outcome: tuple[PipelineResults, DictStore]) -> list[object]:
+        results, store = outcome
+        statuses = [run["status"] for run in store.runs.values()]
+        if statuses != ["completed"]:
+            raise ValueError(f"{graph.name}: the run store says {statuses}")
+        return values(graph, results)
+
+    return Contender("stageflow, stored", run, read)

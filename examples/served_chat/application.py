@@ -1,6 +1,9 @@
 """The application: what a browser may ask for, and what it gets.
 
-    POST   /runs                {"text": "..."}            start a run: its id, and where its messages are
+    GET    /pipelines                                      the names of what may be run
+    POST   /runs                {"text": "..."}            start a run: its id, and where its messages are;
+                                                           with "pipeline": "..." another one than the first
+    GET    /runs/{id}                                      what became of it, also long after
     GET    /runs/{id}/events    Last-Event-ID: ...         its messages as server-sent events
     WS     /runs/{id}/socket    ?after=...                 its messages as JSON; {"cancel": "reason"} ends it
     DELETE /runs/{id}                                      end it, for those that have no WebSocket
@@ -21,7 +24,7 @@ from urllib.parse import urlsplit
 
 import anyio
 from stageflow import SSEMessageProjector, WSMessageProjector
-from stageflow.errors import InvalidEventIdError
+from stageflow.errors import InvalidEventIdError, UnknownPipelineError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -35,6 +38,9 @@ from examples.served_chat.run_keeper import BusyError, RunKeeper
 
 MOST_BYTES = 16_384
 """The longest body, and the longest message of a WebSocket, that is read."""
+
+TOLD = ("run_id", "pipeline", "status", "created_at", "duration_ms", "failed", "reason")
+"""What a client is told of what a store knows; the texts of errors are not for it."""
 
 PAGE = Path(__file__).parent / "page"
 SAFE = {
@@ -53,8 +59,9 @@ class ServedChat:
     def __init__(self, keeper: RunKeeper, *, keep_alive_s: float = 15.0) -> None:
         self._keeper = keeper
         self._keep_alive_s = keep_alive_s
-        self._for_sockets = WSMessageProjector(metadata=Surfaces())
-        self._for_streams = SSEMessageProjector(metadata=Surfaces(), retry_ms=1_000)
+        # No events of the stages' own: how far the model has come is told by its text.
+        self._for_sockets = WSMessageProjector(metadata=Surfaces(), events=())
+        self._for_streams = SSEMessageProjector(metadata=Surfaces(), events=(), retry_ms=1_000)
 
     def application(self) -> Starlette:
         """Return the ASGI application. When it is shut down its runs are cancelled and awaited."""
@@ -66,12 +73,18 @@ class ServedChat:
 
         pages = [Route(path, _page(name, kind)) for path, name, kind in _PAGES]
         runs = [
+            Route("/pipelines", self.pipelines, methods=["GET"]),
             Route("/runs", self.start, methods=["POST"]),
+            Route("/runs/{run_id}", self.state, methods=["GET"]),
             Route("/runs/{run_id}", self.cancel, methods=["DELETE"]),
             Route("/runs/{run_id}/events", self.events, methods=["GET"]),
             WebSocketRoute("/runs/{run_id}/socket", self.socket),
         ]
         return Starlette(routes=[*pages, *runs], lifespan=lifespan)
+
+    async def pipelines(self, _: Request) -> Response:
+        """Tell what may be run."""
+        return JSONResponse({"pipelines": self._keeper.pipelines.list()}, headers=SAFE)
 
     async def start(self, request: Request) -> Response:
         """Start a run with the text of the body."""
@@ -85,12 +98,21 @@ class ServedChat:
         if asked is None or not isinstance(text := asked.get("text"), str):
             return _problem(400, 'Send {"text": "..."}.')
         try:
-            live = self._keeper.start(text)
+            live = self._keeper.start(text, asked.get("pipeline"))
+        except UnknownPipelineError as error:
+            return _problem(400, str(error))
         except BusyError:
             return _problem(503, "There are too many runs.", **{"retry-after": "5"})
         where = f"/runs/{live.id}"
         found = {"run_id": live.id, "events": f"{where}/events", "socket": f"{where}/socket"}
         return JSONResponse(found, 201, {**SAFE, "location": where})
+
+    async def state(self, request: Request) -> Response:
+        """Tell what became of a run, of which it may have been forgotten what it said."""
+        found = await self._keeper.what_became(request.path_params["run_id"])
+        if found is None:
+            return _unknown()
+        return JSONResponse({name: found[name] for name in TOLD if name in found}, headers=_NO_STORE)
 
     async def cancel(self, request: Request) -> Response:
         """Cancel a run."""

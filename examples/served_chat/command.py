@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
+import os
 import socket
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
 
 import uvicorn
+from stageflow import StagePorts
+from stageflow.providers import LLMProvider
+from stageflow_plus import GroqLLM
 
 from examples.served_chat.application import MOST_BYTES, ServedChat
+from examples.served_chat.call_log import CallLog
 from examples.served_chat.model import SmallModel
-from examples.served_chat.pipeline import ChatPorts, build_chat
+from examples.served_chat.pipeline import served_pipelines
 from examples.served_chat.run_keeper import RunKeeper
+from examples.served_chat.run_table import RunTable
 
 HOST = "127.0.0.1"
 
@@ -38,24 +48,44 @@ class ChatServer(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-async def serve(port: int) -> None:
+@asynccontextmanager
+async def model_of(environ: Mapping[str, str]) -> AsyncGenerator[LLMProvider]:
+    """Connect to Groq if there is a key, else give the model that runs here."""
+    if key := environ.get("GROQ_API_KEY", "").strip():
+        async with GroqLLM(api_key=key, base_url=environ.get("GROQ_BASE_URL") or None) as llm:
+            yield llm
+    else:
+        yield SmallModel()
+
+
+async def serve(port: int, runs: RunTable, environ: Mapping[str, str]) -> None:
     """Serve until the process is told to stop."""
-    keeper = RunKeeper(build_chat(), ChatPorts(SmallModel()))
-    with socket.create_server((HOST, port)) as listening:
-        print(f"Open http://{HOST}:{listening.getsockname()[1]}/ (Ctrl-C ends it)", flush=True)
-        await ChatServer(keeper).serve(sockets=[listening])
+    async with model_of(environ) as llm:
+        keeper = RunKeeper(served_pipelines(), StagePorts(llm=llm, call_logger=CallLog()), store=runs)
+        with socket.create_server((HOST, port)) as listening:
+            print(f"Open http://{HOST}:{listening.getsockname()[1]}/ (Ctrl-C ends it)", flush=True)
+            await ChatServer(keeper).serve(sockets=[listening])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program and return its exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m examples.served_chat",
-        description="Serve a chat on this machine, and a page that shows its runs while they go on.",
+        description="Serve a chat on this machine, and a page that shows its runs while they go on. With GROQ_API_KEY "
+        "set, the model is Groq's (GROQ_BASE_URL is honoured); without it, a very small one that runs here.",
     )
     parser.add_argument("--port", type=_port, default=8000, help="where to listen; 0 takes a free one (%(default)s)")
+    parser.add_argument(
+        "--runs", type=Path, metavar="FILE", help="keep what became of runs in this SQLite file (in memory only)"
+    )
     options = parser.parse_args(arguments)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("examples.served_chat").setLevel(logging.INFO)
     try:
-        asyncio.run(serve(options.port))
+        with closing(RunTable(options.runs)) as runs:
+            asyncio.run(serve(options.port, runs, os.environ))
+    except sqlite3.Error as error:
+        parser.exit(2, f"{options.runs} cannot be used for runs: {error}.\n")
     except OSError as error:
         parser.exit(2, f"Port {options.port} of {HOST} cannot be used: {error.strerror or error}.\n")
     except KeyboardInterrupt:

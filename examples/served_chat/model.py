@@ -6,22 +6,44 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator
 
+from stageflow.errors import ProviderRequestError
+from stageflow.providers import AnswerInPieces, LLMChunk, LLMRequest, LLMResponse, Usage
+
 _TOKEN = re.compile(r"\s*\S+\s*$|\s*\S+")
 
 
 class SmallModel:
-    """Answers token by token, in about the time that a real one takes."""
+    """A provider that answers token by token, in about the time that a real one takes."""
+
+    name = "small"
 
     def __init__(self, *, first_token_s: float = 0.4, token_s: float = 0.08) -> None:
         self._first_token_s = first_token_s
         self._token_s = token_s
 
-    async def answer(self, text: str) -> AsyncGenerator[str]:
-        """Yield the answer in tokens."""
+    async def stream(self, request: LLMRequest) -> AsyncGenerator[LLMChunk]:
+        """Yield the answer in tokens, and then what they cost.
+
+        Raises:
+            ProviderRequestError: It is asked for more than it can do.
+        """
+        if request != LLMRequest(request.messages, max_tokens=request.max_tokens):
+            raise ProviderRequestError("It is too small for other options than max_tokens.", provider=self.name)
+        answer = _TOKEN.findall(_reply(request.messages[-1].content))
+        tokens = answer[: request.max_tokens]
         await asyncio.sleep(self._first_token_s)
-        for token in _TOKEN.findall(_reply(text)):
-            yield token
+        for token in tokens:
+            yield LLMChunk(token, model="small-1")
             await asyncio.sleep(self._token_s)
+        usage = Usage(sum(len(_TOKEN.findall(message.content)) for message in request.messages), len(tokens))
+        yield LLMChunk(finish_reason="stop" if len(tokens) == len(answer) else "length", usage=usage)
+
+    async def complete(self, request: LLMRequest) -> LLMResponse:
+        """Return the whole answer."""
+        answer = AnswerInPieces(self.name)
+        async for chunk in self.stream(request):
+            answer.add(chunk)
+        return answer.whole()
 
 
 def _reply(text: str) -> str:

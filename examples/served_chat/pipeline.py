@@ -1,37 +1,35 @@
-"""The pipeline that is served: start reading here.
+"""The pipelines that are served: start reading here.
 
-    input_guard ----> reply ~~tokens~~> whoever reads run.stream("reply")
+    input_guard ----> reply ----> usage
+                        ~~tokens~~> whoever reads run.stream("reply")
 
 What a client sees of a run is made of its events, by a projector; the tokens of `reply` are no events, and are read
-beside them, in live_run.py.
+beside them, in live_run.py. What `reply` returns is for other stages: `usage` publishes of it what a client may know.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
-from stageflow import Pipeline, StageArtifact, StageContext, StageGraph, StageKind, StageOutput, StreamOptions, stage
+from stageflow import (
+    Pipeline,
+    PipelineRegistry,
+    StageArtifact,
+    StageContext,
+    StageGraph,
+    StageKind,
+    StageOutput,
+    StreamOptions,
+    stage,
+)
+from stageflow.results import AgentResult
+from stageflow_plus import ChatStage
 
 REPLY = "reply"
-"""The stage whose tokens a client is sent."""
+"""The stage whose tokens a client is sent; each pipeline that is served has it."""
 
 MOST_CHARACTERS = 2_000
-
-
-class Model(Protocol):
-    """What answers."""
-
-    def answer(self, text: str) -> AsyncGenerator[str]: ...
-
-
-@dataclass(frozen=True)
-class ChatPorts:
-    """What the stages use from outside."""
-
-    model: Model
 
 
 class Surfaces:
@@ -53,19 +51,33 @@ async def input_guard(ctx: StageContext) -> StageOutput[Any]:
     return StageOutput.ok(text=text)
 
 
-# A model that is paid for by the token is not to wait for anybody: there is room for a long answer.
-@stage(name=REPLY, kind=StageKind.AGENT, stream=StreamOptions(capacity=10_000))
-async def reply(ctx: StageContext, input_guard: dict[str, Any]) -> AsyncIterator[str | StageOutput[Any]]:
-    """Answer, token by token, and say at the end how much that was."""
-    tokens = characters = 0
-    async with aclosing(ctx.ports.model.answer(input_guard["text"])) as answer:
-        async for token in answer:
-            tokens, characters = tokens + 1, characters + len(token)
-            yield token
-    usage = {"tokens": tokens, "characters": characters}
-    yield StageOutput.ok(usage).publishing(StageArtifact("usage", usage))
+@stage
+async def usage(reply: AgentResult) -> StageOutput[Any]:
+    """Publish what the answer took, as far as the provider says it."""
+    told: dict[str, Any] = {"model": reply.model, "finish_reason": reply.finish_reason}
+    if reply.usage is not None:
+        told |= {"prompt_tokens": reply.usage.prompt_tokens, "completion_tokens": reply.usage.completion_tokens}
+    return StageOutput.ok(told).publishing(StageArtifact("usage", told))
 
 
-def build_chat(*, timeout: float = 60.0) -> StageGraph:
-    """Check the pipeline and compile it; every question is one run of it, and takes `timeout` seconds at most."""
-    return Pipeline("served_chat", [input_guard, reply], timeout=timeout).build()
+def build_chat(name: str = "chat", *, timeout: float = 60.0, **options: Any) -> StageGraph:
+    """Check a pipeline and compile it; every question is one run of it, and takes `timeout` seconds at most.
+
+    Args:
+        name: The name of the pipeline.
+        timeout: The limit of a run.
+        options: Those of the ChatStage.
+    """
+    # A model that is paid for by the token is not to wait for anybody: there is room for a long answer.
+    patient = StreamOptions(capacity=10_000)
+    answering = ChatStage(text_from="input_guard", **options)
+    reply = stage(REPLY, answering, dependencies="input_guard", stream=patient)
+    return Pipeline(name, [input_guard, reply, usage], timeout=timeout).build()
+
+
+def served_pipelines() -> PipelineRegistry:
+    """Return what a client may choose from, the usual one first."""
+    registry = PipelineRegistry()
+    registry.register("chat", build_chat("chat"))
+    registry.register("brief", build_chat("brief", system_prompt="Answer in a few words.", max_tokens=16))
+    return registry

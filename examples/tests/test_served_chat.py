@@ -5,29 +5,36 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
+import os
 import re
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from event_stream import EventStream, Received
-from stageflow import WSMessageProjector
+from stageflow import PipelineRegistry, RunStore, StagePorts, WSMessageProjector
+from stageflow.errors import ProviderRequestError
+from stageflow.providers import LLMChunk, LLMRequest, LLMResponse, Message, Usage
+from stageflow_mocks import GroqServer
 from stageflow_mocks.simulation import simulated
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from examples.served_chat.call_log import CallLog
 from examples.served_chat.command import ChatServer
 from examples.served_chat.keep_alive import kept_alive
 from examples.served_chat.model import SmallModel
-from examples.served_chat.pipeline import ChatPorts, Surfaces, build_chat
+from examples.served_chat.pipeline import Surfaces, build_chat, served_pipelines
 from examples.served_chat.run_keeper import RunKeeper
+from examples.served_chat.run_table import RunTable
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "key of tenant 7 expired"
@@ -36,8 +43,12 @@ SECRET = "key of tenant 7 expired"
 class HeldModel:
     """Says what a test lets it say, when it lets it."""
 
-    def __init__(self, *tokens: str | Exception | None) -> None:
+    name = "held"
+
+    def __init__(self, *tokens: str | Exception | None, tells_usage: bool = True) -> None:
+        self.tells_usage = tells_usage
         self.tokens: asyncio.Queue[str | Exception | None] = asyncio.Queue()
+        self.asked: list[LLMRequest] = []
         self.closed = 0
         self.say(*tokens)
 
@@ -46,14 +57,21 @@ class HeldModel:
         for token in tokens:
             self.tokens.put_nowait(token)
 
-    async def answer(self, text: str) -> AsyncGenerator[str]:
+    async def stream(self, request: LLMRequest) -> AsyncGenerator[LLMChunk]:
+        self.asked.append(request)
+        said = 0
         try:
             while (token := await self.tokens.get()) is not None:
                 if isinstance(token, Exception):
                     raise token
-                yield token
+                said += 1
+                yield LLMChunk(token, model="held-1")
+            yield LLMChunk(finish_reason="stop", usage=Usage(7, said) if self.tells_usage else None)
         finally:
             self.closed += 1
+
+    async def complete(self, request: LLMRequest) -> LLMResponse:
+        raise NotImplementedError("The chat streams.")
 
 
 class Server(ChatServer):
@@ -100,7 +118,8 @@ class Chat:
 
 @asynccontextmanager
 async def served(model: HeldModel | None = None, **keeping: Any) -> AsyncIterator[Chat]:
-    keeper = RunKeeper(build_chat(), ChatPorts(model or HeldModel("Hi", " there.", None)), **keeping)
+    ports = StagePorts(llm=model or HeldModel("Hi", " there.", None), call_logger=CallLog())
+    keeper = RunKeeper(served_pipelines(), ports, **keeping)
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]
     server = Server(keeper)
@@ -148,8 +167,10 @@ WHOLE = [
     ("status", "input_guard", "running"),
     ("status", "input_guard", "ok"),
     ("status", "reply", "running"),
-    ("artifact", "reply", None),
     ("status", "reply", "ok"),
+    ("status", "usage", "running"),
+    ("artifact", "usage", None),
+    ("status", "usage", "ok"),
     ("end", None, "completed"),
 ]
 
@@ -168,9 +189,9 @@ async def test_a_browser_sees_a_run_by_server_sent_events() -> None:
         assert found[0]["labels"] == {"service": "chat", "surface": "web"}
         assert all(frame.type == frame.message["type"] for frame in frames)
         ids = [frame.last_event_id for frame in frames if frame.type != "text"]
-        assert ids == [f"{run['run_id']}-{number}" for number in range(1, 9)]
-        types = [each["type"] for each in found]
-        assert set(types[5 : types.index("artifact")]) == {"text"}
+        # 6 and 7 are of `llm.progress`, which no client is told.
+        assert ids == [f"{run['run_id']}-{number}" for number in (*range(1, 6), *range(8, 13))]
+        assert {each["type"] for each in found[5:-5]} == {"text"}
 
 
 async def test_a_browser_sees_a_run_by_websocket() -> None:
@@ -243,6 +264,188 @@ async def test_a_client_that_does_not_read_holds_nobody_up() -> None:
         assert text_of(slowly) == text_of(found)
 
 
+@pytest.mark.parametrize("tells_usage", [True, False])
+async def test_a_client_is_told_what_an_answer_took(tells_usage: bool) -> None:
+    """By whom it was given and why it ended; and its tokens, if the provider counts them."""
+    async with served(HeldModel("Hi", " there.", None, tells_usage=tells_usage)) as chat:
+        run = await chat.ask()
+        found = (await until(chat.frames(run), "artifact")).message
+        tokens = {"prompt_tokens": 7, "completion_tokens": 2} if tells_usage else {}
+        assert (found["artifact"], found["payload"]) == (
+            "usage",
+            {"model": "held-1", "finish_reason": "stop", **tokens},
+        )
+
+
+async def test_a_client_chooses_a_pipeline() -> None:
+    """By its name, among those that there are; the first is meant by whoever names none."""
+    model = HeldModel("Hi", None, "Hi", None)
+    async with served(model) as chat:
+        assert (await chat.client.get("/pipelines")).json() == {"pipelines": ["chat", "brief"]}
+        ran = []
+        for choice in ({}, {"pipeline": "brief"}):
+            run = (await chat.client.post("/runs", json={"text": " hello\n", **choice})).json()
+            ran.append((await _all(chat.frames(run)))[0].message["pipeline"])
+        assert ran == ["chat", "brief"]
+        assert [(asked.messages[0].content, asked.max_tokens) for asked in model.asked] == [
+            ("You are a helpful assistant.", None),
+            ("Answer in a few words.", 16),
+        ]
+        assert [asked.messages[-1].content for asked in model.asked] == ["hello", "hello"]
+
+
+@pytest.mark.parametrize("name", ["breif", "", 3, [], {}])
+async def test_a_pipeline_that_is_not_there_is_refused(name: object) -> None:
+    """It is told which there are, and no run is started."""
+    async with served() as chat:
+        response = await chat.client.post("/runs", json={"text": "hello", "pipeline": name})
+        assert response.status_code == 400
+        assert response.json()["problem"].endswith("Pipelines: chat, brief.")
+        assert not chat.keeper._runs
+
+
+# --- what became of a run ----------------------------------------------------------------------------------------
+
+
+async def test_what_became_of_a_run_is_told_after_it_has_been_forgotten() -> None:
+    """From its first moment on, and the same when only the store knows it."""
+    model = HeldModel("Hi")
+    with closing(RunTable()) as table:
+        async with served(model, store=table) as chat:
+            run = await chat.ask()
+            running = (await chat.client.get(f"/runs/{run['run_id']}")).json()
+            assert (running["run_id"], running["status"]) == (run["run_id"], "running")
+            model.say(None)
+            await _all(chat.frames(run))
+            ended = (await chat.client.get(f"/runs/{run['run_id']}")).json()
+            chat.keeper._forget(chat.keeper.get(run["run_id"]))
+            assert (await chat.client.get(run["events"])).status_code == 404
+            response = await chat.client.get(f"/runs/{run['run_id']}")
+            assert response.json() == ended
+            assert response.headers["cache-control"] == "no-store"
+        assert set(ended) == {"run_id", "pipeline", "status", "created_at", "duration_ms"}
+        assert (ended["pipeline"], ended["status"]) == ("chat", "completed")
+
+
+async def test_what_became_of_a_run_that_broke_does_not_tell_why() -> None:
+    """Which stage failed is told, and no text of an error; the reason of a cancel is for its reader."""
+    model = HeldModel("Hi", LookupError(SECRET))
+    with closing(RunTable()) as table:
+        async with served(model, store=table) as chat:
+            broken, refused = await chat.ask(), await chat.ask(" ")
+            for run in (broken, refused):
+                await _all(chat.frames(run))
+            found = (await chat.client.get(f"/runs/{broken['run_id']}")).json()
+            assert (found["status"], found["failed"]) == ("failed", ["reply"])
+            assert SECRET not in json.dumps(found)
+            assert SECRET in json.dumps(await table.get_run(broken["run_id"]))
+            found = (await chat.client.get(f"/runs/{refused['run_id']}")).json()
+            assert (found["status"], found["reason"].rpartition(": ")[2]) == ("cancelled", "the question is empty")
+
+
+async def test_what_became_of_a_run_without_a_store() -> None:
+    """It is told as long as the run is kept; a run that never was is not found."""
+    model = HeldModel("Hi")
+    async with served(model) as chat:
+        run = await chat.ask()
+        where = f"/runs/{run['run_id']}"
+        assert (await chat.client.get(where)).json() == {"run_id": run["run_id"], "status": "running"}
+        model.say(None)
+        await _all(chat.frames(run))
+        assert (await chat.client.get(where)).json() == {"run_id": run["run_id"], "status": "completed"}
+        chat.keeper._forget(chat.keeper.get(run["run_id"]))
+        assert (await chat.client.get(where)).status_code == 404
+        assert (await chat.client.get("/runs/nope")).status_code == 404
+
+
+async def test_a_run_that_a_server_left_behind_is_lost(tmp_path: Path) -> None:
+    """A file outlives its server; what was running then will never be known."""
+    with closing(RunTable(tmp_path / "runs.db")) as table:
+        await table.create_run("run-1", pipeline="chat")
+        await table.create_run("run-2", pipeline="chat")
+        await table.update_status("run-2", "completed", duration_ms=3.0)
+    with closing(RunTable(tmp_path / "runs.db")) as table:
+        async with served(store=table) as chat:
+            for run_id, status in (("run-1", "lost"), ("run-2", "completed")):
+                found = (await chat.client.get(f"/runs/{run_id}")).json()
+                assert (found["pipeline"], found["status"]) == ("chat", status)
+
+
+async def test_a_run_whose_end_the_store_has_lost() -> None:
+    """It is told by the run as long as that is kept, and is lost after that."""
+
+    class Forgetful(RunTable):
+        async def update_status(self, run_id: str, status: str, **data: Any) -> None:
+            if status == "completed":
+                raise OSError("the disk is full")
+            await super().update_status(run_id, status, **data)
+
+    with closing(Forgetful()) as table:
+        async with served(store=table) as chat:
+            run = await chat.ask()
+            await _all(chat.frames(run))
+            where = f"/runs/{run['run_id']}"
+            assert (await chat.client.get(where)).json()["status"] == "completed"
+            chat.keeper._forget(chat.keeper.get(run["run_id"]))
+            assert (await chat.client.get(where)).json()["status"] == "lost"
+
+
+async def test_a_table_of_runs_keeps_what_it_is_told() -> None:
+    """All of it, and what has ended does not run again; of a run whose beginning was lost, its end."""
+    with closing(RunTable()) as table:
+        assert isinstance(table, RunStore)
+        await table.create_run("run-1", pipeline="chat", user_id="ada")
+        await table.update_status("run-1", "failed", duration_ms=3.5, failed=["reply"])
+        await table.update_status("run-1", "running")
+        assert await table.get_run("run-1") == {
+            "run_id": "run-1",
+            "status": "failed",
+            "pipeline": "chat",
+            "user_id": "ada",
+            "duration_ms": 3.5,
+            "failed": ["reply"],
+        }
+        await table.update_status("run-2", "completed", duration_ms=1.0)
+        assert await table.get_run("run-2") == {"run_id": "run-2", "status": "completed", "duration_ms": 1.0}
+        assert await table.get_run("run-3") is None
+
+
+async def test_a_table_of_runs_does_not_grow_for_ever() -> None:
+    """A new run takes the place of the oldest."""
+    with closing(RunTable(most_runs=2)) as table:
+        for number in range(4):
+            await table.create_run(f"run-{number}")
+        assert [await table.get_run(f"run-{number}") is None for number in range(4)] == [True, True, False, False]
+
+
+# --- the log of calls --------------------------------------------------------------------------------------------
+
+
+async def test_calls_to_the_model_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """When they begin and how they end, what they took, and not what was said."""
+    caplog.set_level(logging.INFO, "examples.served_chat")
+    async with served(HeldModel("Hi", " there.", None, "Hm", LookupError(SECRET))) as chat:
+        run = await chat.ask("my own words")
+        await _all(chat.frames(run))
+        await _all(chat.frames(await chat.ask("my own words")))
+    begun, ended, begun_again, failed = caplog.records
+    (call_id,) = re.findall(r"^Call ([0-9a-f-]{36}): chat begins \{", begun.getMessage())
+    assert json.loads(begun.getMessage()[begun.getMessage().index("{") :]) == {
+        "provider": "held",
+        "run_id": run["run_id"],
+        "stage": "reply",
+        "attempt": 1,
+        "messages": 2,
+        "tools": 0,
+    }
+    assert re.match(rf"Call {call_id}: ok after \d+ ms \{{", ended.getMessage())
+    assert '"prompt_tokens": 7, "completion_tokens": 2' in ended.getMessage()
+    assert call_id not in begun_again.getMessage()
+    assert (failed.levelname, '"error_code": "LookupError"' in failed.getMessage()) == ("WARNING", True)
+    for said in ("my own words", "Hi", SECRET):
+        assert said not in caplog.text
+
+
 # --- connections that break --------------------------------------------------------------------------------------
 
 
@@ -261,13 +464,12 @@ async def test_a_client_comes_back_in_mid_run_with_the_last_id_that_it_has() -> 
         assert told(found) == WHOLE[5:]
 
 
-@pytest.mark.parametrize("kept", range(1, 8))
+@pytest.mark.parametrize("kept", range(1, 10))
 async def test_a_client_comes_back_after_the_end(kept: int) -> None:
     """By either way, from any event on."""
     async with served() as chat:
         run = await chat.ask()
-        await _all(chat.frames(run))
-        after = f"{run['run_id']}-{kept}"
+        after = [frame for frame in await _all(chat.frames(run)) if frame.type != "text"][kept - 1].last_event_id
         found = [frame.message async for frame in chat.frames(run, after)]
         async with chat.socket(run, f"?after={after}") as websocket:
             assert [message async for message in messages(websocket)] == found
@@ -440,7 +642,8 @@ async def test_a_client_is_not_told_what_broke() -> None:
     async with served(HeldModel("Hi", LookupError(SECRET))) as chat:
         found = [frame.message for frame in await _all(chat.frames(await chat.ask()))]
         assert text_of(found) == "Hi"
-        assert told(found)[-2:] == [("status", "reply", "fail"), ("end", None, "failed")]
+        ended = [("status", "reply", "fail"), ("status", "usage", "skip"), ("end", None, "failed")]
+        assert told(found)[-3:] == ended
         assert SECRET not in json.dumps(found)
 
 
@@ -510,11 +713,11 @@ async def test_a_server_that_is_stopped_tells_those_who_watch() -> None:
 @simulated(seeds=range(50))
 async def test_text_comes_between_the_beginning_and_the_end_of_its_stage() -> None:
     """In whatever order the tasks of the server take their steps, for each client."""
-    keeper = RunKeeper(build_chat(), ChatPorts(HeldModel("one", " two", " three", None)))
+    keeper = RunKeeper(served_pipelines(), StagePorts(llm=HeldModel("one", " two", " three", None)))
     live = keeper.start("hello")
 
     async def watch() -> list[Any]:
-        return [message async for message in live.messages(WSMessageProjector(metadata=Surfaces()))]
+        return [message async for message in live.messages(WSMessageProjector(metadata=Surfaces(), events=()))]
 
     for found in await asyncio.gather(watch(), watch()):
         assert told(found) == WHOLE
@@ -528,7 +731,9 @@ async def test_text_comes_between_the_beginning_and_the_end_of_its_stage() -> No
 @simulated
 async def test_a_run_that_is_watched_is_not_cancelled() -> None:
     """However long that takes; only when the last client has been away for so long."""
-    keeper = RunKeeper(build_chat(timeout=1_000), ChatPorts(HeldModel("Hi")), abandon_s=20)
+    registry = PipelineRegistry()
+    registry.register("chat", build_chat(timeout=1_000))
+    keeper = RunKeeper(registry, StagePorts(llm=HeldModel("Hi")), abandon_s=20)
     live, loop = keeper.start("hello"), asyncio.get_running_loop()
     clients = [live.messages(WSMessageProjector()) for _ in range(2)]
     for client in clients:
@@ -599,11 +804,25 @@ async def test_who_leaves_a_silent_stream_closes_it() -> None:
 @simulated
 async def test_the_small_model_answers() -> None:
     """From what it was told, in the time of a model."""
-    loop = asyncio.get_running_loop()
-    tokens = [(token, loop.time()) async for token in SmallModel(first_token_s=1, token_s=0.5).answer("A long word.")]
-    text = "".join(token for token, _ in tokens)
+    loop, asked = asyncio.get_running_loop(), LLMRequest((Message("user", "A long word."),))
+    model = SmallModel(first_token_s=1, token_s=0.5)
+    chunks = [(chunk.text, loop.time()) async for chunk in model.stream(asked)]
+    text = "".join(token for token, _ in chunks)
     assert "That is 3 words, and “long” is the longest" in text
-    assert [at for _, at in tokens][:3] == [1, 1.5, 2]
+    assert [at for _, at in chunks][:3] == [1, 1.5, 2]
+    answer = await model.complete(asked)
+    assert (answer.text, answer.finish_reason) == (text, "stop")
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (3, len(chunks) - 1)
+
+
+@simulated
+async def test_the_small_model_knows_its_limits() -> None:
+    """It stops where it is told to, and says so; what it cannot do it refuses."""
+    said = (Message("user", "A long word."),)
+    answer = await SmallModel().complete(LLMRequest(said, max_tokens=2))
+    assert (answer.text, answer.finish_reason, answer.usage.completion_tokens) == ("You said:", "length", 2)
+    with pytest.raises(ProviderRequestError, match="too small for other options"):
+        await SmallModel().complete(LLMRequest(said, temperature=1.0))
 
 
 def test_the_command_serves_until_it_is_interrupted() -> None:
@@ -628,6 +847,52 @@ def test_a_bad_port_is_refused(port: str) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "is not a port, from 0 to 65535" in done.stderr
+
+
+async def test_the_command_talks_to_groq(tmp_path: Path) -> None:
+    """With a key; it logs its calls, and keeps what became of its runs in a file."""
+    command = (
+        sys.executable,
+        "-W",
+        "error",
+        "-m",
+        "examples.served_chat",
+        "--port",
+        "0",
+        "--runs",
+        str(tmp_path / "r"),
+    )
+    async with GroqServer() as groq:
+        environment = {**os.environ, "GROQ_API_KEY": "any", "GROQ_BASE_URL": groq.base_url, "NO_PROXY": "*"}
+        process = await asyncio.create_subprocess_exec(
+            *command, cwd=ROOT, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+        try:
+            (url,) = re.findall(rb"http://127\.0\.0\.1:\d+", await process.stdout.readline())
+            async with httpx.AsyncClient(base_url=url.decode(), trust_env=False, timeout=30) as client:
+                run = (await client.post("/runs", json={"text": "My name is Ada."})).json()
+                found = [frame.message for frame in EventStream().feed((await client.get(run["events"])).text)]
+        finally:
+            process.send_signal(signal.SIGINT)
+        _, errors = await process.communicate()
+    assert (process.returncode, text_of(found)) == (130, "Nice to meet you, Ada.")
+    assert told(found)[-1] == ("end", None, "completed")
+    begun, ended = errors.decode().splitlines()
+    assert re.search(r" INFO examples\.served_chat\.call_log: Call [0-9a-f-]{36}: chat begins .*\"groq\"", begun)
+    assert re.search(r" INFO .*: ok after \d+ ms .*\"completion_tokens\": 5", ended)
+    assert "Ada" not in errors.decode()
+    with closing(RunTable(tmp_path / "r")) as table:
+        assert (await table.get_run(run["run_id"]))["status"] == "completed"
+
+
+def test_a_file_that_is_no_table_of_runs_is_told(tmp_path: Path) -> None:
+    """In a line, before anything is served."""
+    file = tmp_path / "notes.txt"
+    file.write_text("This is not a database. " * 100)
+    command = (sys.executable, "-m", "examples.served_chat", "--port", "0", "--runs", str(file))
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"{file} cannot be used for runs: file is not a database.\n"
 
 
 def test_a_port_that_is_taken_is_told() -> None:

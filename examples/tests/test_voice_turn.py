@@ -14,17 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stageflow import StageExecutionError, StageStatus
+from stageflow import StageExecutionError, StagePorts, StageStatus
+from stageflow.errors import ProviderRequestError, ProviderUnreachable
+from stageflow.providers import AudioFormat, LLMChunk, LLMRequest, Message, TTSRequest
 from stageflow_mocks.simulation import simulated
 
 from examples.terminal.writing import Terminal
 from examples.voice_turn.command import ANSWER, flows, show
 from examples.voice_turn.loudspeaker import Loudspeaker, wav_file
 from examples.voice_turn.model import MockModel, tokens_of
-from examples.voice_turn.pipeline import VoicePorts, build_turn
+from examples.voice_turn.pipeline import build_turn
 from examples.voice_turn.sentences import SentenceSplitter
 from examples.voice_turn.turn import Turn
 from examples.voice_turn.voice import (
+    FORMAT,
     RATE_HZ,
     SENTENCE_GAP_SAMPLES,
     SYLLABLE_SAMPLES,
@@ -50,7 +53,7 @@ class Held:
         self.terminal = Terminal(self.shown, {})
         self.model = model or MockModel(first_token_s=0.1, token_s=0.1)
         self.loudspeaker = Loudspeaker(self.terminal)
-        self.turn = Turn(build_turn(), VoicePorts(self.model, ToneVoice(think_s=0.01)), self.loudspeaker)
+        self.turn = Turn(build_turn(), StagePorts(llm=self.model, tts=ToneVoice(think_s=0.01)), self.loudspeaker)
 
     @property
     def samples(self) -> int:
@@ -85,11 +88,9 @@ async def test_all_of_it_is_heard() -> None:
     assert held.samples == SAMPLES
     assert held.shown.getvalue() == f"bot> {TEXT} "
     assert held.model.unsaid == []
-    assert {name: output.data["count"] for name, output in outcome.results.items()} == {
-        "model": len(tokens_of(TEXT)),
-        "sentences": 3,
-        "speech": 7,
-    }
+    answer = outcome.results.value("model")
+    assert (answer.text, answer.chunks, answer.usage.completion_tokens) == (TEXT, *[len(tokens_of(TEXT))] * 2)
+    assert [outcome.results.data(name)["count"] for name in ("sentences", "speech")] == [3, 7]
     assert (outcome.heard["sent"], outcome.heard["received"], outcome.heard["dropped"]) == (7, 7, 0)
 
 
@@ -169,11 +170,11 @@ async def test_model_that_fails() -> None:
     """The turn fails with the error of the stage that failed, not with that of the stream which broke by it."""
 
     class Broken(MockModel):
-        async def answer(self, text: str) -> AsyncGenerator[str]:
-            yield "Tea now. More "
-            raise ConnectionError("the line is dead")
+        async def stream(self, request: LLMRequest) -> AsyncGenerator[LLMChunk]:
+            yield LLMChunk("Tea now. More ")
+            raise ProviderUnreachable("The line is dead.", provider=self.name)
 
-    with pytest.raises(StageExecutionError, match=r"Stage 'model' .* ConnectionError: the line is dead"):
+    with pytest.raises(StageExecutionError, match=r"Stage 'model' .* failed: The line is dead\."):
         await Held(Broken()).turn.take(TEXT)
 
 
@@ -264,7 +265,7 @@ def test_sound_is_no_silence_and_does_not_click() -> None:
 
     @simulated
     async def said() -> bytes:
-        return b"".join([sound.pcm async for sound in ToneVoice().say("tea")])
+        return (await ToneVoice().synthesize(TTSRequest("tea"))).audio
 
     samples = array.array("h", said())
     if sys.byteorder == "big":
@@ -272,6 +273,39 @@ def test_sound_is_no_silence_and_does_not_click() -> None:
     assert max(samples) > 8_000
     assert min(samples) >= -32_767
     assert max(abs(sample) for sample in (*samples[:5], *samples[SYLLABLE_SAMPLES - 5 :])) < 400
+
+
+@simulated
+async def test_whole_answer() -> None:
+    """Who wants the whole at once gets what the pieces are, in the same time."""
+    asked = LLMRequest((Message("system", "Speak."), Message("user", TEXT)))
+    answer = await MockModel(first_token_s=0.1, token_s=0.1).complete(asked)
+    tokens = len(tokens_of(TEXT))
+    assert (answer.text, answer.finish_reason, answer.model) == (TEXT, "stop", "mock-1")
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (2 + tokens, tokens)
+    assert asyncio.get_running_loop().time() == pytest.approx(0.1 * tokens)
+
+
+@simulated
+async def test_whole_sound() -> None:
+    """Words have the times of their tones, from the beginning of the whole, and pauses belong to none."""
+    spoken = await ToneVoice().synthesize(TTSRequest("More coffee", format=FORMAT))
+    assert [(word.text, word.start_ms, word.end_ms) for word in spoken.words] == [
+        ("More", 0.0, 2 * 125.0),
+        ("coffee", 2 * 125.0 + 40.0, 4 * 125.0 + 40.0),
+    ]
+    assert spoken.duration_ms == 4 * 125.0 + 40.0 + 250.0
+
+
+async def test_what_they_cannot_do() -> None:
+    """It is refused, not left out."""
+    said = (Message("user", TEXT),)
+    for asked in (LLMRequest(said, temperature=1.0), LLMRequest(said, max_tokens=3), LLMRequest(said, model="big")):
+        with pytest.raises(ProviderRequestError, match="has no options"):
+            await MockModel().complete(asked)
+    for wanted in ({"speed": 2.0}, {"voice": "alto"}, {"language": "de"}, {"format": AudioFormat("mp3")}):
+        with pytest.raises(ProviderRequestError, match="one voice"):
+            await ToneVoice().synthesize(TTSRequest(TEXT, **wanted))
 
 
 def _run(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":

@@ -11,12 +11,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from stageflow import StageflowError
+from stageflow import StageflowError, StagePorts
 
 from examples.terminal.writing import Terminal
 from examples.voice_turn.loudspeaker import Loudspeaker, wav_file
 from examples.voice_turn.model import MockModel, tokens_of
-from examples.voice_turn.pipeline import VoicePorts, build_turn
+from examples.voice_turn.pipeline import build_turn
 from examples.voice_turn.turn import Outcome, Turn
 from examples.voice_turn.voice import BYTES_PER_SAMPLE, RATE_HZ, ToneVoice, can_be_said
 
@@ -29,7 +29,7 @@ ANSWER = (
 async def take_turn(options: argparse.Namespace, loudspeaker: Loudspeaker, terminal: Terminal) -> int:
     """Take one turn, show it, and return the exit code."""
     model = MockModel()
-    turn, stopped = Turn(build_turn(), VoicePorts(model, ToneVoice()), loudspeaker), list[signal.Signals]()
+    turn, stopped = Turn(build_turn(), StagePorts(llm=model, tts=ToneVoice()), loudspeaker), list[signal.Signals]()
 
     def stop(number: signal.Signals) -> None:
         stopped.append(number)

@@ -8,8 +8,10 @@ import wave
 from collections.abc import Generator
 from pathlib import Path
 
+from stageflow.providers import TTSChunk
+
 from examples.terminal.writing import Terminal
-from examples.voice_turn.voice import BYTES_PER_SAMPLE, RATE_HZ, Sound
+from examples.voice_turn.voice import BYTES_PER_SAMPLE, RATE_HZ
 
 
 class Loudspeaker:
@@ -26,16 +28,16 @@ class Loudspeaker:
         self._terminal = terminal
         self._silent_at = 0.0
 
-    async def play(self, sound: Sound) -> None:
+    async def play(self, sound: TTSChunk) -> None:
         """Begin when the sound before it is over, and return when this one is."""
         now = asyncio.get_running_loop().time()
         if self.begun_at is None:
             self.begun_at = now
             self._terminal.begin_answer()
-        self.heard += sound.pcm
-        self._terminal.piece(f"{sound.text} ")
+        self.heard += sound.audio
+        self._terminal.piece("".join(f"{word.text} " for word in sound.words))
         # From the end of the last one on, not from now: to wake up takes a little longer each time.
-        self._silent_at = max(now, self._silent_at) + sound.seconds
+        self._silent_at = max(now, self._silent_at) + sound.format.duration_ms(sound.audio) / 1000
         await asyncio.sleep(self._silent_at - now)
 
 

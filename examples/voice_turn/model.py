@@ -6,28 +6,48 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator
 
+from stageflow.errors import ProviderRequestError
+from stageflow.providers import AnswerInPieces, LLMChunk, LLMRequest, LLMResponse, Usage
+
 _TOKEN = re.compile(r"\s*\w{1,5}|\s*[^\w\s]|\s+$")
 
 
 class MockModel:
-    """Stands in for a model: waits, then gives one token after the other.
+    """Stands in for the provider of a model: waits, then gives one token after the other.
 
     Attributes:
-        unsaid: The tokens that it was kept from giving, since it was closed before.
+        unsaid: The tokens of its last answer that it was kept from giving, since it was closed before.
     """
+
+    name = "mock"
 
     def __init__(self, *, first_token_s: float = 0.25, token_s: float = 0.04) -> None:
         self._first_token_s = first_token_s
         self._token_s = token_s
         self.unsaid: list[str] = []
 
-    async def answer(self, text: str) -> AsyncGenerator[str]:
-        """Yield the text in tokens."""
-        self.unsaid = tokens_of(text)
+    async def stream(self, request: LLMRequest) -> AsyncGenerator[LLMChunk]:
+        """Yield what was said last in tokens, and then what they cost.
+
+        Raises:
+            ProviderRequestError: It is asked for anything else.
+        """
+        if request != LLMRequest(request.messages):
+            raise ProviderRequestError("It says what it is told to, and has no options.", provider=self.name)
+        tokens = self.unsaid = tokens_of(request.messages[-1].content)
+        usage = Usage(sum(len(tokens_of(message.content)) for message in request.messages), len(tokens))
         await asyncio.sleep(self._first_token_s - self._token_s)
-        while self.unsaid:
+        while tokens:
             await asyncio.sleep(self._token_s)
-            yield self.unsaid.pop(0)
+            yield LLMChunk(tokens.pop(0), model="mock-1")
+        yield LLMChunk(finish_reason="stop", usage=usage)
+
+    async def complete(self, request: LLMRequest) -> LLMResponse:
+        """Return the whole answer."""
+        answer = AnswerInPieces(self.name)
+        async for chunk in self.stream(request):
+            answer.add(chunk)
+        return answer.whole()
 
 
 def tokens_of(text: str) -> list[str]:

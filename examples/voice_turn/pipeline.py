@@ -4,37 +4,22 @@
 
 All three stages are async generators, and run at the same time: a parameter annotated `Stream` reads what the other
 stage yields while it yields it. So the first sound is there when the model has finished its first sentence, not its
-answer.
+answer. Who writes and who speaks is given to each run as its ports `llm` and `tts`.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass
 
-from stageflow import Pipeline, StageContext, StageGraph, StageKind, Stream, StreamOptions, stage
+from stageflow import Pipeline, StageContext, StageGraph, Stream, StreamOptions, stage
+from stageflow.providers import TTSChunk, TTSRequest
+from stageflow_plus import ChatStage
 
-from examples.voice_turn.model import MockModel
 from examples.voice_turn.sentences import SentenceSplitter
-from examples.voice_turn.voice import Sound, ToneVoice
-
-
-@dataclass(frozen=True)
-class VoicePorts:
-    """What the stages use from outside."""
-
-    model: MockModel
-    voice: ToneVoice
-
 
 # A model that is paid for by the token is not to wait for a loudspeaker: there is room for a long answer.
-@stage(kind=StageKind.AGENT, stream=StreamOptions(capacity=1_000))
-async def model(ctx: StageContext) -> AsyncIterator[str]:
-    """Answer, token by token. When nobody listens any more this is closed where it stands, and so is the model."""
-    async with aclosing(ctx.ports.model.answer(ctx.snapshot.input_text)) as tokens:
-        async for token in tokens:
-            yield token
+model = stage("model", ChatStage(system_prompt="Say what you are told to."), stream=StreamOptions(capacity=1_000))
 
 
 @stage
@@ -49,13 +34,12 @@ async def sentences(model: Stream[str]) -> AsyncIterator[str]:
 
 
 # Made a few words ahead of what is heard: what is dropped when somebody interrupts was made for nothing.
-@stage(stream=StreamOptions(capacity=8))
-async def speech(ctx: StageContext, sentences: Stream[str]) -> AsyncIterator[Sound]:
-    """Yield the sound of each sentence, word by word."""
-    async for sentence in sentences:
-        async with aclosing(ctx.ports.voice.say(sentence)) as sounds:
-            async for sound in sounds:
-                yield sound
+@stage(stream=StreamOptions(capacity=8), ports="tts")
+async def speech(ctx: StageContext, sentences: Stream[str]) -> AsyncIterator[TTSChunk]:
+    """Yield the sound of the sentences, word by word, while others are still to come."""
+    async with aclosing(ctx.ports.tts.stream(TTSRequest(sentences))) as sounds:
+        async for sound in sounds:
+            yield sound
 
 
 def build_turn() -> StageGraph:

@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stageflow import PipelineResults, StageGraph
+from stageflow import PipelineResults, StageGraph, StagePorts
 
 from examples.voice_turn.loudspeaker import Loudspeaker
-from examples.voice_turn.pipeline import VoicePorts
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Outcome:
 class Turn:
     """One turn of the conversation, which may be interrupted."""
 
-    def __init__(self, graph: StageGraph, ports: VoicePorts, loudspeaker: Loudspeaker) -> None:
+    def __init__(self, graph: StageGraph, ports: StagePorts, loudspeaker: Loudspeaker) -> None:
         self._graph = graph
         self._ports = ports
         self._loudspeaker = loudspeaker

@@ -7,11 +7,14 @@ import functools
 import math
 import re
 import struct
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator
+
+from stageflow.errors import ProviderRequestError
+from stageflow.providers import AudioFormat, TTSChunk, TTSRequest, TTSResponse, Word
 
 RATE_HZ = 16_000
 BYTES_PER_SAMPLE = 2
+FORMAT = AudioFormat("pcm_s16le", RATE_HZ)
 SYLLABLE_SAMPLES = 2_000
 WORD_GAP_SAMPLES = 640
 SENTENCE_GAP_SAMPLES = 4_000
@@ -23,37 +26,48 @@ _HZ_OF_OTHERS = 262.0
 _VOWELS = re.compile(r"[aeiouyäöü]+", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class Sound:
-    """A piece of sound, and what is said by it."""
-
-    text: str
-    pcm: bytes
-
-    @property
-    def samples(self) -> int:
-        """How many samples it has."""
-        return len(self.pcm) // BYTES_PER_SAMPLE
-
-    @property
-    def seconds(self) -> float:
-        """How long it takes to play."""
-        return self.samples / RATE_HZ
-
-
 class ToneVoice:
     """Stands in for a speech service: thinks for a moment about each sentence, then makes sounds of its words."""
+
+    name = "tones"
 
     def __init__(self, *, think_s: float = 0.05) -> None:
         self._think_s = think_s
 
-    async def say(self, sentence: str) -> AsyncGenerator[Sound]:
-        """Yield the sound of each word, and a pause after the last."""
-        await asyncio.sleep(self._think_s)
-        words = sentence.split()
-        for number, word in enumerate(words, 1):
-            gap = SENTENCE_GAP_SAMPLES if number == len(words) else WORD_GAP_SAMPLES
-            yield Sound(word, b"".join(map(_tone, syllables(word))) + bytes(gap * BYTES_PER_SAMPLE))
+    async def stream(self, request: TTSRequest) -> AsyncGenerator[TTSChunk]:
+        """Yield the sound of each word, and a pause after the last of a sentence. Each piece of text is a sentence.
+
+        Raises:
+            ProviderRequestError: It is asked for another voice, speed or format than it has.
+        """
+        if request not in (TTSRequest(request.text), TTSRequest(request.text, format=FORMAT)):
+            raise ProviderRequestError(f"It has one voice, in {FORMAT}.", provider=self.name)
+        begins_ms = 0.0
+        async for sentence in _sentences(request):
+            await asyncio.sleep(self._think_s)
+            words = sentence.split()
+            for number, word in enumerate(words, 1):
+                tones = b"".join(map(_tone, syllables(word)))
+                gap = bytes(BYTES_PER_SAMPLE * (SENTENCE_GAP_SAMPLES if number == len(words) else WORD_GAP_SAMPLES))
+                spoken = Word(word, begins_ms, begins_ms + FORMAT.duration_ms(tones))
+                yield TTSChunk(tones + gap, format=FORMAT, words=(spoken,))
+                begins_ms += FORMAT.duration_ms(tones + gap)
+
+    async def synthesize(self, request: TTSRequest) -> TTSResponse:
+        """Return the sound of the whole text."""
+        chunks = [chunk async for chunk in self.stream(request)]
+        audio = b"".join(chunk.audio for chunk in chunks)
+        words = tuple(word for chunk in chunks for word in chunk.words)
+        return TTSResponse(audio, format=FORMAT, duration_ms=FORMAT.duration_ms(audio), words=words)
+
+
+async def _sentences(request: TTSRequest) -> AsyncIterator[str]:
+    """Yield the pieces of a text, which may be one."""
+    if isinstance(request.text, str):
+        yield request.text
+        return
+    async for sentence in request.text:
+        yield sentence
 
 
 def can_be_said(text: str) -> bool:

@@ -11,6 +11,7 @@ class Watching {
     this.last = null;
     this.done = false;
     this.answer = "";
+    this.used = "";
     this.connect();
   }
 
@@ -56,10 +57,13 @@ class Watching {
     log(message);
     if (message.type === "status" && message.stage !== null) {
       mark(message);
+    } else if (message.type === "artifact" && message.artifact === "usage") {
+      this.used = usage(message.payload);
     } else if (message.type === "end") {
       this.done = true;
       this.close();
-      show(`${message.status} after ${Math.round(message.duration_ms)} ms` + (message.reason ? `: ${message.reason}` : ""));
+      const why = message.reason ? `: ${message.reason}` : "";
+      show(`${message.status} after ${Math.round(message.duration_ms)} ms${why}${this.used}`);
       finish();
     }
   }
@@ -111,6 +115,12 @@ function log(message) {
   item.textContent = `${type} ${JSON.stringify(rest)}`;
 }
 
+function usage(used) {
+  const cut = used.finish_reason === "length" ? ", cut off" : "";
+  const tokens = used.completion_tokens === undefined ? "" : `, ${used.prompt_tokens} + ${used.completion_tokens} tokens`;
+  return ` (${used.model}${tokens}${cut})`;
+}
+
 function finish() {
   element("cancel").disabled = element("break").disabled = true;
 }
@@ -129,7 +139,7 @@ element("ask").addEventListener("submit", async (event) => {
   const response = await fetch("/runs", {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify({ text: form.get("text") }),
+    body: JSON.stringify({ text: form.get("text"), pipeline: form.get("pipeline") }),
   });
   const found = await response.json();
   if (!response.ok) {
@@ -141,3 +151,6 @@ element("ask").addEventListener("submit", async (event) => {
 });
 element("cancel").addEventListener("click", () => current.cancel());
 element("break").addEventListener("click", () => current.interrupt());
+fetch("/pipelines").then((response) => response.json()).then(({ pipelines }) => {
+  element("pipeline").append(...pipelines.map((name) => new Option(name)));
+});

@@ -100,7 +100,7 @@ def test_what_does_not_fit_is_refused_where_it_is_given(name):
     """By whichever way it is given."""
     with pytest.raises(ProtocolMismatchError) as caught:
         StagePorts(**{name: 5})
-    assert (f"The port '{name}'", PORTS[name].__name__) == (caught.value.what, caught.value.protocol)
+    assert (f"The port '{name}'", PORTS[name][1]) == (caught.value.what, caught.value.protocol)
     with pytest.raises(ProtocolMismatchError):
         OwnPorts(**{name: object()})
     with pytest.raises(ProtocolMismatchError):

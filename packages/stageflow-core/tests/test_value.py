@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 
 import pytest
 from stageflow import (
+    ContextSnapshot,
     Conversation,
     PipelineContext,
     PipelineEvent,
@@ -24,9 +25,12 @@ from stageflow import (
     StageSpec,
     StreamOptions,
 )
+from stageflow.context.parent import ParentStage
 from stageflow.contracts import contract_of
 from stageflow.core.output import ErrorInfo
+from stageflow.execution.results import Suspension
 from stageflow.frozen import EMPTY
+from stageflow.pipeline.drafts import PipelineOptions
 from stageflow.pipeline.spec import From
 from stageflow.providers import Message
 from stageflow.value import Value, made_by
@@ -143,6 +147,9 @@ MADE: tuple[tuple[Any, Mapping[str, Any]], ...] = (
     (StageEvent("note", {"a": [1]}), {"type": "other"}),
     (ErrorInfo("bad", code="c"), {"message": "good"}),
     (StageResult("a", None, 1, 2.0, 3.0), {"attempts": 2}),  # pyright: ignore[reportArgumentType] - nobody looks
+    (ParentStage("r", "p", "s", "k"), {"holding": "x"}),
+    (Suspension(ContextSnapshot(), {"": "d"}, "r"), {"first_run_id": "s"}),
+    (PipelineOptions(), {"timeout": 2.0}),
     (StageSpec("a", answer, StageKind.WORK, limit="x"), {"priority": 5}),
     (
         PipelineEvent(event_id="r:1", event_type="t", timestamp=1.0, sequence=1, pipeline_run_id="r"),

@@ -3,6 +3,8 @@
 This module is the home of every name that it lists; the pages under docs/reference say what each is for.
 """
 
+import typing
+
 from stageflow.capabilities import StagePorts
 from stageflow.context.conversation import Conversation
 from stageflow.context.identity import RunIdentity
@@ -36,33 +38,50 @@ from stageflow.events.sinks import LoggingEventSink, NoOpEventSink, clear_event_
 from stageflow.execution.pipeline_run import PipelineRun
 from stageflow.execution.results import PipelineResults, StageResult
 from stageflow.execution.retry import RetryPolicy
-from stageflow.extensions.conversion import TypedExtension
-from stageflow.extensions.registry import ExtensionRegistry
 from stageflow.interceptors.base import BaseInterceptor, ErrorAction, InterceptorContext, InterceptorResult
-from stageflow.interceptors.circuit_breaker import CircuitBreakerInterceptor
-from stageflow.interceptors.defaults import get_default_interceptors
-from stageflow.interceptors.logging import LoggingInterceptor
-from stageflow.interceptors.metrics import MetricsInterceptor
-from stageflow.interceptors.timeout import TimeoutInterceptor
-from stageflow.interceptors.tracing import TracingInterceptor
-from stageflow.observability.call_logger import ProviderCallLogger
-from stageflow.observability.circuit_breaker import CircuitBreaker
+from stageflow.lazy_names import names_from as _names_from
 from stageflow.pipeline.builder import Pipeline
 from stageflow.pipeline.graph import StageGraph
-from stageflow.pipeline.interception import run_with_interceptors
-from stageflow.pipeline.registry import PipelineRegistry
 from stageflow.pipeline.spec import From, StageSpec, stage
-from stageflow.projector import MessageProjector, SSEMessageProjector, WSMessageProjector
-from stageflow.protocols import (
-    ConfigProvider,
-    CorrelationIds,
-    EnrichmentProvider,
-    EventSink,
-    PipelineMetadata,
-    PolicyEvaluator,
-    RunStore,
-)
-from stageflow.results.enriching import EnrichStage
+from stageflow.protocols import ConfigProvider, CorrelationIds, EventSink, RunStore
+
+if typing.TYPE_CHECKING:
+    from stageflow.extensions.conversion import TypedExtension
+    from stageflow.extensions.registry import ExtensionRegistry
+    from stageflow.interceptors.circuit_breaker import CircuitBreakerInterceptor
+    from stageflow.interceptors.defaults import get_default_interceptors
+    from stageflow.interceptors.logging import LoggingInterceptor
+    from stageflow.interceptors.metrics import MetricsInterceptor
+    from stageflow.interceptors.timeout import TimeoutInterceptor
+    from stageflow.interceptors.tracing import TracingInterceptor
+    from stageflow.observability.call_logger import ProviderCallLogger
+    from stageflow.observability.circuit_breaker import CircuitBreaker
+    from stageflow.pipeline.interception import run_with_interceptors
+    from stageflow.pipeline.registry import PipelineRegistry
+    from stageflow.projector import MessageProjector, SSEMessageProjector, WSMessageProjector
+    from stageflow.protocols import EnrichmentProvider, PipelineMetadata, PolicyEvaluator
+    from stageflow.results.enriching import EnrichStage
+else:
+    __getattr__, __dir__ = _names_from(
+        __name__,
+        {
+            "stageflow.extensions.conversion": ("TypedExtension",),
+            "stageflow.extensions.registry": ("ExtensionRegistry",),
+            "stageflow.interceptors.circuit_breaker": ("CircuitBreakerInterceptor",),
+            "stageflow.interceptors.defaults": ("get_default_interceptors",),
+            "stageflow.interceptors.logging": ("LoggingInterceptor",),
+            "stageflow.interceptors.metrics": ("MetricsInterceptor",),
+            "stageflow.interceptors.timeout": ("TimeoutInterceptor",),
+            "stageflow.interceptors.tracing": ("TracingInterceptor",),
+            "stageflow.observability.call_logger": ("ProviderCallLogger",),
+            "stageflow.observability.circuit_breaker": ("CircuitBreaker",),
+            "stageflow.pipeline.interception": ("run_with_interceptors",),
+            "stageflow.pipeline.registry": ("PipelineRegistry",),
+            "stageflow.projector": ("MessageProjector", "SSEMessageProjector", "WSMessageProjector"),
+            "stageflow.protocols": ("EnrichmentProvider", "PipelineMetadata", "PolicyEvaluator"),
+            "stageflow.results.enriching": ("EnrichStage",),
+        },
+    )
 
 __all__ = [
     # Pipelines

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from inspect import isroutine
-from types import MappingProxyType, MemberDescriptorType
+from types import MemberDescriptorType, ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self, cast
 
+from stageflow import observability, protocols, providers
 from stageflow.conformance import conforming
 from stageflow.errors import MissingPortError
-from stageflow.observability.call_logger import ProviderCallLogger
-from stageflow.protocols import EnrichmentProvider
-from stageflow.providers import LLMProvider, STTProvider, TTSProvider
 from stageflow.wording import type_name
 
 
@@ -24,39 +22,48 @@ class CorePorts(Protocol):
     """What any stage may use."""
 
     @property
-    def call_logger(self) -> ProviderCallLogger: ...
+    def call_logger(self) -> observability.ProviderCallLogger: ...
 
     @property
-    def enrichment(self) -> EnrichmentProvider: ...
+    def enrichment(self) -> protocols.EnrichmentProvider: ...
 
 
 class LLMPorts(Protocol):
     """What a stage uses that talks to a language model."""
 
     @property
-    def llm(self) -> LLMProvider: ...
+    def llm(self) -> providers.LLMProvider: ...
 
 
 class AudioPorts(Protocol):
     """What a stage uses that hears or speaks."""
 
     @property
-    def stt(self) -> STTProvider: ...
+    def stt(self) -> providers.STTProvider: ...
 
     @property
-    def tts(self) -> TTSProvider: ...
+    def tts(self) -> providers.TTSProvider: ...
 
 
-PORTS: Mapping[str, type[Any]] = MappingProxyType(
-    {
-        "call_logger": ProviderCallLogger,
-        "enrichment": EnrichmentProvider,
-        "llm": LLMProvider,
-        "stt": STTProvider,
-        "tts": TTSProvider,
-    }
-)
-"""The ports that stages agree on, each with the protocol of what it gives."""
+PORTS: Mapping[str, tuple[ModuleType, str]] = {
+    "call_logger": (observability, "ProviderCallLogger"),
+    "enrichment": (protocols, "EnrichmentProvider"),
+    "llm": (providers, "LLMProvider"),
+    "stt": (providers, "STTProvider"),
+    "tts": (providers, "TTSProvider"),
+}
+"""The ports that stages agree on, each with where the protocol of what it gives is, and what that is called."""
+
+
+def protocol_of(port: str) -> type[Any] | None:
+    """Return the protocol of one of the ports that stages agree on; None for any other name.
+
+    It is loaded now: most runs have no ports, and none has all of them.
+    """
+    if port not in PORTS:
+        return None
+    package, name = PORTS[port]
+    return getattr(package, name)
 
 
 class StagePorts:
@@ -78,20 +85,20 @@ class StagePorts:
         ProtocolMismatchError: One of them does not fit its protocol.
     """
 
-    call_logger: ProviderCallLogger
-    enrichment: EnrichmentProvider
-    llm: LLMProvider
-    stt: STTProvider
-    tts: TTSProvider
+    call_logger: observability.ProviderCallLogger
+    enrichment: protocols.EnrichmentProvider
+    llm: providers.LLMProvider
+    stt: providers.STTProvider
+    tts: providers.TTSProvider
 
     def __init__(
         self,
         *,
-        call_logger: ProviderCallLogger | None = None,
-        enrichment: EnrichmentProvider | None = None,
-        llm: LLMProvider | None = None,
-        stt: STTProvider | None = None,
-        tts: TTSProvider | None = None,
+        call_logger: observability.ProviderCallLogger | None = None,
+        enrichment: protocols.EnrichmentProvider | None = None,
+        llm: providers.LLMProvider | None = None,
+        stt: providers.STTProvider | None = None,
+        tts: providers.TTSProvider | None = None,
     ) -> None:
         given = {"call_logger": call_logger, "enrichment": enrichment, "llm": llm, "stt": stt, "tts": tts}
         for name, port in given.items():
@@ -110,10 +117,11 @@ class StagePorts:
             raise AttributeError(
                 f"The port '{name}' has been given, and stays so: make another {type(self).__qualname__}."
             )
-        if name in PORTS:
+        protocol = protocol_of(name)
+        if protocol is not None:
             if value is None:  # not given, as in `__init__`
                 return
-            value = conforming(value, PORTS[name], f"The port '{name}'")
+            value = conforming(value, protocol, f"The port '{name}'")
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
@@ -157,7 +165,7 @@ def check_ports(stage: str, names: tuple[str, ...], ports: Any) -> None:
         port = getattr(ports, name, None)
         if port is None:
             raise missing_port(stage, name, ports)
-        protocol = PORTS.get(name)
+        protocol = protocol_of(name)
         if protocol is not None:
             conforming(port, protocol, f"The port '{name}'")
 

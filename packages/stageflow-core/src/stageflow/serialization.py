@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
+from functools import cache
 from typing import Any, TypeVar, cast
 
 from stageflow.errors import SchemaVersionError, SerializationError
@@ -74,17 +75,19 @@ def _key(key: Any, path: str) -> str:
     return _text(key, path)
 
 
-_SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+@cache
+def _surrogate_pair() -> re.Pattern[str]:
+    return re.compile("[\ud800-\udbff][\udc00-\udfff]")  # when first needed: most text has none
 
 
 def joined_surrogates(text: str) -> str:
     """Return the text as it comes back from JSON: two surrogates in a row are the one character they stand for."""
-    return _SURROGATE_PAIR.sub(lambda pair: pair[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le"), text)
+    return _surrogate_pair().sub(lambda pair: pair[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le"), text)
 
 
 def _text(value: str, path: str) -> str:
     # JSON has no other way to write the one character that such a pair stands for.
-    if not value.isascii() and _SURROGATE_PAIR.search(value):
+    if not value.isascii() and _surrogate_pair().search(value):
         raise SerializationError(path, "two surrogates in a row would come back as one character.")
     return value
 

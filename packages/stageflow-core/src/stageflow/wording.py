@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
+from importlib import import_module
 from inspect import isroutine
 from itertools import groupby
 from typing import cast
@@ -12,9 +12,15 @@ MOST_SHOWN = 80
 """How many characters of a value a message shows."""
 
 
+def similar(name: str, choices: Sequence[str], *, cutoff: float = 0.6) -> Sequence[str]:
+    """Return the closest of the choices if it is close enough, or nothing."""
+    # Only errors ask this, and `difflib` would be a fiftieth of what importing stageflow costs.
+    return import_module("difflib").get_close_matches(name, choices, n=1, cutoff=cutoff)
+
+
 def nearest(name: str, choices: Sequence[str]) -> str:
     """Return "Did you mean 'x'? " for the closest of the choices, or nothing."""
-    found = get_close_matches(name, choices, n=1, cutoff=0.6)
+    found = similar(name, choices)
     return f"Did you mean '{found[0]}'? " if found else ""
 
 

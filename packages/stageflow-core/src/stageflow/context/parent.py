@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from stageflow.value import Value
 
 MOST_DEEP = 16
 """How deep runs may lie within each other, the first one counted."""
 
 
-class ParentStage(NamedTuple):
+class ParentStage(Value):
     """The stage that started a child run.
 
     Attributes:
@@ -20,12 +20,30 @@ class ParentStage(NamedTuple):
             or with one further up; None if there is none.
     """
 
+    __slots__ = ("holding", "key", "parent", "pipeline", "run_id", "stage")
+
     run_id: str
     pipeline: str
     stage: str
     key: str
-    parent: ParentStage | None = None
-    holding: str | None = None
+    parent: ParentStage | None
+    holding: str | None
+
+    def __init__(
+        self,
+        run_id: str,
+        pipeline: str,
+        stage: str,
+        key: str,
+        parent: ParentStage | None = None,
+        holding: str | None = None,
+    ) -> None:
+        object.__setattr__(self, "run_id", run_id)
+        object.__setattr__(self, "pipeline", pipeline)
+        object.__setattr__(self, "stage", stage)
+        object.__setattr__(self, "key", key)
+        object.__setattr__(self, "parent", parent)
+        object.__setattr__(self, "holding", holding)
 
     @property
     def depth(self) -> int:

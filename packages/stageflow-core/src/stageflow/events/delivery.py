@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from stageflow.events.secret_text import redacted_text
 from stageflow.wording import text_of
 
 
-class Delivery(NamedTuple):
+class Delivery:
     """How such a call ended.
 
     Attributes:
@@ -19,9 +19,17 @@ class Delivery(NamedTuple):
         interrupted: The cancellation of whoever waited for it, to be raised again.
     """
 
-    failure: BaseException | str | None = None
-    value: Any = None
-    interrupted: asyncio.CancelledError | None = None
+    __slots__ = ("failure", "interrupted", "value")
+
+    def __init__(
+        self,
+        failure: BaseException | str | None = None,
+        value: Any = None,
+        interrupted: asyncio.CancelledError | None = None,
+    ) -> None:
+        self.failure = failure
+        self.value = value
+        self.interrupted = interrupted
 
 
 async def deliver(call: Callable[[], Awaitable[Any]], *, to: str, timeout_s: float) -> Delivery:
@@ -46,7 +54,9 @@ async def deliver(call: Callable[[], Awaitable[Any]], *, to: str, timeout_s: flo
         return Delivery(error)
     late, interrupted = f"{to} took longer than {timeout_s:g} s", None
     try:
-        await asyncio.wait({delivery}, timeout=timeout_s)
+        await asyncio.sleep(0)  # what waits for nothing has ended by then: a timer would cost more than the call
+        if not delivery.done():
+            await asyncio.wait({delivery}, timeout=timeout_s)
     except asyncio.CancelledError as error:
         late, interrupted = f"the caller was cancelled before {to} had taken it", error
     cut_off = not delivery.done()

@@ -35,10 +35,10 @@ from stageflow.interceptors.chain import Chain
 def choose_invoke(form: Form, management: Management) -> Invoke:
     """Return what starts a stage of that form and with that management."""
     if management.ports:  # once, whatever its streams, its items, its attempts and its permits
-        return needing(choose_invoke(form, management._replace(ports=())), management.ports)
+        return needing(choose_invoke(form, management.but(ports=())), management.ports)
     chain, retry = management.chain, management.retry
     if management.map_over is not None:  # of a class, there is one instance for all items
-        of_one = management._replace(map_over=None, deadline=None, version=None, streams=None, gathers=None)
+        of_one = management.but(map_over=None, deadline=None, version=None, streams=None, gathers=None)
         start = mapped(choose_invoke(Form.METHOD if form is Form.CLASS else form, of_one), management)
         return start if management.streams is None else _opening(start, management)
     if management.streams is not None:

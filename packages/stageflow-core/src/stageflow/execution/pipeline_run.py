@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Generator
 from typing import Any, Generic, TypeVar
 
+import stageflow.projector as projection
 from stageflow.conformance import conforming
 from stageflow.core.handle import StageRef, name_of
 from stageflow.core.stream import Stream, StreamStatistics
@@ -13,10 +14,9 @@ from stageflow.events.event import PipelineEvent
 from stageflow.execution.results import PipelineResults
 from stageflow.execution.run import Run
 from stageflow.execution.worker import QUEUED
-from stageflow.projector.event_ids import position_after
-from stageflow.projector.protocol import M, MessageProjector, projected
 
 T = TypeVar("T")
+M = TypeVar("M", bound="projection.Message")
 
 
 class StreamReader(Generic[T]):
@@ -145,7 +145,7 @@ class PipelineRun:
         """
         return self._run.listen().read()
 
-    def messages(self, projector: MessageProjector[M], *, after: str | None = None) -> AsyncIterator[M]:
+    def messages(self, projector: projection.MessageProjector[M], *, after: str | None = None) -> AsyncIterator[M]:
         """Yield what a client is sent of the run: what the projector makes of its events, from the first to the last.
 
         As with `events()` the first call of either must come before the run's first step. Later ones may begin in the
@@ -161,7 +161,7 @@ class PipelineRun:
             ProtocolMismatchError: It is no MessageProjector.
             ProjectionError: (by `async for`) The projector raised, or returned what is no message.
         """
-        conforming(projector, MessageProjector, "The projector of a run's messages")
+        conforming(projector, projection.MessageProjector, "The projector of a run's messages")
         emitter = self._run.listen()
-        position = 0 if after is None else position_after(after, run_id=self.id, told=emitter.sequence)
-        return projected(emitter.read(position), projector)
+        position = 0 if after is None else projection.position_after(after, run_id=self.id, told=emitter.sequence)
+        return projection.projected(emitter.read(position), projector)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from stageflow.context.snapshot import ContextSnapshot
 from stageflow.core.context import RunScope
@@ -120,7 +120,7 @@ class MapOver:
         self.most = most
 
 
-class Management(NamedTuple):
+class Management:
     """What is done with a stage beside calling it once.
 
     Attributes:
@@ -138,21 +138,61 @@ class Management(NamedTuple):
         ports: The ports that the stage needs.
     """
 
-    grace_s: float
-    retry: RetryPolicy | None = None
-    timeout: float | None = None
-    deadline: float | None = None
-    routes: tuple[str, ...] = ()
-    version: str | None = None
-    chain: Chain | None = None
-    contract: TypeContract | None = None
-    limit: str | None = None
-    priority: int = 0
-    streams: bool | None = None
-    gathers: PermitGroup | None = None
-    holding: str | None = None
-    map_over: MapOver | None = None
-    ports: tuple[str, ...] = ()
+    __slots__ = (
+        "chain",
+        "contract",
+        "deadline",
+        "gathers",
+        "grace_s",
+        "holding",
+        "limit",
+        "map_over",
+        "ports",
+        "priority",
+        "retry",
+        "routes",
+        "streams",
+        "timeout",
+        "version",
+    )
+
+    def __init__(
+        self,
+        grace_s: float,
+        retry: RetryPolicy | None = None,
+        timeout: float | None = None,
+        deadline: float | None = None,
+        routes: tuple[str, ...] = (),
+        version: str | None = None,
+        chain: Chain | None = None,
+        contract: TypeContract | None = None,
+        limit: str | None = None,
+        priority: int = 0,
+        streams: bool | None = None,
+        gathers: PermitGroup | None = None,
+        holding: str | None = None,
+        map_over: MapOver | None = None,
+        ports: tuple[str, ...] = (),
+    ) -> None:
+        self.grace_s = grace_s
+        self.retry = retry
+        self.timeout = timeout
+        self.deadline = deadline
+        self.routes = routes
+        self.version = version
+        self.chain = chain
+        self.contract = contract
+        self.limit = limit
+        self.priority = priority
+        self.streams = streams
+        self.gathers = gathers
+        self.holding = holding
+        self.map_over = map_over
+        self.ports = ports
+
+    def but(self, **changes: Any) -> Management:
+        """Return the same with some of it changed."""
+        return Management(**{**{name: getattr(self, name) for name in self.__slots__}, **changes})
 
     @property
     def checks(self) -> bool:

@@ -14,7 +14,7 @@ import math
 from collections import deque
 from collections.abc import Mapping
 from contextvars import copy_context
-from typing import Any, NamedTuple
+from typing import Any
 
 from stageflow.context.pipeline_context import PipelineContext, correlation_of
 from stageflow.events.delivery import deliver, in_words, report_defect
@@ -40,11 +40,20 @@ _CREATED = "created"
 _IDS = ("request_id", "session_id", "user_id", "org_id", "interaction_id")
 
 
-class _Record(NamedTuple):
-    store: RunStore
-    run_id: str
-    status: str
-    data: dict[str, Any]
+class _Record:
+    __slots__ = ("data", "run_id", "status", "store")
+
+    def __init__(
+        self,
+        store: RunStore,
+        run_id: str,
+        status: str,
+        data: dict[str, Any],
+    ) -> None:
+        self.store = store
+        self.run_id = run_id
+        self.status = status
+        self.data = data
 
 
 def _store_of(context: PipelineContext) -> RunStore | None:
@@ -175,8 +184,9 @@ class Recorder:
 
 
 def _call(record: _Record) -> Any:
-    store, run_id, status, data = record
-    return store.create_run(run_id, **data) if status == _CREATED else store.update_status(run_id, status, **data)
+    if record.status == _CREATED:
+        return record.store.create_run(record.run_id, **record.data)
+    return record.store.update_status(record.run_id, record.status, **record.data)
 
 
 def _metadata(context: PipelineContext, created: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, TypeVar, cast, get_args, overload
+from typing import Any, Literal, TypeVar, cast, get_args, overload
 
 from stageflow.context.snapshot import ContextSnapshot
 from stageflow.core.handle import StageHandle, StageRef
@@ -33,7 +33,7 @@ U = TypeVar("U")
 RunStatus = Literal["completed", "failed", "cancelled", "suspended"]
 
 
-class Suspension(NamedTuple):
+class Suspension(Value):
     """What a suspended run keeps for the one that resumes it.
 
     Attributes:
@@ -43,10 +43,24 @@ class Suspension(NamedTuple):
         input_kinds: If this comes from JSON, what was written of the types in the snapshot's input.
     """
 
+    __slots__ = ("first_run_id", "input_kinds", "plan", "snapshot")
+
     snapshot: ContextSnapshot
     plan: Mapping[str, str]
     first_run_id: str
-    input_kinds: Any = None
+    input_kinds: Any
+
+    def __init__(
+        self,
+        snapshot: ContextSnapshot,
+        plan: Mapping[str, str],
+        first_run_id: str,
+        input_kinds: Any = None,
+    ) -> None:
+        object.__setattr__(self, "snapshot", snapshot)
+        object.__setattr__(self, "plan", plan)
+        object.__setattr__(self, "first_run_id", first_run_id)
+        object.__setattr__(self, "input_kinds", input_kinds)
 
 
 class StageResult(Value):
@@ -472,7 +486,7 @@ def _read_suspension(value: Any, path: str) -> Suspension | None:
     if value is None:
         return None
     fields = as_object(value, path)
-    expect_fields(fields, Suspension._fields, path)
+    expect_fields(fields, Suspension.__slots__, path)
     return Suspension(
         snapshot=at_path(f"{path}.snapshot", lambda: ContextSnapshot.from_dict(fields["snapshot"])),
         plan={

@@ -4,6 +4,15 @@ Most of them are at home in `stageflow` itself. `IdempotencyInterceptor` is in `
 its store in `idempotency_memory`, since not every program is to pay for the hashes that they need.
 """
 
-from stageflow.interceptors.policy import PolicyInterceptor
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stageflow.lazy_names import names_from
+
+if TYPE_CHECKING:
+    from stageflow.interceptors.policy import PolicyInterceptor
+else:
+    __getattr__, __dir__ = names_from(__name__, {"stageflow.interceptors.policy": ("PolicyInterceptor",)})
 
 __all__ = ["PolicyInterceptor"]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
 from typing import Any, cast
 
 from stageflow.errors import InvalidInterceptorError, PipelineValidationError
 from stageflow.interceptors.base import HOOK_TIMEOUT, BaseInterceptor
-from stageflow.wording import shown
+from stageflow.wording import shown, similar
 
 HOOKS = {
     "before": "(self, ctx) -> InterceptorResult | None",
@@ -121,5 +120,5 @@ def _misspelt(interceptor: Any) -> Iterator[tuple[str, str]]:
     for name in dir(kind):
         if name.startswith("_") or name in HOOKS or not inspect.iscoroutinefunction(getattr(kind, name, None)):
             continue
-        for hook in get_close_matches(name, missing, n=1, cutoff=0.85):
+        for hook in similar(name, missing, cutoff=0.85):
             yield f"has no `{hook}`, and an async method `{name}`, which nobody calls", f"Call it `{hook}`, or _{name}."

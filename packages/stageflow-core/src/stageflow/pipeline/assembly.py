@@ -79,7 +79,7 @@ def assemble(
         _node(
             draft,
             index,
-            management=_management(draft, chain, index, options)._replace(**_sharing(draft, whole, gathers, holders)),
+            management=_management(draft, chain, index, options).but(**_sharing(draft, whole, gathers, holders)),
             awaited=awaited.get(draft.name, ()),
             successors=tuple(successors[position]),
             readers=tuple(readers[position]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Unpack
 
 from stageflow.core.handle import StageHandle
@@ -142,7 +143,7 @@ class Pipeline(Runnable):
             InvalidInterceptorError: One of them is none, or the pipeline has it already.
         """
         together = check_interceptors((*self._options.interceptors, *interceptors), pipeline=self._name)
-        return self._with(options=self._options._replace(interceptors=together))
+        return self._with(options=replace(self._options, interceptors=together))
 
     def build(self) -> StageGraph:
         """Check the pipeline and compile it.

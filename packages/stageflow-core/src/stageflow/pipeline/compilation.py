@@ -7,7 +7,6 @@ side build like ten do.
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -55,8 +54,6 @@ from stageflow.wording import nearest
 
 MOST_SUGGESTIONS = 100
 """For how many unknown names the nearest one is looked for: each look compares it with all stages."""
-
-STAGE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
 def compile_plan(pipeline: str, specs: Sequence[StageSpec[Any]], options: PipelineOptions) -> ExecutionPlan:
@@ -126,9 +123,12 @@ def _draft(spec: StageSpec[Any], faults: list[PipelineValidationError]) -> Draft
 
 
 def _check_names(pipeline: str, drafts: list[Draft], faults: list[PipelineValidationError]) -> None:
-    faults.extend(
-        InvalidStageNameError(draft.name, pipeline=pipeline) for draft in drafts if not STAGE_NAME.fullmatch(draft.name)
-    )
+    faults.extend(InvalidStageNameError(draft.name, pipeline=pipeline) for draft in drafts if not _is_name(draft.name))
+
+
+def _is_name(text: str) -> bool:
+    """Return whether a stage may be called so: letters of ASCII, digits, `_` and `-`, the first one a letter or `_`."""
+    return text.isascii() and text[:1] != "-" and text.replace("-", "_").isidentifier()
 
 
 def _check_dependencies(

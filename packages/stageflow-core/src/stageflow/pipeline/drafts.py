@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from stageflow.execution.plan import (
     OnFailure,
@@ -15,6 +15,7 @@ from stageflow.pipeline.streaming import (
     streams_of,
 )
 from stageflow.validation.contract import TypeContract
+from stageflow.value import Value
 
 
 class Draft:
@@ -73,15 +74,33 @@ class Draft:
         return tuple(name for name in self.required if name not in routers) or tuple(self.optional)
 
 
-class PipelineOptions(NamedTuple):
+class PipelineOptions(Value):
     """The options of a pipeline, as `Pipeline` takes them."""
 
-    timeout: float | None = None
-    on_failure: OnFailure = "fail_fast"
-    cancel_grace: float = 5.0
-    interceptors: tuple[Any, ...] = ()
-    input: Any = None
-    max_concurrency: int | None = None
+    __slots__ = ("cancel_grace", "input", "interceptors", "max_concurrency", "on_failure", "timeout")
+
+    timeout: float | None
+    on_failure: OnFailure
+    cancel_grace: float
+    interceptors: tuple[Any, ...]
+    input: Any
+    max_concurrency: int | None
+
+    def __init__(
+        self,
+        timeout: float | None = None,
+        on_failure: OnFailure = "fail_fast",
+        cancel_grace: float = 5.0,
+        interceptors: tuple[Any, ...] = (),
+        input: Any = None,
+        max_concurrency: int | None = None,
+    ) -> None:
+        object.__setattr__(self, "timeout", timeout)
+        object.__setattr__(self, "on_failure", on_failure)
+        object.__setattr__(self, "cancel_grace", cancel_grace)
+        object.__setattr__(self, "interceptors", interceptors)
+        object.__setattr__(self, "input", input)
+        object.__setattr__(self, "max_concurrency", max_concurrency)
 
     def told(self) -> tuple[Any, ...]:
         """Return what a fingerprint knows of them: of interceptors that decide, their names, the same everywhere."""

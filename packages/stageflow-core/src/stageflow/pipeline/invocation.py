@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import replace
 from typing import Any, cast
 
@@ -24,7 +23,8 @@ class RunFields(ChildFields, total=False):
     run_id: RunIdentity
 
 
-_SNAPSHOT_FIELDS = frozenset(inspect.signature(ContextSnapshot).parameters)
+# All of them are given by name, and may be left out. `inspect.signature` would take as long as another module.
+_SNAPSHOT_FIELDS = frozenset(cast("dict[str, Any]", ContextSnapshot.__init__.__kwdefaults__))
 _ALL_FIELDS = frozenset(RunFields.__annotations__)
 _RESUME_FIELDS = frozenset({"resume", "decisions"})
 _CONTEXT_FIELDS = _ALL_FIELDS - _SNAPSHOT_FIELDS - _RESUME_FIELDS

@@ -1,6 +1,6 @@
 """The options of a stage: what they are, and what can be seen to be wrong of each by itself."""
 
-from __future__ import annotations
+# Without `from __future__ import annotations`: a TypedDict compiles each annotation that is a text, at every import.
 
 import inspect
 import sys

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import Any, Protocol, TypeVar, Unpack, cast, overload
 
 from stageflow.core.handle import StageHandle, StageRef, name_of
@@ -334,13 +334,15 @@ def _mentioned(function: Any, around: Mapping[str, Any]) -> dict[str, Any] | Non
     while waiting:
         annotations: Mapping[str, Any] = getattr(waiting.pop(), "__annotations__", {})
         texts = " ".join(hint for hint in annotations.values() if isinstance(hint, str))
-        new = [name for name in _IDENTIFIER.findall(texts) if name in around and name not in found]
+        new = [name for name in _identifier().findall(texts) if name in around and name not in found]
         found.update((name, around[name]) for name in new)
         waiting += (base for name in new if isinstance(around[name], type) for base in around[name].__mro__)
     return found
 
 
-_IDENTIFIER = re.compile(r"[^\W\d]\w*")
+@cache
+def _identifier() -> re.Pattern[str]:
+    return re.compile(r"[^\W\d]\w*")  # when first needed: most stages are not nested
 
 
 def _of_function(

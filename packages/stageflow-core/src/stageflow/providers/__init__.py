@@ -8,19 +8,38 @@ Requests and responses are frozen; what they are made of is checked when they ar
 sample rates in hertz.
 """
 
-from stageflow.providers.assembling import AnswerInPieces
-from stageflow.providers.audio import AudioEncoding, AudioFormat, Word
-from stageflow.providers.language import (
-    FinishReason,
-    LLMChunk,
-    LLMProvider,
-    LLMRequest,
-    LLMResponse,
-    ToolCallPiece,
-)
-from stageflow.providers.messages import ROLES, Message, Role, Tool, ToolCall, Usage
-from stageflow.providers.speech_to_text import STTChunk, STTProvider, STTRequest, STTResponse
-from stageflow.providers.text_to_speech import TTSChunk, TTSProvider, TTSRequest, TTSResponse
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stageflow.lazy_names import names_from
+
+if TYPE_CHECKING:
+    from stageflow.providers.assembling import AnswerInPieces
+    from stageflow.providers.audio import AudioEncoding, AudioFormat, Word
+    from stageflow.providers.language import FinishReason, LLMChunk, LLMProvider, LLMRequest, LLMResponse, ToolCallPiece
+    from stageflow.providers.messages import ROLES, Message, Role, Tool, ToolCall, Usage
+    from stageflow.providers.speech_to_text import STTChunk, STTProvider, STTRequest, STTResponse
+    from stageflow.providers.text_to_speech import TTSChunk, TTSProvider, TTSRequest, TTSResponse
+else:
+    __getattr__, __dir__ = names_from(
+        __name__,
+        {
+            "stageflow.providers.assembling": ("AnswerInPieces",),
+            "stageflow.providers.audio": ("AudioEncoding", "AudioFormat", "Word"),
+            "stageflow.providers.language": (
+                "FinishReason",
+                "LLMChunk",
+                "LLMProvider",
+                "LLMRequest",
+                "LLMResponse",
+                "ToolCallPiece",
+            ),
+            "stageflow.providers.messages": ("ROLES", "Message", "Role", "Tool", "ToolCall", "Usage"),
+            "stageflow.providers.speech_to_text": ("STTChunk", "STTProvider", "STTRequest", "STTResponse"),
+            "stageflow.providers.text_to_speech": ("TTSChunk", "TTSProvider", "TTSRequest", "TTSResponse"),
+        },
+    )
 
 __all__ = [
     # Language models

@@ -1,0 +1,52 @@
+"""What is known about a user, a tenant or a request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+
+class EnrichmentRequest:
+    """What an EnrichmentProvider is asked.
+
+    Attributes:
+        name: What is wanted: the name of the stage that asks, unless it says otherwise.
+        user_id, org_id, session_id: For whom.
+        input_text: What the run was asked.
+        attributes: What else the stage tells.
+    """
+
+    __slots__ = ("attributes", "input_text", "name", "org_id", "session_id", "user_id")
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        user_id: str | None = None,
+        org_id: str | None = None,
+        session_id: str | None = None,
+        input_text: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.name = name
+        self.user_id = user_id
+        self.org_id = org_id
+        self.session_id = session_id
+        self.input_text = input_text
+        self.attributes: Mapping[str, Any] = attributes or {}
+
+
+@runtime_checkable
+class EnrichmentProvider(Protocol):
+    """Finds out what is known about a user, a tenant or a request: a profile, documents, settings."""
+
+    async def enrich(self, request: EnrichmentRequest) -> Mapping[str, Any] | None:
+        """Return what is known, or None if nothing is."""
+        ...
+
+
+class NoOpEnrichmentProvider:
+    """Knows nothing."""
+
+    async def enrich(self, request: EnrichmentRequest) -> Mapping[str, Any] | None:
+        return None

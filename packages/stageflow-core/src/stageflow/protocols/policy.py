@@ -1,0 +1,95 @@
+"""Whether a stage may run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
+
+PolicyEffect = Literal["allow", "deny", "require-decision"]
+"""What a policy says to a stage that is about to run; the last, that a human must decide first."""
+
+
+class PolicyDecision:
+    """What a PolicyEvaluator decides; made by `allow`, `deny` and `require_decision`.
+
+    Attributes:
+        effect: Whether the stage may run.
+        reason: Why not; empty if it may.
+        request: What the human is asked, JSON-ready.
+    """
+
+    __slots__ = ("effect", "reason", "request")
+
+    def __init__(self, effect: PolicyEffect, reason: str = "", request: Mapping[str, Any] | None = None) -> None:
+        if effect not in get_args(PolicyEffect):
+            raise ValueError(f"A policy says {', '.join(map(repr, get_args(PolicyEffect)))}, not {effect!r}.")
+        self.effect: PolicyEffect = effect
+        self.reason = reason
+        self.request = request
+
+    @staticmethod
+    def allow() -> PolicyDecision:
+        """The stage may run."""
+        return PolicyDecision("allow")
+
+    @staticmethod
+    def deny(reason: str) -> PolicyDecision:
+        """The stage may not run."""
+        return PolicyDecision("deny", reason)
+
+    @staticmethod
+    def require_decision(reason: str, request: Mapping[str, Any] | None = None) -> PolicyDecision:
+        """The stage may not run before a human has decided."""
+        return PolicyDecision("require-decision", reason, request)
+
+    def __repr__(self) -> str:
+        return f"PolicyDecision({self.effect!r}, {self.reason!r})"
+
+
+class PolicyRequest:
+    """What a policy is asked: may this stage run, for whom, on what.
+
+    Attributes:
+        action: What is to be done: the name of the stage unless the application says otherwise.
+        pipeline, stage, kind: What is to run.
+        user_id, org_id: For whom.
+        attributes: What else the application wants the policy to know.
+        decision: What a human has decided, once one has.
+    """
+
+    __slots__ = ("action", "attributes", "decision", "kind", "org_id", "pipeline", "stage", "user_id")
+
+    def __init__(
+        self,
+        *,
+        action: str,
+        pipeline: str,
+        stage: str,
+        kind: str,
+        user_id: str | None = None,
+        org_id: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        decision: Any = None,
+    ) -> None:
+        self.action = action
+        self.pipeline = pipeline
+        self.stage = stage
+        self.kind = kind
+        self.user_id = user_id
+        self.org_id = org_id
+        self.attributes: Mapping[str, Any] = attributes or {}
+        self.decision = decision
+
+
+@runtime_checkable
+class PolicyEvaluator(Protocol):
+    """Decides whether a stage may run. One that raises or hangs keeps it from running."""
+
+    async def evaluate(self, request: PolicyRequest) -> PolicyDecision: ...
+
+
+class AllowAllPolicy:
+    """Allows everything: for an application without policies."""
+
+    async def evaluate(self, request: PolicyRequest) -> PolicyDecision:
+        return PolicyDecision.allow()
