@@ -15,7 +15,7 @@ from stageflow import (
     stage,
 )
 from stageflow.errors import MissingPortError, ProtocolMismatchError
-from stageflow.protocols import NoOpEnrichmentProvider
+from stageflow.protocols import EnrichmentRequest, NoOpEnrichmentProvider
 from stageflow.results import EnrichResult
 from stageflow_mocks.simulation import simulated
 
@@ -201,3 +201,11 @@ async def test_what_is_known_is_known_by_name():
     assert "EnrichResult.enrichments has the key an int (1); its keys are texts." == str(
         results["profile"].error.exception
     )
+
+
+def test_what_a_provider_is_asked_can_be_compared():
+    """And shown, but for what the user says."""
+    asked = EnrichmentRequest("profile", user_id="ada", input_text="my pin is 1234")
+    assert EnrichmentRequest("profile", user_id="ada", input_text="my pin is 1234") == asked
+    assert EnrichmentRequest("profile", user_id="eve", input_text="my pin is 1234") != asked
+    assert "EnrichmentRequest(name='profile', user_id='ada', org_id=None, session_id=None)" == repr(asked)
