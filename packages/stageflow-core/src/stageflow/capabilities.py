@@ -159,15 +159,26 @@ def check_ports(stage: str, names: tuple[str, ...], ports: Any) -> None:
 
     Raises:
         MissingPortError: There is no such attribute, or it is None.
+        Exception: The attribute is a property, and raises this.
         ProtocolMismatchError: It is one of those that stages agree on, and does not fit its protocol.
     """
     for name in names:
-        port = getattr(ports, name, None)
+        try:
+            port = getattr(ports, name)
+        except AttributeError:
+            if _is_computed(ports, name):
+                raise  # what went wrong in it, and not that the port is absent
+            port = None
         if port is None:
             raise missing_port(stage, name, ports)
         protocol = protocol_of(name)
         if protocol is not None:
             conforming(port, protocol, f"The port '{name}'")
+
+
+def _is_computed(ports: Any, name: str) -> bool:
+    found = getattr(cast("Any", type(ports)), name, None)
+    return found is not None and not isinstance(found, MemberDescriptorType)  # one of its slots, which is empty
 
 
 def missing_port(stage: str, name: str, ports: Any) -> MissingPortError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from inspect import isroutine
 
 from stageflow.errors.base import StageflowError
 from stageflow.errors.stage import StageError
@@ -24,10 +25,17 @@ class ProtocolMismatchError(StageflowError, TypeError):
         self, what: str, protocol: str, value: object, *, problems: Sequence[str] = (), hint: str | None = None
     ) -> None:
         told = f": {'; '.join(problems)}" if problems else ""
-        super().__init__(f"{what} is not {with_article(protocol)}, but {shown(value)}{told}.", hint=hint)
+        super().__init__(f"{what} is not {with_article(protocol)}, but {_described(value)}{told}.", hint=hint)
         self.what = what
         self.protocol = protocol
         self.problems = tuple(problems)
+
+
+def _described(value: object) -> str:
+    """Return what was handed over, without the repr of an object: settings and clients show their keys in theirs."""
+    if value is None or type(value) in (bool, int, float) or isinstance(value, type) or isroutine(value):
+        return shown(value)
+    return with_article(type(value).__qualname__)
 
 
 class MissingPortError(StageError, AttributeError):

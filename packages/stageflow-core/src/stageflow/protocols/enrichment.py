@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
+from stageflow.value import Value
 
-class EnrichmentRequest:
+
+class EnrichmentRequest(Value):
     """What an EnrichmentProvider is asked.
 
     Attributes:
@@ -17,6 +19,14 @@ class EnrichmentRequest:
     """
 
     __slots__ = ("attributes", "input_text", "name", "org_id", "session_id", "user_id")
+    unshown = ("attributes", "input_text")  # a request ends up in logs
+
+    name: str
+    user_id: str | None
+    org_id: str | None
+    session_id: str | None
+    input_text: str | None
+    attributes: Mapping[str, Any]
 
     def __init__(
         self,
@@ -28,12 +38,13 @@ class EnrichmentRequest:
         input_text: str | None = None,
         attributes: Mapping[str, Any] | None = None,
     ) -> None:
-        self.name = name
-        self.user_id = user_id
-        self.org_id = org_id
-        self.session_id = session_id
-        self.input_text = input_text
-        self.attributes: Mapping[str, Any] = attributes or {}
+        put = object.__setattr__
+        put(self, "name", name)
+        put(self, "user_id", user_id)
+        put(self, "org_id", org_id)
+        put(self, "session_id", session_id)
+        put(self, "input_text", input_text)
+        put(self, "attributes", {} if attributes is None else attributes)
 
 
 @runtime_checkable

@@ -5,27 +5,44 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
+from stageflow.value import Value
+from stageflow.wording import shown
+
 PolicyEffect = Literal["allow", "deny", "require-decision"]
 """What a policy says to a stage that is about to run; the last, that a human must decide first."""
 
 
-class PolicyDecision:
+class PolicyDecision(Value):
     """What a PolicyEvaluator decides; made by `allow`, `deny` and `require_decision`.
 
     Attributes:
         effect: Whether the stage may run.
         reason: Why not; empty if it may.
         request: What the human is asked, JSON-ready.
+
+    Raises:
+        TypeError: The reason is no text, or the request no mapping.
+        ValueError: It is none of the three, or does not say why a stage may not run.
     """
 
     __slots__ = ("effect", "reason", "request")
 
+    effect: PolicyEffect
+    reason: str
+    request: Mapping[str, Any] | None
+
     def __init__(self, effect: PolicyEffect, reason: str = "", request: Mapping[str, Any] | None = None) -> None:
         if effect not in get_args(PolicyEffect):
             raise ValueError(f"A policy says {', '.join(map(repr, get_args(PolicyEffect)))}, not {effect!r}.")
-        self.effect: PolicyEffect = effect
-        self.reason = reason
-        self.request = request
+        if not isinstance(reason, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"The reason of a policy is a text, not {shown(reason)}.")
+        if effect != "allow" and not reason.strip():
+            raise ValueError(f"A policy that says {effect!r} gives a reason, not {reason!r}.")
+        if request is not None and not isinstance(request, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"What a policy asks a human is a mapping, not {shown(request)}.")
+        object.__setattr__(self, "effect", effect)
+        object.__setattr__(self, "reason", reason)
+        object.__setattr__(self, "request", request)
 
     @staticmethod
     def allow() -> PolicyDecision:
@@ -46,7 +63,7 @@ class PolicyDecision:
         return f"PolicyDecision({self.effect!r}, {self.reason!r})"
 
 
-class PolicyRequest:
+class PolicyRequest(Value):
     """What a policy is asked: may this stage run, for whom, on what.
 
     Attributes:
@@ -58,6 +75,16 @@ class PolicyRequest:
     """
 
     __slots__ = ("action", "attributes", "decision", "kind", "org_id", "pipeline", "stage", "user_id")
+    unshown = ("attributes", "decision")  # a request ends up in logs
+
+    action: str
+    pipeline: str
+    stage: str
+    kind: str
+    user_id: str | None
+    org_id: str | None
+    attributes: Mapping[str, Any]
+    decision: Any
 
     def __init__(
         self,
@@ -71,14 +98,15 @@ class PolicyRequest:
         attributes: Mapping[str, Any] | None = None,
         decision: Any = None,
     ) -> None:
-        self.action = action
-        self.pipeline = pipeline
-        self.stage = stage
-        self.kind = kind
-        self.user_id = user_id
-        self.org_id = org_id
-        self.attributes: Mapping[str, Any] = attributes or {}
-        self.decision = decision
+        put = object.__setattr__
+        put(self, "action", action)
+        put(self, "pipeline", pipeline)
+        put(self, "stage", stage)
+        put(self, "kind", kind)
+        put(self, "user_id", user_id)
+        put(self, "org_id", org_id)
+        put(self, "attributes", {} if attributes is None else attributes)
+        put(self, "decision", decision)
 
 
 @runtime_checkable
