@@ -17,7 +17,12 @@ KNOWN = {
     ("packages/stageflow-plus/tests/test_memory.py", "unused-dependency", "memory"),
 }
 
-PLANTED = {"docs/tutorial/first-pipeline.md", "docs/reference/cli.md", "docs/reference/lint.md"}
+PLANTED = {
+    "docs/tutorial/first-pipeline.md",
+    "docs/tutorial/building-with-stageflow.md",
+    "docs/reference/cli.md",
+    "docs/reference/lint.md",
+}
 """Pages that show what is wrong."""
 
 

@@ -199,3 +199,54 @@ def test_loops_make_no_more_than_the_source_is_long(folder: Path) -> None:
     building = Building(modules)
     building.evaluator.run_module(modules.ask_for(Path("x.py")))
     assert 1_000 < len(building.stages) < 10_000
+
+
+LIBRARY = (
+    HEADER
+    + """
+class Reads:
+    def __init__(self, source):
+        self._source = source
+
+    async def execute(self, ctx: StageContext):
+        ctx.inputs.get_output("a").data.get("of_others")
+        return {"x": ctx.inputs.get_from(self._source, "x")}
+
+
+@stage
+async def alone(a: dict[str, Any], missing: dict[str, Any]):
+    return {"x": [a, missing]}
+"""
+)
+USER = (
+    HEADER
+    + """
+from library import Reads, alone
+
+class A:
+    async def execute(self, ctx: StageContext):
+        return {"x": 1}
+
+pipeline = (
+    Pipeline("p", [alone])
+    .with_stage("a", A)
+    .with_stage("b", Reads("z"), dependencies="a")
+    .with_stage("z", A)
+)
+"""
+)
+
+
+def test_what_is_wrong_with_a_stage_of_a_library_is_told_of_where_it_is_used(folder: Path) -> None:
+    """Whoever uses it can mend that; what it reads for others is no fault."""
+    (folder / "library.py").write_text(LIBRARY)
+    (folder / "user.py").write_text(USER)
+    lines = USER.splitlines()
+    found = lint(["user.py"])
+    assert ["user.py"] * 2 == [each.place.path for each in found]
+    told = [(each.rule, lines[each.place.line - 1].strip()) for each in found]
+    assert ("unknown-stage", 'Pipeline("p", [alone])') == told[0]
+    assert ("undeclared-read", '.with_stage("b", Reads("z"), dependencies="a")') == told[1]
+    for each, line in zip(found, ("missing:", "self._source"), strict=True):
+        place = next(number for number, text in enumerate(LIBRARY.splitlines(), 1) if line in text and "=" not in text)
+        assert each.message.endswith(f"library.py, line {place}.")

@@ -55,9 +55,9 @@ async def spoken(reply: Stream[str]) -> int:
     return len([text async for text in reply])
 
 
-def pipelines() -> None:
-    Pipeline("chat", [stored, spoken]).with_stage("reply", ChatStage("m", tools=(Tool("add", "Adds."),)))
+def pipelines() -> Pipeline:
     ChatStage(temprature=1)  # pyright: ignore[reportCallIssue]
+    return Pipeline("chat", [stored, spoken]).with_stage("reply", ChatStage("m", tools=(Tool("add", "Adds."),)))
 
 
 async def logged(ctx: StageContext) -> None:

@@ -40,7 +40,7 @@ class Declaring:
         runner = UNKNOWN if given is None else self._evaluator.value(frame, given)
         if isinstance(runner, Bound):  # a method is an async function as any other
             runner = UNKNOWN
-        made = StageModel(name, runner, node, frame.module)
+        made = StageModel(name, runner, argument(node, 0, "name") or node, frame.module)
         made.options = node
         if any(isinstance(each, ast.Starred) for each in node.args):
             made.name, made.runner, made.whole = None, UNKNOWN, False

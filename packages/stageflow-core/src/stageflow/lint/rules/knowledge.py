@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from stageflow.lint.definitions import Instance
+from stageflow.lint.definitions import Instance, Module
 from stageflow.lint.evaluation.evaluator import Evaluator
 from stageflow.lint.models import Named, StageModel
 from stageflow.lint.reading import StageReads, reads_of
@@ -39,13 +40,23 @@ class Declared:
 
 
 class Knowledge:
-    """What the code of stages reads, declares and returns; stages of the same runner share what it says."""
+    """What the code of stages reads, declares and returns; stages of the same runner share what it says.
 
-    def __init__(self, evaluator: Evaluator) -> None:
+    Args:
+        evaluator: What follows their code.
+        own: The modules that were asked for.
+    """
+
+    def __init__(self, evaluator: Evaluator, own: Iterable[Module]) -> None:
         self._evaluator = evaluator
+        self._own = {id(module) for module in own}
         self._reads: dict[tuple[int, int], tuple[Any, StageReads]] = {}
         self._declared: dict[int, tuple[StageModel, Declared]] = {}
         self._keys: dict[tuple[int, int, bool], tuple[StageModel, frozenset[str] | None]] = {}
+
+    def is_own(self, module: Module) -> bool:
+        """Return whether a module was asked for, and not only imported by one that was."""
+        return id(module) in self._own
 
     def reads(self, stage: StageModel) -> StageReads:
         """Return what a stage reads."""

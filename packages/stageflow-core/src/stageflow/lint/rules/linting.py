@@ -23,7 +23,7 @@ def findings_of(building: Building, own: Sequence[Module], only: PipelineModel |
         only: The pipeline that was asked for, if it is a single one.
     """
     building.evaluator.begin_reading()
-    knowledge = Knowledge(building.evaluator)
+    knowledge = Knowledge(building.evaluator, own)
     siblings = Siblings(building.stages, own)
     if only is not None:
         yield from _of_pipeline(Subject(only, only.stages(), knowledge), knowledge, siblings)

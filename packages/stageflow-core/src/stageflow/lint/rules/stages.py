@@ -103,6 +103,8 @@ def unknown_keys(subject: Subject, stage: StageModel, knowledge: Knowledge) -> I
             continue
         keys = knowledge.keys(upstream) if read.method in KEYED or read.method == "data" else None
         if keys is not None and read.key not in keys:
+            if read.method == "data" and read.has_default and not knowledge.is_own(read.module):
+                continue  # a stage of a library is to fit several others
             message = f"{titled(stage)} reads '{read.key}' of '{read.stage}', which never returns it."
             write = f"{nearest(read.key, sorted(keys))}Its keys: {listed(sorted(keys), MOST_SHOWN_KEYS)}."
             at = (read.module, read.node)

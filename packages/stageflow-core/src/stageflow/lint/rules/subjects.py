@@ -35,6 +35,7 @@ class Subject:
         self.edges: dict[str, dict[str, Named]] = {}
         self.written: dict[str, set[str]] = {}
         self._sought = 0
+        self._knowledge = knowledge
         for stage in stages:
             if stage.name is not None:
                 declared = knowledge.declared(stage)
@@ -79,11 +80,19 @@ class Subject:
         declaration: Declaration | None = None,
         obstacle: str = "",
     ) -> Finding:
-        """Return what is wrong with a stage of it."""
+        """Return what is wrong with a stage of it.
+
+        What is wrong in code that was not asked for, such as a stage of a library, is told of where it is used.
+        """
+        module, node = at
+        if not self._knowledge.is_own(module):
+            message = f"{message.rstrip('.')}, in {module.path}, line {node.lineno}."
+            user = stage if self.model is None or self._knowledge.is_own(stage.module) else self.model
+            module, node = user.module, user.node
         return Finding(
             rule,
             message,
-            place_of(*at),
+            place_of(module, node),
             write,
             stage=stage.name,
             pipeline=None if self.model is None else self.model.name,
