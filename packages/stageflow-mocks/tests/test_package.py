@@ -41,16 +41,32 @@ def test_import_needs_no_extra() -> None:
     assert 'pip install "stageflow-mocks[server]"' in done.stdout
 
 
+def test_mock_auth_needs_its_extra_alone() -> None:
+    """Without joserfc what describes tokens imports, MockAuth says which line to type; it does without the servers."""
+    ask = "try:\n    stageflow_mocks.{name}\nexcept ImportError as error:\n    print(error)"
+    told = _run_without(
+        "'joserfc',", "import stageflow_mocks\nstageflow_mocks.TOKEN_KINDS\n" + ask.format(name="MockAuth")
+    )
+    assert (told.stderr, told.stdout) == ("", 'MockAuth needs joserfc: pip install "stageflow-mocks[auth]"\n')
+    done = _run_without(
+        "'starlette', 'uvicorn'",
+        "import stageflow_mocks\nstageflow_mocks.MockAuth(algorithm='ES256').token()\n"
+        + ask.format(name="MockAuthServer"),
+    )
+    assert done.stderr == ""
+    assert 'pip install "stageflow-mocks[server]"' in done.stdout
+
+
 def test_import_is_light() -> None:
-    """Importing the package does not import a web framework."""
+    """Importing the package imports neither a web framework nor cryptography."""
     done = subprocess.run(
         [
             sys.executable,
             "-c",
-            "import sys, stageflow_mocks; print('starlette' in sys.modules, 'uvicorn' in sys.modules)",
+            "import sys, stageflow_mocks; print([name in sys.modules for name in ('starlette', 'uvicorn', 'joserfc')])",
         ],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout == "False False\n"
+    assert done.stdout == "[False, False, False]\n"
