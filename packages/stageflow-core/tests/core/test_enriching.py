@@ -14,7 +14,7 @@ from stageflow import (
     stage,
 )
 from stageflow.errors import MissingPortError, ProtocolMismatchError
-from stageflow.protocols import NoOpEnrichmentProvider
+from stageflow.protocols import EnrichmentRequest, NoOpEnrichmentProvider
 from stageflow_mocks.simulation import simulated
 
 
@@ -175,3 +175,13 @@ def test_it_is_an_enrich_stage():
     spec = stage("profile", EnrichStage(NoOpEnrichmentProvider()))
     assert (StageKind.ENRICH, "enrich") == (spec.kind, EnrichStage.name)
     assert isinstance(NoOpEnrichmentProvider(), EnrichmentProvider)
+
+
+def test_what_a_provider_is_asked_is_a_value():
+    """A test compares it with what was to be asked."""
+    request = EnrichmentRequest("profile", user_id="ada", attributes={"depth": 2})
+    assert EnrichmentRequest("profile", user_id="ada", attributes={"depth": 2}) == request
+    assert EnrichmentRequest("profile", user_id="eve") != request
+    assert "EnrichmentRequest(name='profile', user_id='ada', org_id=None, " in repr(request)
+    with pytest.raises(AttributeError):
+        request.user_id = "eve"

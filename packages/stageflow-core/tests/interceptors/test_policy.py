@@ -1,12 +1,13 @@
 """Authorisation as an interceptor."""
 
 import asyncio
+from types import MappingProxyType
 
 import pytest
 from stageflow import ContextSnapshot, PipelineContext, RunIdentity, StageOutput, StageStatus
-from stageflow.errors import InterceptorError, PolicyDeniedError
+from stageflow.errors import InterceptorError, PolicyDeniedError, SerializationError
 from stageflow.interceptors.policy import PolicyInterceptor
-from stageflow.protocols import AllowAllPolicy, PolicyDecision, PolicyEvaluator
+from stageflow.protocols import AllowAllPolicy, PolicyDecision, PolicyEvaluator, PolicyRequest
 from stageflow_mocks.simulation import simulated
 
 
@@ -101,7 +102,46 @@ def test_a_decision_is_one_of_three():
     """A misspelt one must not be taken for another."""
     with pytest.raises(ValueError, match="A policy says 'allow', 'deny', 'require-decision', not 'alow'"):
         PolicyDecision("alow")
-    assert "PolicyDecision('deny', 'no')" == repr(PolicyDecision.deny("no"))
+
+
+def test_what_policies_are_asked_and_say_are_values():
+    """Equal if they say the same, and nobody changes what was decided."""
+    decision = PolicyDecision.deny("no")
+    assert PolicyDecision("deny", "no") == decision
+    assert PolicyDecision.deny("never") != decision
+    assert "PolicyDecision(effect='deny', reason='no', request=None)" == repr(decision)
+    with pytest.raises(AttributeError):
+        decision.effect = "allow"
+    asked = {"action": "pay", "pipeline": "p", "stage": "s", "kind": "work"}
+    assert PolicyRequest(**asked, attributes={"amount": 5}) == PolicyRequest(**asked, attributes={"amount": 5})
+    assert PolicyRequest(**asked) != PolicyRequest(**asked, decision="yes")
+    assert "PolicyRequest(action='pay', pipeline='p', " in repr(PolicyRequest(**asked))
+    with pytest.raises(AttributeError):
+        PolicyRequest(**asked).decision = "yes"
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "text"),
+    [
+        (lambda: PolicyDecision.deny(None), TypeError, "The reason of a PolicyDecision is a text, not None."),
+        (lambda: PolicyDecision.deny(""), ValueError, "A PolicyDecision of effect 'deny' has a reason; this one's is"),
+        (lambda: PolicyDecision.require_decision(" "), ValueError, "of effect 'require-decision' has a reason"),
+        (lambda: PolicyDecision.require_decision("r", 3), TypeError, "is a mapping or None, not 3."),
+        (lambda: PolicyDecision.require_decision("r", {"by": object()}), SerializationError, r"\$.request.by"),
+    ],
+)
+def test_a_decision_says_why_and_what_is_asked(make, kind, text):
+    """It is refused where the policy makes it, not where somebody reads it."""
+    with pytest.raises(kind, match=text):
+        make()
+
+
+def test_what_a_human_is_asked_stays():
+    """Whoever made the request may go on with the mapping."""
+    asked = {"amounts": [5]}
+    decision = PolicyDecision.require_decision("r", MappingProxyType(asked))
+    asked["amounts"].append(6)
+    assert {"amounts": [5]} == decision.request
 
 
 def test_what_is_no_policy_is_refused():

@@ -31,7 +31,7 @@ class ProtocolMismatchError(StageflowError, TypeError):
 
 
 class MissingPortError(StageError, AttributeError):
-    """A stage needs something from outside that its run was not given.
+    """A stage needs something from outside that its run was not given, or that could not be read.
 
     Attributes:
         stage: The stage; empty where code read a port of which its stage had not said that it needs it.
@@ -41,13 +41,21 @@ class MissingPortError(StageError, AttributeError):
 
     code = "missing-port"
 
-    def __init__(self, stage: str, port: str, *, given: Sequence[str] = (), way_out: str | None = None) -> None:
-        problem = f"Stage '{stage}' needs the port '{port}', which its run was not given."
+    def __init__(
+        self,
+        stage: str,
+        port: str,
+        *,
+        given: Sequence[str] = (),
+        way_out: str | None = None,
+        unreadable: str | None = None,
+    ) -> None:
+        problem = f"Stage '{stage}' needs the port '{port}', {unreadable or 'which its run was not given'}."
         if not stage:
             problem = f"The port '{port}' was read, which the run was not given."
         near = "" if port in given else nearest(port, given)  # a mapping may have it as a key
         had = f"The run has: {listed(given)}. " if given else "The run has no ports. "
         give = way_out or f"Give it: run(ports=StagePorts({port}=...))."
-        super().__init__(problem, stage=stage, hint=f"{near}{had}{give}")
+        super().__init__(problem, stage=stage, hint=None if unreadable else f"{near}{had}{give}")
         self.port = port
         self.given = tuple(given)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
+from stageflow.value import Value
 
-class EnrichmentRequest:
+
+class EnrichmentRequest(Value):
     """What an EnrichmentProvider is asked.
 
     Attributes:
@@ -18,6 +20,13 @@ class EnrichmentRequest:
 
     __slots__ = ("attributes", "input_text", "name", "org_id", "session_id", "user_id")
 
+    name: str
+    user_id: str | None
+    org_id: str | None
+    session_id: str | None
+    input_text: str | None
+    attributes: Mapping[str, Any]
+
     def __init__(
         self,
         name: str,
@@ -28,12 +37,12 @@ class EnrichmentRequest:
         input_text: str | None = None,
         attributes: Mapping[str, Any] | None = None,
     ) -> None:
-        self.name = name
-        self.user_id = user_id
-        self.org_id = org_id
-        self.session_id = session_id
-        self.input_text = input_text
-        self.attributes: Mapping[str, Any] = attributes or {}
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "user_id", user_id)
+        object.__setattr__(self, "org_id", org_id)
+        object.__setattr__(self, "session_id", session_id)
+        object.__setattr__(self, "input_text", input_text)
+        object.__setattr__(self, "attributes", attributes or {})
 
 
 @runtime_checkable
