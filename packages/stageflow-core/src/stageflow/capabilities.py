@@ -122,8 +122,8 @@ class StagePorts:
         for name in unknown:
             raise TypeError(
                 f"{type(self).__qualname__} takes no port '{name}'. {nearest(name, tuple(PORTS))}It takes: "
-                f"{listed(tuple(PORTS))}. A port of your own is an attribute: set it in a subclass of StagePorts, or give "
-                "run(ports=...) any object that has it."
+                f"{listed(tuple(PORTS))}. A port of your own is an attribute: set it in a subclass of StagePorts, or "
+                "give run(ports=...) any object that has it."
             )
         given = {"call_logger": call_logger, "enrichment": enrichment, "llm": llm, "stt": stt, "tts": tts}
         for name, port in given.items():
