@@ -819,7 +819,7 @@ async def test_the_small_model_knows_its_limits() -> None:
     said = (Message("user", "A long word."),)
     answer = await SmallModel().complete(LLMRequest(said, max_tokens=2))
     assert (answer.text, answer.finish_reason, answer.usage.completion_tokens) == ("You said:", "length", 2)
-    with pytest.raises(ProviderRequestError, match="does not support temperature=1.0 of"):
+    with pytest.raises(ProviderRequestError, match=r"does not support temperature=1\.0 of"):
         await SmallModel().complete(LLMRequest(said, temperature=1.0))
 
 

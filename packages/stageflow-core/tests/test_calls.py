@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from contextvars import ContextVar
+from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
@@ -386,6 +387,71 @@ async def test_what_a_logger_sets_does_not_reach_the_stage():
     assert [None] == seen
 
 
+class Forgets(Log):
+    """Keeps what it is told, and does not say under which id."""
+
+    async def log_call_start(self, **told):
+        await super().log_call_start(**told)
+
+
+def test_a_start_without_an_id_has_no_end(caplog, recorder):
+    """The ends of all calls would be kept under None: so there is a loss, and it is told."""
+
+    @simulated
+    async def main():
+        log = Forgets()
+        assert "completed" == (await calling().run(ports=StagePorts(call_logger=log), event_sink=recorder)).status
+        assert (1, []) == (len(log.started), log.ended)
+
+    with caplog.at_level(logging.WARNING, "stageflow.calls"):
+        main()
+    assert "TypeError: log_call_start returned a NoneType, not a UUID" == recorder.of(RECORD_LOST)["data"]["why"]
+
+
+class Broken:
+    """Ports of an application's own, which cannot be asked for their logger."""
+
+    @property
+    def call_logger(self):
+        raise OSError("no connection")
+
+
+@pytest.mark.parametrize(
+    ("ports", "why"),
+    [
+        (SimpleNamespace(call_logger=object()), "AttributeError: 'object' object has no attribute 'log_call_start'"),
+        (Broken(), "OSError: no connection"),
+    ],
+    ids=["no logger", "raises"],
+)
+def test_a_logger_of_ports_that_nobody_has_checked_changes_nothing(ports, why, caplog, recorder):
+    """Only StagePorts looks at it beforehand."""
+
+    @simulated
+    async def main():
+        assert "completed" == (await calling().run(ports=ports, event_sink=recorder)).status
+
+    with caplog.at_level(logging.WARNING, "stageflow.calls"):
+        main()
+    assert why == recorder.of(RECORD_LOST)["data"]["why"]
+    assert 1 == len(caplog.records)
+
+
+@simulated
+async def test_one_context_manager_may_stand_for_several_calls():
+    """Each of them has its own record."""
+    log = Log()
+
+    async def reply(ctx: StageContext):
+        call = logged_call(ctx, "chat", provider="p")
+        for _ in range(2):
+            async with call:
+                pass
+
+    await Pipeline("chat").with_stage("reply", reply).run(ports=StagePorts(call_logger=log))
+    assert [1, 2] == [told["call"] for told in log.ended]
+
+
 # --- details -----------------------------------------------------------------------------------------------------
 
 
@@ -407,6 +473,26 @@ async def test_a_detail_that_cannot_be_is_refused(details, text):
 
     async def reply(ctx: StageContext):
         logged_call(ctx, "chat", provider="p", **details)
+
+    results = await Pipeline("chat").with_stage("reply", reply).start().outcome()
+    assert text == str(results["reply"].error.exception)
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        ({"operation": 3, "provider": "p"}, "The operation of a logged call is a string, not 3."),
+        ({"operation": "chat", "provider": None}, "The provider of a logged call is a string, not None."),
+        ({"operation": "chat", "provider": "p", "model": 3}, "The model of a logged call is a string, not 3."),
+    ],
+)
+@simulated
+async def test_a_name_that_is_none_is_refused(names, text):
+    """A logger that keeps them in columns would lose the record, and the stage never know why."""
+
+    async def reply(ctx: StageContext):
+        given = dict(names)
+        logged_call(ctx, given.pop("operation"), **given)
 
     results = await Pipeline("chat").with_stage("reply", reply).start().outcome()
     assert text == str(results["reply"].error.exception)

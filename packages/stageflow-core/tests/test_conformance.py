@@ -6,6 +6,7 @@ import os
 import types
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Coroutine
+from dataclasses import dataclass
 from typing import Protocol
 from unittest.mock import AsyncMock, MagicMock, Mock, create_autospec
 
@@ -305,6 +306,32 @@ def test_the_message_says_what_was_handed_over():
     assert ("The provider of an EnrichStage", "EnrichmentProvider") == (caught.value.what, caught.value.protocol)
 
 
+@dataclass
+class Settings:
+    """What knows a key, and shows it to whoever asks."""
+
+    api_key: str
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (Settings("hunter2"), "a Settings"),
+        ({"api_key": "hunter2"}, "a dict"),
+        ("hunter2", "a str"),
+        (None, "None"),
+        (3, "3"),
+        (len, "the function len"),
+    ],
+)
+def test_what_was_handed_over_is_not_shown(value, told):
+    """Settings and clients have keys in them, and the text of an error goes into logs."""
+    with pytest.raises(ProtocolMismatchError) as caught:
+        conforming(value, RunStore, "The run_store of a run")
+    assert str(caught.value).startswith(f"The run_store of a run is not a RunStore, but {told}: it has no `create_run`")
+    assert "hunter2" not in str(caught.value)
+
+
 def test_a_class_is_not_its_object():
     """Unless all of its methods are its own."""
     with pytest.raises(ProtocolMismatchError) as caught:
@@ -556,6 +583,24 @@ def test_what_streams_is_not_awaited():
     """Its chunks are."""
     (problem,) = problems(Awaited(), Speech)
     assert problem.startswith("its `stream` is async and returns, where it should yield")
+
+
+class Piecewise(Speaking):
+    def stream(self, text):
+        yield b""
+
+
+class Guesses:
+    def interpret(self, topology):
+        yield "service", topology
+
+
+def test_a_plain_generator_is_neither_async_nor_a_value():
+    """Whoever reads it with `async for`, or takes it for what it yields, would find out in the middle of a run."""
+    (problem,) = problems(Piecewise(), Speech)
+    assert problem.startswith("its `stream` yields, but is not async; expected: `def stream(self, text: str)")
+    (problem,) = problems(Guesses(), PipelineMetadata)
+    assert problem.startswith("its `interpret` yields, where it should return; expected: `def interpret(")
 
 
 def test_what_is_expected_is_shown_as_it_is_written():

@@ -1055,3 +1055,10 @@ def test_a_failed_map_travels_without_results_that_cannot() -> None:
     assert (str(error), 3) == (str(travelled), travelled.index)
     assert None is travelled.completed
     assert ["Its completed could not be pickled"] == [note.split(" (")[0] for note in travelled.__notes__]
+
+
+@pytest.mark.parametrize("wait", ["5", True, [5]])
+def test_a_wait_that_is_no_number_is_refused(wait):
+    """As a header's text would be: no policy would wait for it, and nobody would know."""
+    with pytest.raises(TypeError, match="retry_after of a ProviderRateLimited is a number of seconds, not "):
+        errors.ProviderRateLimited("Slow down.", provider="groq", retry_after=wait)

@@ -46,7 +46,6 @@ from stageflow.pipeline.spec import From, StageSpec, stage
 from stageflow.protocols import ConfigProvider, CorrelationIds, EventSink, RunStore
 
 if typing.TYPE_CHECKING:
-    from stageflow.core.enriching import EnrichStage
     from stageflow.extensions.conversion import TypedExtension
     from stageflow.extensions.registry import ExtensionRegistry
     from stageflow.interceptors.circuit_breaker import CircuitBreakerInterceptor
@@ -61,11 +60,11 @@ if typing.TYPE_CHECKING:
     from stageflow.pipeline.registry import PipelineRegistry
     from stageflow.projector import MessageProjector, SSEMessageProjector, WSMessageProjector
     from stageflow.protocols import EnrichmentProvider, PipelineMetadata, PolicyEvaluator
+    from stageflow.results.enriching import EnrichStage
 else:
     __getattr__, __dir__ = _names_from(
         __name__,
         {
-            "stageflow.core.enriching": ("EnrichStage",),
             "stageflow.extensions.conversion": ("TypedExtension",),
             "stageflow.extensions.registry": ("ExtensionRegistry",),
             "stageflow.interceptors.circuit_breaker": ("CircuitBreakerInterceptor",),
@@ -80,6 +79,7 @@ else:
             "stageflow.pipeline.registry": ("PipelineRegistry",),
             "stageflow.projector": ("MessageProjector", "SSEMessageProjector", "WSMessageProjector"),
             "stageflow.protocols": ("EnrichmentProvider", "PipelineMetadata", "PolicyEvaluator"),
+            "stageflow.results.enriching": ("EnrichStage",),
         },
     )
 

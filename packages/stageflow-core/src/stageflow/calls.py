@@ -15,7 +15,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -24,7 +24,7 @@ from stageflow.core.timer import PipelineTimer
 from stageflow.errors import ProviderError, StageflowError
 from stageflow.events.secret_text import redacted_text
 from stageflow.observability.call_logger import CallStatus, ProviderCallLogger
-from stageflow.wording import class_name, shown, text_of, type_name
+from stageflow.wording import class_name, shown, text_of, type_name, with_article
 
 T = TypeVar("T")
 
@@ -57,8 +57,10 @@ def logged_call(
         details: Sizes, counts and names, never content.
 
     Raises:
-        TypeError: A detail is not a number, a string, a bool or None, or has the name of something else in a record.
+        TypeError: A detail is not a number, a string, a bool or None, or has the name of something else in a record; or
+            one of the names is no string.
     """
+    _check_names(operation=operation, provider=provider, model="" if model is None else model)
     _check_details(details, _START_FIELDS)
     return LoggedCall(ctx, operation, provider, model, details)
 
@@ -72,7 +74,7 @@ class LoggedCall:
         self, ctx: StageContext, operation: str, provider: str, model: str | None, details: Mapping[str, Any]
     ) -> None:
         self._ctx = ctx
-        self._logger: ProviderCallLogger | None = getattr(ctx.ports, "call_logger", None)
+        self._logger: ProviderCallLogger | None = None
         self._started: dict[str, Any] = {"operation": operation, "provider": provider, "model": model, **details}
         self._noted: dict[str, Any] = {}
         self._call_id: list[UUID] = []
@@ -93,14 +95,9 @@ class LoggedCall:
         return (self._ctx.timer.clock() - self._begun_ns) / 1e6
 
     async def __aenter__(self) -> Self:
+        self._logger = self._logger_of_the_run()
         if self._logger is not None:
-            ctx, start, started = self._ctx, self._logger.log_call_start, self._started
-            run_id = ctx.snapshot.run_id.pipeline_run_id
-            cancelled = await self._log(
-                "start",
-                lambda: start(run_id=run_id, stage=ctx.stage_name, attempt=ctx.attempt, **started),
-                self._call_id,
-            )
+            cancelled = await self._log("start", self._start, self._call_id)
             if cancelled is not None:
                 await self._end("cancelled", 0.0, {})
                 raise cancelled
@@ -115,15 +112,33 @@ class LoggedCall:
         if cancelled is not None and not isinstance(error, asyncio.CancelledError):
             raise cancelled  # rather than the error: it would be tried again, in a run that is ending
 
+    def _logger_of_the_run(self) -> ProviderCallLogger | None:
+        try:
+            return getattr(self._ctx.ports, "call_logger", None)
+        except Exception as error:  # noqa: BLE001 - a property of the application's may raise anything
+            self._lose("start", _told(error))
+            return None
+
+    async def _start(self) -> UUID:
+        ctx, log = self._ctx, cast("ProviderCallLogger", self._logger)
+        run_id = ctx.snapshot.run_id.pipeline_run_id
+        call_id: Any = await log.log_call_start(
+            run_id=run_id, stage=ctx.stage_name, attempt=ctx.attempt, **self._started
+        )
+        if not isinstance(call_id, UUID):  # most likely a forgotten return: the ends of all calls would go to None
+            raise TypeError(f"log_call_start returned {with_article(type_name(call_id))}, not a UUID")
+        return call_id
+
     async def _end(
         self, status: CallStatus, duration_ms: float, told: Mapping[str, Any]
     ) -> asyncio.CancelledError | None:
         """Log the end of a call of which the start was logged; return a cancellation that came meanwhile."""
         if self._logger is None or not self._call_id:
             return None
-        end, details = self._logger.log_call_end, {**self._noted, **told}
-        call_id = self._call_id[0]
-        return await self._log("end", lambda: end(call_id, status=status, duration_ms=duration_ms, **details), [])
+        log, call_id, details = self._logger, self._call_id.pop(), {**self._noted, **told}
+        return await self._log(
+            "end", lambda: log.log_call_end(call_id, status=status, duration_ms=duration_ms, **details), []
+        )
 
     async def _log(
         self, what: str, call: Callable[[], Coroutine[Any, Any, T]], kept: list[T]
@@ -152,7 +167,7 @@ class LoggedCall:
             logger.warning(
                 "Call logger %s lost the %s of a call (%s to %s, stage '%s'): %s. Further losses of this run are only "
                 "counted, in its events '%s'.",
-                type(self._logger).__qualname__,
+                "of the run" if self._logger is None else type(self._logger).__qualname__,
                 what,
                 operation,
                 provider,
@@ -165,6 +180,12 @@ class LoggedCall:
 
 _START_FIELDS = ("operation", "provider", "model", "run_id", "stage", "attempt")
 _END_FIELDS = ("call_id", "status", "duration_ms", "error_code")
+
+
+def _check_names(**names: Any) -> None:
+    for name, value in names.items():
+        if not isinstance(value, str):
+            raise TypeError(f"The {name} of a logged call is a string, not {shown(value)}.")
 
 
 def _check_details(details: Mapping[str, Any], taken: tuple[str, ...]) -> None:
@@ -210,5 +231,9 @@ def _failure(task: asyncio.Task[None], late: bool) -> str | None:
         return took_longer if late else "it raised CancelledError"
     error = task.exception()
     if error is not None:
-        return took_longer if late else f"{type_name(error)}: {redacted_text(text_of(error))}"
+        return took_longer if late else _told(error)
     return None
+
+
+def _told(error: BaseException) -> str:
+    return f"{type_name(error)}: {redacted_text(text_of(error))}"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Never, Protocol, Self, TypeVar, cast
 from stageflow import observability, protocols, providers
 from stageflow.conformance import conforming
 from stageflow.errors import MissingPortError, ProtocolMismatchError
-from stageflow.wording import listed, nearest, shown, text_of, type_name, with_article
+from stageflow.wording import listed, nearest, shown, type_name, with_article
 
 T = TypeVar("T")
 
@@ -135,7 +135,7 @@ class StagePorts:
         def __getattr__(self, name: str) -> Any:
             if name.startswith("_"):  # asked by copy, pickle and their like
                 raise AttributeError(f"{type(self).__qualname__} has no attribute {name!r}")
-            if _is_declared(self, name):  # Python asks here as well when a property has raised an AttributeError
+            if _is_computed(self, name):  # Python asks here as well when a property has raised an AttributeError
                 return object.__getattribute__(self, name)
             raise missing_port("", name, self)
 
@@ -185,22 +185,27 @@ def check_ports(stage: str, names: tuple[str, ...], ports: Any) -> None:
     """Check that a run has the ports that a stage needs.
 
     Raises:
-        MissingPortError: There is no such attribute, it is None, or it is a property that raises an AttributeError.
+        MissingPortError: There is no such attribute, or it is None.
+        Exception: The attribute is a property, and raises this.
         ProtocolMismatchError: It is one of those that stages agree on, and does not fit its protocol.
     """
     for name in names:
         try:
             port = getattr(ports, name)
-        except AttributeError as error:
-            if not _is_declared(ports, name):
-                raise missing_port(stage, name, ports) from None
-            why = f"and reading it from {type_name(ports)} raised {type_name(error)}: {text_of(error)}"
-            raise MissingPortError(stage, name, given=given_ports(ports), unreadable=why) from error
+        except AttributeError:
+            if _is_computed(ports, name):
+                raise  # what went wrong in it, and not that the port is absent
+            port = None
         if port is None:
             raise missing_port(stage, name, ports)
         protocol = protocol_of(name)
         if protocol is not None:
             _checked(name, port, protocol)
+
+
+def _is_computed(ports: Any, name: str) -> bool:
+    found = getattr_static(type(ports), name, None)
+    return found is not None and not isinstance(found, MemberDescriptorType)  # one of its slots, which is empty
 
 
 def missing_port(stage: str, name: str, ports: Any) -> MissingPortError:
@@ -228,12 +233,6 @@ def _fits(value: Any, name: str) -> bool:
     except ProtocolMismatchError:
         return False
     return True
-
-
-def _is_declared(ports: Any, name: str) -> bool:
-    """Return whether an object has an attribute that is there and cannot be read: a property, not an empty slot."""
-    found = getattr_static(ports, name, None)
-    return found is not None and not isinstance(found, MemberDescriptorType)
 
 
 def given_ports(ports: Any) -> tuple[str, ...]:

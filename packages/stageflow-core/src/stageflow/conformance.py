@@ -120,8 +120,12 @@ def _problem(value: Any, found: Any, member: Any) -> str | None:
     elif _streams(member):
         if is_async:
             return "is async and returns, where it should yield (or return an async iterator without being async)"
+        if _is(inspect.isgeneratorfunction, found):
+            return "yields, but is not async"
     elif is_async or yields:
         return "is async, and is called without await"
+    elif _is(inspect.isgeneratorfunction, found) and _returns(member) not in ("Iterator", "Generator", "Iterable"):
+        return "yields, where it should return"
     return _parameters_amiss(found, member)
 
 

@@ -415,3 +415,32 @@ async def test_to_read_a_port_that_is_not_there_names_it():
     assert str(results.error).startswith(
         "Stage 'reads' of pipeline 'p' failed: The port 'memory' was read, which the run was not given."
     )
+
+
+class Connects:
+    """Ports that are made when they are first read, and have a mistake in them."""
+
+    @property
+    def llm(self):
+        return self.clint
+
+
+class Slotted:
+    """Ports without a dict, none of which was given."""
+
+    __slots__ = ("llm",)
+
+
+@simulated
+async def test_a_port_that_cannot_be_made_is_not_told_as_absent():
+    """What went wrong in it is the cause, and not that the run was given no such port."""
+
+    @stage(ports="llm")
+    async def reply():
+        return {}
+
+    pipeline = Pipeline("p", [reply])
+    broken = await pipeline.start(ports=Connects()).outcome()
+    assert "'Connects' object has no attribute 'clint'" == str(broken["reply"].error.exception)
+    empty = await pipeline.start(ports=Slotted()).outcome()
+    assert isinstance(empty["reply"].error.exception, MissingPortError)

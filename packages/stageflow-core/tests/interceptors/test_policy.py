@@ -104,47 +104,84 @@ def test_a_decision_is_one_of_three():
         PolicyDecision("alow")
 
 
-def test_what_policies_are_asked_and_say_are_values():
-    """Equal if they say the same, and nobody changes what was decided."""
-    decision = PolicyDecision.deny("no")
-    assert PolicyDecision("deny", "no") == decision
-    assert PolicyDecision.deny("never") != decision
-    assert "PolicyDecision(effect='deny', reason='no', request=None)" == repr(decision)
-    with pytest.raises(AttributeError):
-        decision.effect = "allow"
-    asked = {"action": "pay", "pipeline": "p", "stage": "s", "kind": "work"}
-    assert PolicyRequest(**asked, attributes={"amount": 5}) == PolicyRequest(**asked, attributes={"amount": 5})
-    assert PolicyRequest(**asked) != PolicyRequest(**asked, decision="yes")
-    assert "PolicyRequest(action='pay', pipeline='p', " in repr(PolicyRequest(**asked))
-    with pytest.raises(AttributeError):
-        PolicyRequest(**asked).decision = "yes"
-
-
-@pytest.mark.parametrize(
-    ("make", "kind", "text"),
-    [
-        (lambda: PolicyDecision.deny(None), TypeError, "The reason of a PolicyDecision is a text, not None."),
-        (lambda: PolicyDecision.deny(""), ValueError, "A PolicyDecision of effect 'deny' has a reason; this one's is"),
-        (lambda: PolicyDecision.require_decision(" "), ValueError, "of effect 'require-decision' has a reason"),
-        (lambda: PolicyDecision.require_decision("r", 3), TypeError, "is a mapping or None, not 3."),
-        (lambda: PolicyDecision.require_decision("r", {"by": object()}), SerializationError, r"\$.request.by"),
-    ],
-)
-def test_a_decision_says_why_and_what_is_asked(make, kind, text):
-    """It is refused where the policy makes it, not where somebody reads it."""
-    with pytest.raises(kind, match=text):
-        make()
-
-
 def test_what_a_human_is_asked_stays():
     """Whoever made the request may go on with the mapping."""
     asked = {"amounts": [5]}
     decision = PolicyDecision.require_decision("r", MappingProxyType(asked))
     asked["amounts"].append(6)
     assert {"amounts": [5]} == decision.request
+    with pytest.raises(SerializationError, match=r"\$.request.by"):
+        PolicyDecision.require_decision("r", {"by": object()})
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "told"),
+    [
+        (lambda: PolicyDecision.deny(None), TypeError, "The reason of a policy is a text, not None."),
+        (lambda: PolicyDecision.deny(" "), ValueError, "A policy that says 'deny' gives a reason, not ' '."),
+        (
+            lambda: PolicyDecision.require_decision(""),
+            ValueError,
+            "A policy that says 'require-decision' gives a reason",
+        ),
+        (
+            lambda: PolicyDecision.require_decision("why", 3),
+            TypeError,
+            "What a policy asks a human is a mapping, not 3.",
+        ),
+    ],
+)
+def test_a_decision_says_why(make, error, told):
+    """Whoever is refused, or asked, reads it."""
+    with pytest.raises(error) as caught:
+        make()
+    assert str(caught.value).startswith(told)
+
+
+def test_a_decision_stays_what_it_is():
+    """A policy may hand out one object any number of times; and tests compare."""
+    denied = PolicyDecision.deny("no")
+    with pytest.raises(AttributeError):
+        denied.effect = "allow"
+    assert (PolicyDecision.deny("no"), "deny") == (denied, denied.effect)
+    assert PolicyDecision.allow() != denied
+
+
+def test_what_a_policy_is_asked_can_be_compared():
+    """And shown, but for what the application tells and a human has said."""
+    fields = {"action": "pay", "pipeline": "p", "stage": "s", "kind": "work", "user_id": "ada"}
+    request = PolicyRequest(**fields, attributes={"card": "4111"}, decision="hunter2")
+    assert PolicyRequest(**fields, attributes={"card": "4111"}, decision="hunter2") == request
+    assert PolicyRequest(**fields) != request
+    assert "PolicyRequest(action='pay', pipeline='p', stage='s', kind='work', user_id='ada', org_id=None)" == repr(
+        request
+    )
 
 
 def test_what_is_no_policy_is_refused():
     """Where it is given."""
     with pytest.raises(TypeError, match=r"The policy of PolicyInterceptor is not a PolicyEvaluator, but None: "):
         PolicyInterceptor(None)
+
+
+async def later(ctx):
+    return {}
+
+
+@pytest.mark.parametrize("option", ["action", "attributes"])
+@pytest.mark.parametrize("given", [3, "pay", {"amount": 5}, later], ids=["number", "text", "mapping", "async"])
+def test_what_is_asked_is_given_by_plain_functions(option, given):
+    """Anything else is refused where it is given, and not by the first stage."""
+    with pytest.raises(TypeError, match=f"The {option} of PolicyInterceptor is given by a function that is not async"):
+        PolicyInterceptor(AllowAllPolicy(), **{option: given})
+
+
+@pytest.mark.parametrize("attributes", [None, 3, [("amount", 5)]])
+@simulated
+async def test_attributes_that_are_no_mapping_let_nothing_through(attempt, attributes):
+    """A policy that looks in them for what forbids would find nothing."""
+    policy = Fixed(PolicyDecision.allow())
+    trial = attempt(PolicyInterceptor(policy, attributes=lambda ctx: attributes))
+    with pytest.raises(InterceptorError, match="The attributes for the policy are a mapping, not "):
+        await trial.run()
+    assert (0, []) == (trial.calls, policy.asked)

@@ -303,6 +303,18 @@ def test_an_interrupt_is_no_failure_of_a_distribution(install):
         PipelineRegistry().discover()
 
 
+def test_a_script_that_ends_ends_no_discovery(install):
+    """A module that was made to be started, and calls sys.exit, is one that failed; the next one is there."""
+    install("acme", [("chat", "acme:chat")], "import sys; sys.exit(2)")
+    install("zeta", [("voice", "zeta:chat")], ACME)
+    registry = PipelineRegistry()
+    with pytest.raises(PipelineDiscoveryError) as caught:
+        registry.discover()
+    (failure,) = caught.value.failures
+    assert ("chat", SystemExit) == (failure.name, type(failure.__cause__))
+    assert ["voice"] == registry.list()
+
+
 def test_importing_stageflow_does_not_import_what_discovers():
     """It would cost every program a tenth of the time that stageflow takes."""
     code = "import sys, stageflow; print([n for n in ('importlib.metadata', 'email', 'json') if n in sys.modules])"

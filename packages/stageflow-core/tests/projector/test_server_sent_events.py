@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from stageflow import Pipeline, PipelineEvent, RunIdentity, SSEMessageProjector, StageContext, WSMessageProjector, stage
 from stageflow.errors import InvalidOptionError, ProtocolMismatchError
 from stageflow.projector import sse_comment, sse_frame
+from stageflow.projector.event_ids import as_sent
 from stageflow_mocks.simulation import simulated
 
 TEXT = st.text(st.characters(codec="utf-8"))
@@ -71,7 +72,7 @@ def test_any_event_comes_back(event):
     message = WSMessageProjector().project(event)
     assert message is not None
     (found,) = received(frame)
-    assert (found.type, found.last_event_id) == (message["type"], event.event_id)
+    assert (found.type, found.last_event_id) == (message["type"], as_sent(event.event_id))
     assert json.loads(found.data) == json.loads(json.dumps(message))
 
 
@@ -158,10 +159,32 @@ def test_options_are_those_of_the_messages():
     class Broken:
         pass
 
-    with pytest.raises(InvalidOptionError):
+    with pytest.raises(InvalidOptionError, match=r"^errors of an SSEMessageProjector is "):
         SSEMessageProjector(errors=1)
-    with pytest.raises(ProtocolMismatchError):
+    with pytest.raises(ProtocolMismatchError, match=r"^The metadata of an SSEMessageProjector is "):
         SSEMessageProjector(metadata=Broken())
+
+
+@pytest.mark.parametrize("run_id", ["a\nid: 9", "a\0b", "\ud800", "Zoë 7", " a ", "100%", "%25", ""])
+@simulated
+async def test_a_run_of_any_id_can_be_come_back_to(run_id):
+    """By what a header carries: bytes of ASCII, that a server reads as Latin-1 and cuts the spaces off."""
+
+    @stage
+    async def first():
+        return {}
+
+    run = Pipeline("p", [first]).start(run_id=RunIdentity(run_id))
+    frames = [frame async for frame in run.messages(SSEMessageProjector())]
+    stream = EventStream()
+    for frame in frames[:2]:
+        stream.feed(frame.encode().decode())
+    header = stream.last_event_id.encode("ascii").decode("latin-1").strip()
+    assert [frame async for frame in run.messages(SSEMessageProjector(), after=header)] == frames[2:]
+    messages = [message async for message in run.messages(WSMessageProjector())]
+    again = run.messages(WSMessageProjector(), after=messages[1]["event_id"])
+    assert [message async for message in again] == messages[2:]
+    await run
 
 
 @simulated

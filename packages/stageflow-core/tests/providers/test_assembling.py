@@ -160,3 +160,18 @@ def test_no_answer_that_is_cut_off_passes(data: st.DataObject, whole: LLMRespons
     end = next(place for place, chunk in enumerate(chunks) if chunk.finish_reason is not None)
     with pytest.raises(ProviderProtocolError, match="before it was complete"):
         assembled(*chunks[: data.draw(st.integers(0, end))])
+
+
+@pytest.mark.parametrize(
+    ("chunk", "told"),
+    [
+        ("secret", "a str"),
+        (None, "a NoneType"),
+        (LLMResponse("x", model="m", finish_reason="stop"), "an LLMResponse"),
+    ],
+)
+def test_what_is_no_chunk_is_told(chunk: Any, told: str) -> None:
+    """A stream that yields its texts as they are is the first thing that one writes; what it yielded is not told."""
+    with pytest.raises(TypeError) as caught:
+        AnswerInPieces("p").add(chunk)
+    assert f"The stream of provider 'p' is made of LLMChunk, and yielded {told}." == str(caught.value)

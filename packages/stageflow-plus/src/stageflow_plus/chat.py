@@ -150,7 +150,8 @@ class ChatStage:
 
     def _instructions(self, ctx: StageContext) -> str:
         profile = None if self._profile_from is None else ctx.inputs.get_output(self._profile_from)
-        known = () if profile is None else [f"- {key}: {value}" for key, value in _described(profile.data).items()]
+        facts: Mapping[str, Any] = {} if profile is None else _described(profile.data)
+        known = [f"- {_in_one_line(key)}: {_in_one_line(value)}" for key, value in facts.items()]
         return "\n".join(
             [self._system_prompt, "What is known about the user:", *known] if known else [self._system_prompt]
         )
@@ -173,6 +174,11 @@ def _described(data: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return what describes the user in the data of a stage: of one of kind ENRICH, what it found out."""
     found: Any = data.get("enrichments")
     return cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else data
+
+
+def _in_one_line(fact: object) -> str:
+    """Return what is known without line breaks: users write their own names, and a line may read as an order."""
+    return " ".join(str(fact).split())
 
 
 class _Progress:

@@ -60,6 +60,8 @@ class PipelineContext(Value):
         parent: Of a child run, the stage that it was started by.
     """
 
+    unshown = ("event_sink", "ports", "run_store", "config")  # an application's own, which may show its keys
+
     snapshot: ContextSnapshot
     # What most runs are not given is not set, but read from here: half of what the object cost.
     event_sink: EventSink | None = None
@@ -91,7 +93,7 @@ class PipelineContext(Value):
         put = object.__setattr__
         put(self, "snapshot", snapshot)
         if event_sink is not None:
-            put(self, "event_sink", event_sink)
+            put(self, "event_sink", conforming(event_sink, EventSink, "The event sink"))
         if ports is not None:
             put(self, "ports", ports)
         if limits is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from inspect import isroutine
 
 from stageflow.errors.base import StageflowError
 from stageflow.errors.stage import StageError
@@ -24,14 +25,21 @@ class ProtocolMismatchError(StageflowError, TypeError):
         self, what: str, protocol: str, value: object, *, problems: Sequence[str] = (), hint: str | None = None
     ) -> None:
         told = f": {'; '.join(problems)}" if problems else ""
-        super().__init__(f"{what} is not {with_article(protocol)}, but {shown(value)}{told}.", hint=hint)
+        super().__init__(f"{what} is not {with_article(protocol)}, but {_described(value)}{told}.", hint=hint)
         self.what = what
         self.protocol = protocol
         self.problems = tuple(problems)
 
 
+def _described(value: object) -> str:
+    """Return what was handed over, without the repr of an object: settings and clients show their keys in theirs."""
+    if value is None or type(value) in (bool, int, float) or isinstance(value, type) or isroutine(value):
+        return shown(value)
+    return with_article(type(value).__qualname__)
+
+
 class MissingPortError(StageError, AttributeError):
-    """A stage needs something from outside that its run was not given, or that could not be read.
+    """A stage needs something from outside that its run was not given.
 
     Attributes:
         stage: The stage; empty where code read a port of which its stage had not said that it needs it.
@@ -41,21 +49,13 @@ class MissingPortError(StageError, AttributeError):
 
     code = "missing-port"
 
-    def __init__(
-        self,
-        stage: str,
-        port: str,
-        *,
-        given: Sequence[str] = (),
-        way_out: str | None = None,
-        unreadable: str | None = None,
-    ) -> None:
-        problem = f"Stage '{stage}' needs the port '{port}', {unreadable or 'which its run was not given'}."
+    def __init__(self, stage: str, port: str, *, given: Sequence[str] = (), way_out: str | None = None) -> None:
+        problem = f"Stage '{stage}' needs the port '{port}', which its run was not given."
         if not stage:
             problem = f"The port '{port}' was read, which the run was not given."
         near = "" if port in given else nearest(port, given)  # a mapping may have it as a key
         had = f"The run has: {listed(given)}. " if given else "The run has no ports. "
         give = way_out or f"Give it: run(ports=StagePorts({port}=...))."
-        super().__init__(problem, stage=stage, hint=None if unreadable else f"{near}{had}{give}")
+        super().__init__(problem, stage=stage, hint=f"{near}{had}{give}")
         self.port = port
         self.given = tuple(given)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from stageflow.errors.base import StageflowError
+from stageflow.wording import shown
 
 ProviderFault = Literal["transient", "rate_limit", "permanent", "content_refused"]
 """What the caller of a provider may do: try again; try again after a wait; mend the call; say something else."""
@@ -19,6 +20,9 @@ class ProviderError(StageflowError):
         status: The HTTP status, if there was a response.
         request_id: The provider's id of the request, for its support.
         retry_after: Seconds to wait before trying again, if the provider said so.
+
+    Raises:
+        TypeError: `retry_after` is no number: the text of a header, say, for which no RetryPolicy would wait.
     """
 
     code = "provider"
@@ -34,6 +38,9 @@ class ProviderError(StageflowError):
         retry_after: float | None = None,
         hint: str | None = None,
     ) -> None:
+        wait: Any = retry_after
+        if wait is not None and (isinstance(wait, bool) or not isinstance(wait, (int, float))):
+            raise TypeError(f"retry_after of a {type(self).__name__} is a number of seconds, not {shown(retry_after)}.")
         super().__init__(message, hint=hint)
         self.provider = provider
         self.status = status

@@ -35,7 +35,7 @@ from stageflow.errors import (
     UnknownStageError,
 )
 from stageflow.events.emitter import Emitter
-from stageflow.events.sinks import NoOpEventSink, check_sink, get_event_sink
+from stageflow.events.sinks import NoOpEventSink, get_event_sink
 from stageflow.execution.announcing import announce_straggler, run_error_data
 from stageflow.execution.locating import chain_of, located, passed_on
 from stageflow.execution.plan import ExecutionPlan
@@ -107,7 +107,7 @@ class Run:
             grace_s: Of a child, what stands in the place of the plan's `cancel_grace`.
             recorder: Of a child, that of its parent.
         """
-        sink = get_event_sink() if context.event_sink is None else check_sink(context.event_sink)
+        sink = get_event_sink() if context.event_sink is None else context.event_sink
         listening = type(sink) is not NoOpEventSink  # a subclass may take what it likes
         self.plan = plan
         loop = asyncio.get_running_loop()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from stageflow.conformance import conforming
 from stageflow.core.output import StageOutput
@@ -27,6 +28,7 @@ class PolicyInterceptor(BaseInterceptor):
 
     Raises:
         ProtocolMismatchError: `policy` does not fit its protocol.
+        TypeError: `action` or `attributes` is no function, or an async one.
     """
 
     priority = 100
@@ -39,6 +41,12 @@ class PolicyInterceptor(BaseInterceptor):
         attributes: Callable[[InterceptorContext], Mapping[str, Any]] | None = None,
     ) -> None:
         conforming(policy, PolicyEvaluator, f"The policy of {self.name}")
+        for option, given in (("action", action), ("attributes", attributes)):
+            if given is not None and (not callable(given) or inspect.iscoroutinefunction(given)):
+                raise TypeError(
+                    f"The {option} of {self.name} is given by a function that is not async, not {shown(given)}. "
+                    f"Write {option}=lambda ctx: ..."
+                )
         self._policy = policy
         self._action = action
         self._attributes = attributes
@@ -57,6 +65,9 @@ class PolicyInterceptor(BaseInterceptor):
 
     def _request(self, ctx: InterceptorContext) -> PolicyRequest:
         identity = ctx.run.snapshot.run_id
+        attributes: Any = {} if self._attributes is None else self._attributes(ctx)
+        if not isinstance(attributes, Mapping):  # a policy that looks for what forbids would find nothing
+            raise TypeError(f"The attributes for the policy are a mapping, not {shown(attributes)}.")
         return PolicyRequest(
             action=ctx.stage_name if self._action is None else self._action(ctx),
             pipeline=ctx.pipeline,
@@ -64,6 +75,6 @@ class PolicyInterceptor(BaseInterceptor):
             kind=ctx.kind.value,
             user_id=identity.user_id,
             org_id=identity.org_id,
-            attributes={} if self._attributes is None else self._attributes(ctx),
+            attributes=cast("Mapping[str, Any]", attributes),
             decision=ctx.stage.decision,
         )

@@ -96,7 +96,7 @@ class PipelineRegistry:
                 continue
             try:
                 self._add(name, _loaded(points[name]), sources[0])
-            except Exception as error:  # noqa: BLE001 - the code of a distribution may raise anything
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the code of a distribution may raise anything, and be a script
                 failures.append(EntryPointError(name, points[name].value, points[name].dist.name, error))
             else:
                 added.append(name)

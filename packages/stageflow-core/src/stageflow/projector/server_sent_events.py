@@ -14,6 +14,7 @@ from typing import Any
 
 from stageflow.errors import InvalidOptionError
 from stageflow.events.event import PipelineEvent
+from stageflow.projector.event_ids import as_sent
 from stageflow.projector.websocket import WSMessageProjector
 from stageflow.protocols import PipelineMetadata
 from stageflow.wording import shown
@@ -21,10 +22,15 @@ from stageflow.wording import shown
 _FRAME = "a frame of server-sent events"
 
 
+class _Messages(WSMessageProjector):
+    _called = "SSEMessageProjector"
+
+
 class SSEMessageProjector:
     """Makes a frame of each event that a client may see: the message of a WSMessageProjector as JSON.
 
-    The `event:` of a frame is the message's type, its `id:` the event's id. A browser that has lost its connection
+    The `event:` of a frame is the message's type, its `id:` the event's id, with `%20` and its like for what a header
+    does not carry. A browser that has lost its connection
     sends the last id as `Last-Event-ID`; given as `run.messages(..., after=...)` that lets it go on where it was.
     Frames are text, to be sent as UTF-8 with the media type `text/event-stream`.
 
@@ -48,9 +54,9 @@ class SSEMessageProjector:
         artifacts: str | Iterable[str] = "*",
     ) -> None:
         if retry_ms is not None:
-            _check_retry(retry_ms, "a SSEMessageProjector")
+            _check_retry(retry_ms, "an SSEMessageProjector")
         self._retry_ms = retry_ms
-        self._messages = WSMessageProjector(
+        self._messages = _Messages(
             metadata=metadata, errors=errors, requests=requests, events=events, artifacts=artifacts
         )
 
@@ -60,7 +66,7 @@ class SSEMessageProjector:
         if message is None:
             return None
         retry_ms = self._retry_ms if event.sequence == 1 else None
-        return sse_frame(_written(message), event=message["type"], id=event.event_id, retry_ms=retry_ms)
+        return sse_frame(_written(message), event=message["type"], id=as_sent(event.event_id), retry_ms=retry_ms)
 
     def text(self, run_id: str, stage: str, text: str, *, offset: int) -> str:
         """Return a frame with text of a stage that streams, see `WSMessageProjector.text`. It has no id."""

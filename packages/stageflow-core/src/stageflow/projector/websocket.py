@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from stageflow.conformance import conforming
 from stageflow.errors import InvalidOptionError, ProjectionError
 from stageflow.events.event import PipelineEvent
 from stageflow.events.event_classes import fits
 from stageflow.protocols import NoOpPipelineMetadata, PipelineMetadata
-from stageflow.wording import shown, type_name
+from stageflow.wording import shown, type_name, with_article
 
 _ENDS = frozenset({"completed", "failed", "skipped", "cancelled", "suspended"})
 _RUN_ENDS = frozenset({"pipeline.completed", "pipeline.failed", "pipeline.cancelled", "pipeline.suspended"})
@@ -35,6 +35,8 @@ class WSMessageProjector:
         ProtocolMismatchError: `metadata` is no PipelineMetadata.
     """
 
+    _called: ClassVar[str | None] = None  # by another projector, which is what its user has made
+
     def __init__(
         self,
         *,
@@ -44,9 +46,9 @@ class WSMessageProjector:
         events: str | Iterable[str] = "*",
         artifacts: str | Iterable[str] = "*",
     ) -> None:
-        owner = type(self).__name__
+        owner = with_article(self._called or type(self).__name__)
         self._metadata = conforming(
-            NoOpPipelineMetadata() if metadata is None else metadata, PipelineMetadata, f"The metadata of a {owner}"
+            NoOpPipelineMetadata() if metadata is None else metadata, PipelineMetadata, f"The metadata of {owner}"
         )
         self._tells_errors = _switch("errors", errors, owner)
         self._tells_requests = _switch("requests", requests, owner)
@@ -186,7 +188,7 @@ def _is_text_by_name(labels: Any) -> bool:
 
 def _switch(name: str, value: bool, owner: str) -> bool:
     if not isinstance(value, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidOptionError(name, f"is True or False, not {shown(value)}", of=f"a {owner}")
+        raise InvalidOptionError(name, f"is True or False, not {shown(value)}", of=owner)
     return value
 
 
@@ -195,9 +197,9 @@ def _patterns(name: str, patterns: str | Iterable[str], owner: str) -> tuple[str
     if isinstance(patterns, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
         given = (patterns,) if isinstance(patterns, str) else tuple(patterns)
     else:
-        raise InvalidOptionError(name, f"is made of patterns, such as 'chat.*', not {shown(patterns)}", of=f"a {owner}")
+        raise InvalidOptionError(name, f"is made of patterns, such as 'chat.*', not {shown(patterns)}", of=owner)
     for pattern in given:
         if not isinstance(pattern, str) or not pattern:
             problem = f"is made of patterns, such as 'chat.*', not {shown(pattern)}"
-            raise InvalidOptionError(name, problem, of=f"a {owner}")
+            raise InvalidOptionError(name, problem, of=owner)
     return given

@@ -19,6 +19,7 @@ class EnrichmentRequest(Value):
     """
 
     __slots__ = ("attributes", "input_text", "name", "org_id", "session_id", "user_id")
+    unshown = ("attributes", "input_text")  # a request ends up in logs
 
     name: str
     user_id: str | None
@@ -37,12 +38,13 @@ class EnrichmentRequest(Value):
         input_text: str | None = None,
         attributes: Mapping[str, Any] | None = None,
     ) -> None:
-        object.__setattr__(self, "name", name)
-        object.__setattr__(self, "user_id", user_id)
-        object.__setattr__(self, "org_id", org_id)
-        object.__setattr__(self, "session_id", session_id)
-        object.__setattr__(self, "input_text", input_text)
-        object.__setattr__(self, "attributes", attributes or {})
+        put = object.__setattr__
+        put(self, "name", name)
+        put(self, "user_id", user_id)
+        put(self, "org_id", org_id)
+        put(self, "session_id", session_id)
+        put(self, "input_text", input_text)
+        put(self, "attributes", {} if attributes is None else attributes)
 
 
 @runtime_checkable

@@ -19,12 +19,12 @@ class PolicyDecision(Value):
 
     Attributes:
         effect: Whether the stage may run.
-        reason: Why not; may be empty if it may.
+        reason: Why not; empty if it may.
         request: What the human is asked, JSON-ready.
 
     Raises:
-        ValueError: The effect is none of a policy, or there is no reason for one that keeps the stage from running.
-        TypeError: The reason is not a text, or the request not a mapping.
+        TypeError: The reason is no text, or the request no mapping.
+        ValueError: It is none of the three, or does not say why a stage may not run.
         SerializationError: The request is not JSON-ready.
     """
 
@@ -38,14 +38,15 @@ class PolicyDecision(Value):
         if effect not in get_args(PolicyEffect):
             raise ValueError(f"A policy says {', '.join(map(repr, get_args(PolicyEffect)))}, not {effect!r}.")
         if not isinstance(reason, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"The reason of a PolicyDecision is a text, not {shown(reason)}.")
+            raise TypeError(f"The reason of a policy is a text, not {shown(reason)}.")
         if effect != "allow" and not reason.strip():
-            raise ValueError(f"A PolicyDecision of effect {effect!r} has a reason; this one's is empty.")
-        if not isinstance(request, Mapping | None):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"The request of a PolicyDecision is a mapping or None, not {shown(request)}.")
+            raise ValueError(f"A policy that says {effect!r} gives a reason, not {reason!r}.")
+        if request is not None and not isinstance(request, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"What a policy asks a human is a mapping, not {shown(request)}.")
         object.__setattr__(self, "effect", effect)
         object.__setattr__(self, "reason", reason)
-        object.__setattr__(self, "request", None if request is None else _json_ready(request))
+        asked = None if request is None else freeze_mapping(check_json(dict(request), "$.request"), "request")
+        object.__setattr__(self, "request", asked)
 
     @staticmethod
     def allow() -> PolicyDecision:
@@ -62,9 +63,8 @@ class PolicyDecision(Value):
         """The stage may not run before a human has decided."""
         return PolicyDecision("require-decision", reason, request)
 
-
-def _json_ready(request: Mapping[str, Any]) -> Mapping[str, Any]:
-    return freeze_mapping(check_json(dict(request), "$.request"), "request")
+    def __repr__(self) -> str:
+        return f"PolicyDecision({self.effect!r}, {self.reason!r})"
 
 
 class PolicyRequest(Value):
@@ -79,6 +79,7 @@ class PolicyRequest(Value):
     """
 
     __slots__ = ("action", "attributes", "decision", "kind", "org_id", "pipeline", "stage", "user_id")
+    unshown = ("attributes", "decision")  # a request ends up in logs
 
     action: str
     pipeline: str
@@ -101,14 +102,15 @@ class PolicyRequest(Value):
         attributes: Mapping[str, Any] | None = None,
         decision: Any = None,
     ) -> None:
-        object.__setattr__(self, "action", action)
-        object.__setattr__(self, "pipeline", pipeline)
-        object.__setattr__(self, "stage", stage)
-        object.__setattr__(self, "kind", kind)
-        object.__setattr__(self, "user_id", user_id)
-        object.__setattr__(self, "org_id", org_id)
-        object.__setattr__(self, "attributes", attributes or {})
-        object.__setattr__(self, "decision", decision)
+        put = object.__setattr__
+        put(self, "action", action)
+        put(self, "pipeline", pipeline)
+        put(self, "stage", stage)
+        put(self, "kind", kind)
+        put(self, "user_id", user_id)
+        put(self, "org_id", org_id)
+        put(self, "attributes", {} if attributes is None else attributes)
+        put(self, "decision", decision)
 
 
 @runtime_checkable

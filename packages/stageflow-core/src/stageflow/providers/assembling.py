@@ -5,6 +5,7 @@ from __future__ import annotations
 from stageflow.errors import ProviderProtocolError
 from stageflow.providers.language import FinishReason, LLMChunk, LLMResponse, ToolCallPiece
 from stageflow.providers.messages import ToolCall, Usage
+from stageflow.wording import with_article
 
 
 class AnswerInPieces:
@@ -37,7 +38,11 @@ class AnswerInPieces:
 
         Raises:
             ProviderProtocolError: It cannot come at this place: the answer had ended, or it changes what was said.
+            TypeError: It is no LLMChunk: a provider that yields its texts as they are, say.
         """
+        if not isinstance(chunk, LLMChunk):  # pyright: ignore[reportUnnecessaryIsInstance]
+            came = with_article(type(chunk).__qualname__)  # and not the text, which is what a model said
+            raise TypeError(f"The stream of provider '{self._provider}' is made of LLMChunk, and yielded {came}.")
         if self._finish_reason is not None and (chunk.text or chunk.tool_calls or chunk.finish_reason is not None):
             raise self._broken(f"went on after its end (finish_reason '{self._finish_reason}')")
         self.request_id = chunk.request_id or self.request_id

@@ -7,6 +7,7 @@ from stageflow import (
     EnrichmentProvider,
     EnrichStage,
     Pipeline,
+    PipelineResults,
     RunIdentity,
     StageKind,
     StagePorts,
@@ -15,6 +16,7 @@ from stageflow import (
 )
 from stageflow.errors import MissingPortError, ProtocolMismatchError
 from stageflow.protocols import EnrichmentRequest, NoOpEnrichmentProvider
+from stageflow.results import EnrichResult
 from stageflow_mocks.simulation import simulated
 
 
@@ -146,7 +148,8 @@ async def later(ctx):
             "^The provider of an EnrichStage is not an Enrich",
         ),
         ({"provider": Known}, ProtocolMismatchError, r"It is the class: write Known\(\)\."),
-        ({"wants": 5}, TypeError, "What an EnrichStage wants is a text, not 5."),
+        ({"wants": 5}, TypeError, r"What an EnrichStage wants is a text, not an int \(5\)"),
+        ({"wants": ""}, ValueError, "What an EnrichStage wants is a text that says something, not "),
         ({"attributes": {"a": 1}}, TypeError, r"by a function that is not async, not \{'a': 1\}\. Write attributes=la"),
         ({"attributes": later}, TypeError, "by a function that is not async, not the function later."),
     ],
@@ -177,11 +180,32 @@ def test_it_is_an_enrich_stage():
     assert isinstance(NoOpEnrichmentProvider(), EnrichmentProvider)
 
 
-def test_what_a_provider_is_asked_is_a_value():
-    """A test compares it with what was to be asked."""
-    request = EnrichmentRequest("profile", user_id="ada", attributes={"depth": 2})
-    assert EnrichmentRequest("profile", user_id="ada", attributes={"depth": 2}) == request
-    assert EnrichmentRequest("profile", user_id="eve") != request
-    assert "EnrichmentRequest(name='profile', user_id='ada', org_id=None, " in repr(request)
-    with pytest.raises(AttributeError):
-        request.user_id = "eve"
+@simulated
+async def test_it_returns_the_typed_result_of_its_kind(ada):
+    """So a stage behind it may take one, and it is one again where a run is resumed."""
+
+    @stage
+    async def greet(profile: EnrichResult):
+        return {"name": profile.enrichments["name"], "source": profile.source}
+
+    results = await Pipeline("p", [stage("profile", EnrichStage(ada)), greet]).run()
+    assert {"name": "Ada", "source": "profile"} == results.data("greet")
+    read = PipelineResults.from_dict(results.to_dict())
+    assert EnrichResult({"name": "Ada", "tags": ["a", "b"]}, "profile") == EnrichResult.from_output(read["profile"])
+
+
+@simulated
+async def test_what_is_known_is_known_by_name():
+    """As docs/reference/stage-kinds.md has it: other keys could not be written as JSON."""
+    results = await Pipeline("p", [stage("profile", EnrichStage(Known({1: "Ada"})))]).start().outcome()
+    assert "EnrichResult.enrichments has the key an int (1); its keys are texts." == str(
+        results["profile"].error.exception
+    )
+
+
+def test_what_a_provider_is_asked_can_be_compared():
+    """And shown, but for what the user says."""
+    asked = EnrichmentRequest("profile", user_id="ada", input_text="my pin is 1234")
+    assert EnrichmentRequest("profile", user_id="ada", input_text="my pin is 1234") == asked
+    assert EnrichmentRequest("profile", user_id="eve", input_text="my pin is 1234") != asked
+    assert "EnrichmentRequest(name='profile', user_id='ada', org_id=None, session_id=None)" == repr(asked)

@@ -11,6 +11,8 @@ from stageflow.core.context import StageContext
 from stageflow.core.kinds import StageKind
 from stageflow.core.output import StageOutput
 from stageflow.protocols import EnrichmentProvider, EnrichmentRequest
+from stageflow.results.content import EnrichResult
+from stageflow.results.fields import text
 from stageflow.wording import shown, type_name, with_article
 
 Asked = Callable[[StageContext], Mapping[str, Any]]
@@ -19,7 +21,8 @@ Asked = Callable[[StageContext], Mapping[str, Any]]
 class EnrichStage:
     """Asks an EnrichmentProvider, for the user and the text of the run.
 
-    It ends OK with `{"enrichments": what is known, "source": what was asked for}`, and is skipped if nothing is known.
+    It ends OK with an EnrichResult, `{"enrichments": what is known, "source": what was asked for}`, and is skipped if
+    nothing is known.
 
     Args:
         provider: Whom to ask; the port `enrichment` of the run unless given.
@@ -28,7 +31,7 @@ class EnrichStage:
 
     Raises:
         ProtocolMismatchError: `provider` does not fit its protocol.
-        TypeError: One of the others is of another type.
+        TypeError, ValueError: One of the others cannot be what it is.
     """
 
     name = "enrich"
@@ -44,8 +47,8 @@ class EnrichStage:
     ) -> None:
         if provider is not None:
             conforming(provider, EnrichmentProvider, "The provider of an EnrichStage")
-        if wants is not None and not isinstance(wants, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"What an EnrichStage wants is a text, not {shown(wants)}.")
+        if wants is not None:
+            text("What an EnrichStage wants", wants)
         if attributes is not None and (not callable(attributes) or inspect.iscoroutinefunction(attributes)):
             raise TypeError(
                 f"The attributes of an EnrichStage are given by a function that is not async, not {shown(attributes)}. "
@@ -57,7 +60,7 @@ class EnrichStage:
         self._wants = wants
         self._attributes = attributes
 
-    async def execute(self, ctx: StageContext) -> StageOutput[Mapping[str, Any]]:
+    async def execute(self, ctx: StageContext) -> StageOutput[EnrichResult]:
         """Ask, once."""
         provider = cast("EnrichmentProvider", ctx.ports.enrichment) if self._provider is None else self._provider
         request = self._request(ctx)
@@ -67,8 +70,7 @@ class EnrichStage:
         if not isinstance(found, Mapping):
             what = with_article(type_name(found))
             raise TypeError(f"The EnrichmentProvider {type_name(provider)} returned {what}: not a mapping, nor None.")
-        known = dict(cast("Mapping[str, Any]", found))
-        return StageOutput.ok({"enrichments": known, "source": request.name})
+        return StageOutput.ok(EnrichResult(cast("Mapping[str, Any]", found), source=request.name))
 
     def _request(self, ctx: StageContext) -> EnrichmentRequest:
         identity = ctx.snapshot.run_id
