@@ -204,7 +204,7 @@ def check_ports(stage: str, names: tuple[str, ...], ports: Any) -> None:
 
 
 def _is_computed(ports: Any, name: str) -> bool:
-    found = getattr_static(type(ports), name, None)
+    found = getattr_static(cast("Any", type(ports)), name, None)
     return found is not None and not isinstance(found, MemberDescriptorType)  # one of its slots, which is empty
 
 
