@@ -80,6 +80,14 @@ def test_each_kind_is_described_and_judged() -> None:
     assert tuple(TOKEN_KINDS) == get_args(TokenKind)
     assert set(TOKEN_KINDS) == {*REFUSED_BY_JOSERFC, *ACCEPTED}
     assert set(REFUSED_BY_JOSERFC) == set(REFUSED_BY_PYJWT)
+    finds = {
+        "claims": errors.ClaimError,
+        "signature": errors.BadSignatureError,
+        "algorithm": errors.UnsupportedAlgorithmError,
+        "key": errors.InvalidKeyIdError,
+    }
+    for kind, (error, _) in REFUSED_BY_JOSERFC.items():
+        assert issubclass(error, finds[TOKEN_KINDS[kind].found_by]), kind
     left_to_others = {kind for kind, case in TOKEN_KINDS.items() if case.found_by in {"nobody", "application"}}
     assert left_to_others == set(ACCEPTED)
 
@@ -302,13 +310,13 @@ def test_ids_come_from_the_seed() -> None:
         with pytest.raises(ValueError, match="without"):
             auth.token(without=["nothing"])
         auth.rotate()
-        return [f"{token.jti} {token.header['kid']}" for token in (*tokens, auth.token())]
+        every = (*tokens, auth.token())
+        return [token.jti for token in every] + [token.header["kid"] for token in every]
 
     assert ids(3) == ids(3)
     assert not set(ids(3)) & set(ids(4))
-    assert re.fullmatch(
-        r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12} key-[0-9a-f]{16}", ids(3)[0]
-    )
+    assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", ids(3)[0])
+    assert re.fullmatch(r"key-[0-9a-f]{16}", ids(3)[-1])
 
 
 def test_every_token_is_recorded() -> None:
