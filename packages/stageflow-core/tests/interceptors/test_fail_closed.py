@@ -308,6 +308,66 @@ async def test_calling_twice_is_refused_and_fails_the_stage(attempt):
         assert 1 == len(outer.seen)
 
 
+def calling_again(function):
+    """An interceptor whose `around` is this function, and may call again."""
+    interceptor = guard("around", function)
+    interceptor.calls_again = True
+    return interceptor
+
+
+@simulated
+async def test_one_that_says_so_may_call_again(attempt):
+    """What counts is what the last call gave, and the hooks further in are called each time."""
+
+    async def twice(ctx, call):
+        assert await call() is not (last := await call())
+        return last
+
+    inner = Lenient()
+    trial = attempt(calling_again(twice), inner)
+    assert StageOutput.ok(answer=42) == await trial.run()
+    assert 2 == trial.calls
+
+
+@simulated
+async def test_one_that_may_call_again_calls_one_at_a_time(attempt):
+    """Two at once would share what the attempt has."""
+
+    async def slow_stage():
+        await asyncio.sleep(1)
+        return {"answer": 42}
+
+    async def at_once(ctx, call):
+        return (await asyncio.gather(call(), call()))[0]
+
+    trial = attempt(calling_again(at_once), stage=slow_stage)
+    with pytest.raises(InterceptorError, match=r"called `call\(\)` twice"):
+        await trial.run()
+    assert 1 == trial.calls
+
+
+@simulated
+async def test_calling_again_does_not_undo_what_broke_further_in(attempt):
+    """Else a guard that broke the first time would let the stage through the second time."""
+    asked = []
+
+    async def breaks_once(ctx):
+        asked.append(ctx.attempt)
+        if len(asked) == 1:
+            raise RuntimeError("no connection")
+
+    async def again(ctx, call):
+        try:
+            return await call()
+        except InterceptorError:
+            return await call()
+
+    trial = attempt(calling_again(again), guard("before", breaks_once))
+    with pytest.raises(InterceptorError):
+        await trial.run()
+    assert (0, [1]) == (trial.calls, asked)
+
+
 @simulated
 async def test_around_may_run_the_call_in_a_task(attempt):
     """As asyncio.wait_for and its like do; the hooks inside keep their limits."""
