@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from stageflow_mocks.auth_tokens import TOKEN_KINDS, IssuedToken, TokenCase, TokenKind
 from stageflow_mocks.conversation import ChatMessage, Responder, answer_from_conversation
+from stageflow_mocks.faults import FailingEventSink, FaultInterceptor, FaultPlan, FaultPlanError, FaultRule
 from stageflow_mocks.groq_faults import (
     CutOff,
     Disconnect,
@@ -34,7 +35,12 @@ __all__ = [
     "CutOff",
     "Disconnect",
     "ErrorFrame",
+    "FailingEventSink",
     "Fault",
+    "FaultInterceptor",
+    "FaultPlan",
+    "FaultPlanError",
+    "FaultRule",
     "GarbageBody",
     "GroqServer",
     "Hang",
