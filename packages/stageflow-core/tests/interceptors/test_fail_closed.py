@@ -320,13 +320,18 @@ async def test_one_that_says_so_may_call_again(attempt):
     """What counts is what the last call gave, and the hooks further in are called each time."""
 
     async def twice(ctx, call):
-        assert await call() is not (last := await call())
+        first, last = await call(), await call()
+        assert first is not last
         return last
 
-    inner = Lenient()
-    trial = attempt(calling_again(twice), inner)
+    asked = []
+
+    async def ask(ctx):
+        asked.append(ctx.attempt)
+
+    trial = attempt(calling_again(twice), guard("before", ask))
     assert StageOutput.ok(answer=42) == await trial.run()
-    assert 2 == trial.calls
+    assert (2, [1, 1]) == (trial.calls, asked)
 
 
 @simulated
