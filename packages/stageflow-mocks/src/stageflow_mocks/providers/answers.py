@@ -146,7 +146,7 @@ def asked_of(request: LLMRequest) -> str:
     """Return what a message calls a request: who spoke last, and what was said."""
     last = request.messages[-1]
     before = len(request.messages) - 1
-    return f"{last.role}: {shown(last.content)}" + (f", after {before} other messages" if before else "")
+    return f"{last.role}: {shown(last.content)}" + (f", in message {before + 1}" if before else "")
 
 
 def compiled(patterns: Mapping[Any, Any]) -> dict[str, re.Pattern[str]]:

@@ -62,9 +62,12 @@ class RecordedCall:
     def __str__(self) -> str:
         begun = f"{self.number}. {self.operation} at {self.started_at:.6g} s"
         if self.ended_at is None:
-            return f"{begun}: running, {self.chunks} chunks so far"
+            return f"{begun}: running, {self._counted()} so far"
         told = f" ({type(self.error).__qualname__})" if self.ended == "error" else ""
-        return f"{begun}: {self.ended}{told} after {self.ended_at - self.started_at:.6g} s, {self.chunks} chunks"
+        return f"{begun}: {self.ended}{told} after {self.ended_at - self.started_at:.6g} s, {self._counted()}"
+
+    def _counted(self) -> str:
+        return "1 chunk" if self.chunks == 1 else f"{self.chunks} chunks"
 
 
 class LiveCall:

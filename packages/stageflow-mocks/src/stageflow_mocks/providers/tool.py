@@ -144,12 +144,12 @@ def _asked(call: ToolCall) -> str:
 
 def _schema(given: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the schema of an object, which may be written in short."""
-    if not given or given.get("type") == "object" or not all(isinstance(kind, str) for kind in given.values()):
+    if not given or given.get("type") == "object" or "properties" in given:
         return given
     for name, kind in given.items():
-        if kind not in _TYPES:
-            hint = nearest(kind, list(_TYPES)).strip()
-            raise ValueError(f"parameters['{name}'] is one of {', '.join(_TYPES)}, not {kind!r}. {hint}".strip())
+        if not isinstance(kind, str) or kind not in _TYPES:
+            hint = nearest(str(kind), list(_TYPES)).strip()
+            raise ValueError(f"parameters['{name}'] is one of {', '.join(_TYPES)}, not {shown(kind)}. {hint}".strip())
     properties = {name: {"type": kind} for name, kind in given.items()}
     return {"type": "object", "properties": properties, "required": list(given), "additionalProperties": False}
 
