@@ -86,6 +86,11 @@ async def test_which_fault_strikes() -> None:
     llm.fail_next(ServerError(503))
     assert [503, 502, 501] == [(await outcome(llm)).status for _ in range(3)]
     assert 2 == llm.answers_left
+    always = MockLLM({"": ServerError(599)})
+    always.fail_next(ServerError(503))
+    assert [503, 599] == [(await outcome(always)).status for _ in range(2)]
+    unscripted = MockLLM({"x": "y"}, faults=[AtCall(1, ServerError(502))])
+    assert 502 == (await outcome(unscripted)).status
 
 
 @simulated

@@ -152,6 +152,26 @@ async def test_tokens_come_by_the_clock() -> None:
 
 
 @simulated
+async def test_an_empty_answer_takes_the_latency() -> None:
+    """Its end comes when its first token would have come."""
+    assert "" == (await MockLLM("", latency=2).complete(asks())).text
+    assert 2.0 == asyncio.get_running_loop().time()
+
+
+@simulated
+async def test_a_function_is_not_asked_for_what_is_not_said() -> None:
+    """Where a fault comes before anything of the answer, nobody makes one."""
+    asked = []
+    llm = MockLLM(lambda request: asked.append(request) or "Hello there.")
+    llm.fail_next(ServerError(), CutOff(1))
+    with pytest.raises(Exception, match="500"):
+        await llm.complete(asks())
+    assert [] == asked
+    assert ["Hello"] == [chunk.text for chunk in await read(llm)]
+    assert 1 == len(asked)
+
+
+@simulated
 async def test_usage_is_counted_or_scripted() -> None:
     """A token is up to eight characters with the space before them; what is scripted is taken as it is."""
     request = LLMRequest(
@@ -174,6 +194,8 @@ async def test_limits_of_the_request_hold() -> None:
     assert ("One two", "length", 2) == (cut.text, cut.finish_reason, cut.usage.completion_tokens)
     stopped = await llm.complete(asks(stop=("five", "END")))
     assert ("One two three ", "stop") == (stopped.text, stopped.finish_reason)
+    calls = MockLLM(Answer("One two", (CallTool("weather"),), finish_reason="tool_calls"))
+    assert "length" == (await calls.complete(asks(tools=(WEATHER,), max_tokens=2))).finish_reason
     exact = await llm.complete(asks(max_tokens=5))
     assert "stop" == exact.finish_reason
 
@@ -181,9 +203,9 @@ async def test_limits_of_the_request_hold() -> None:
 @simulated
 async def test_finish_reason_is_scripted() -> None:
     """An Answer says why it ends."""
-    assert (
-        "content_filter" == (await MockLLM(Answer("No", finish_reason="content_filter")).complete(asks())).finish_reason
-    )
+    llm = MockLLM(Answer("I will not say.", finish_reason="content_filter"))
+    assert "content_filter" == (await llm.complete(asks())).finish_reason
+    assert ("I", "content_filter") == ((cut := await llm.complete(asks(max_tokens=1))).text, cut.finish_reason)
 
 
 @simulated
@@ -379,6 +401,11 @@ def test_an_answer_checks_what_it_is_made_of() -> None:
     for fields, error, why in (
         ({"text": 3}, TypeError, "text of an Answer"),
         ({"tool_calls": ("x",)}, TypeError, "tool_calls of an Answer"),
+        (
+            {"tool_calls": (CallTool("t", {"x": object()}),)},
+            TypeError,
+            "arguments of the CallTool 't' are written as JSON",
+        ),
         ({"usage": 3}, TypeError, "usage of an Answer"),
         ({"finish_reason": "stopped"}, ValueError, "Did you mean 'stop'"),
         ({"finish_reason": "tool_calls"}, ValueError, "no_calls"),

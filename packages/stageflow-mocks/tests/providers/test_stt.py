@@ -50,6 +50,7 @@ async def test_a_recording_is_heard_as_scripted() -> None:
         heard.model,
         heard.request_id,
     )
+    assert 1 == stt.answers_left
     assert "Bye." == (await stt.transcribe(asks(b""))).text
     with pytest.raises(
         UnscriptedCallError, match=r"all of its 2 answers are used up[^$]*asked: +pcm_s16le audio in en"
@@ -76,6 +77,8 @@ async def test_times_and_confidence_are_scripted() -> None:
     heard = Heard("Yes. No.", (Word("Yes.", 10, 20), Word("No.", 500, 900)), confidence=0.5)
     whole = await MockSTT(heard).transcribe(asks(bytes(1_000 * MS), words=True))
     assert (0.5, (Word("Yes.", 10, 20, 0.5), Word("No.", 500, 900, 0.5))) == (whole.confidence, whole.words)
+    short = await MockSTT(heard).transcribe(asks(bytes(15 * MS), words=True))
+    assert whole.words == short.words
     chunks = await read(MockSTT(heard), asks(microphone(100, 100, 100)))
     assert [("Yes.", True), (" No.", True)] == [(chunk.text, chunk.is_final) for chunk in chunks]
 
@@ -121,8 +124,12 @@ async def test_recordings_are_told_apart() -> None:
 
     heard = await read(stt, asks(pieces(yes)))
     assert [("Oh", False), ("Oh yes", False), ("Oh yes", True)] == [(chunk.text, chunk.is_final) for chunk in heard]
+    heard = await read(stt, asks(pieces(no)))
+    assert [("Oh", False), ("Oh no", False), ("Oh no", True)] == [(chunk.text, chunk.is_final) for chunk in heard]
     with pytest.raises(ProviderServerError):
         await stt.transcribe(asks(b""))
+    stt = MockSTT({yes: "Oh. Yes."}, ms_per_word=75)
+    assert ["Oh.", " Yes."] == [chunk.text for chunk in await read(stt, asks(pieces(yes)))]
 
 
 @simulated
@@ -134,6 +141,9 @@ async def test_an_unknown_recording_is_compared_with_those_that_it_knows() -> No
     assert "The nearest is that of Heard(text='Yes'" in str(caught.value)
     assert "its first 3 bytes are the same." in str(caught.value)
     assert "asked:    4 bytes of pcm_s16le\n  scripted: 4 bytes, 2 bytes" in str(caught.value)
+    stt.fail_next(ServerError())
+    with pytest.raises(ProviderServerError):
+        await read(stt, asks(b"\7\7"))
     with pytest.raises(UnscriptedCallError) as caught:
         await read(stt, asks(b"\7\7"))
     assert "nearest" not in str(caught.value)
@@ -175,12 +185,14 @@ async def test_faults() -> None:
     assert not any(chunk.is_final for chunk in guesses)
     with pytest.raises(ProviderProtocolError, match="is incomplete"):
         await stt.transcribe(asks(audio))
+    stt.fail_next(CutOff(99))
+    assert 4 == len(await read(stt, asks(audio)))
     stt.fail_next(Hang())
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(60):
             await stt.transcribe(asks(audio))
-    assert ["cut off", "error", "ok", "error", "cancelled"] == [call.ended for call in stt.calls]
-    assert [None] * 5 == [call.answer for call in stt.calls]
+    assert ["cut off", "error", "ok", "error", "cut off", "cancelled"] == [call.ended for call in stt.calls]
+    assert [None] * 6 == [call.answer for call in stt.calls]
 
 
 @simulated

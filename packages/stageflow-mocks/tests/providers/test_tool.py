@@ -52,11 +52,12 @@ async def test_a_function_answers() -> None:
     tool = MockTool("weather", parameters=IN_SHORT, function=forecast)
     assert "Oslo: rain for 3 days." == await tool.call(asks('{"city": "Oslo", "days": 3}'))
     (call,) = tool.calls
-    assert ("call", {"city": "Oslo", "days": 3}, "ok", "Oslo: rain for 3 days.") == (
+    assert ("call", {"city": "Oslo", "days": 3}, "ok", "Oslo: rain for 3 days.", 1) == (
         call.operation,
         call.request,
         call.ended,
         call.answer,
+        call.chunks,
     )
     assert tool.answers_left is None
 

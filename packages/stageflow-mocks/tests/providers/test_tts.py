@@ -116,7 +116,9 @@ async def test_faults() -> None:
     tts.fail_next(RateLimited(3))
     with pytest.raises(Exception, match="is limited"):
         await read(tts, asked)
-    assert ["cut off", "error", "ok", "error", "error"] == [call.ended for call in tts.calls]
+    tts.fail_next(CutOff(2))
+    assert 2 == len(await read(tts, asked))
+    assert ["cut off", "error", "ok", "error", "error", "cut off"] == [call.ended for call in tts.calls]
 
 
 @simulated

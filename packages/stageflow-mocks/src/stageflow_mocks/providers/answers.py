@@ -25,7 +25,8 @@ class Answer:
     Args:
         text: What it says.
         tool_calls: The calls that it asks for.
-        finish_reason: "tool_calls" where there are any, "length" where `max_tokens` cuts it, else "stop", if None.
+        finish_reason: "tool_calls" where there are any, else "stop", if None. One that `max_tokens` cuts ends with
+            "length", unless this is "content_filter".
         usage: What the call is said to have used; counted if None.
     """
 
@@ -44,6 +45,11 @@ class Answer:
         ):
             raise TypeError(f"tool_calls of an Answer is a tuple of CallTool, not {shown(cast('object', calls))}.")
         object.__setattr__(self, "tool_calls", tuple(cast("Sequence[CallTool]", calls)))
+        for call in self.tool_calls:
+            try:
+                call.written()
+            except (TypeError, ValueError) as error:
+                raise TypeError(f"arguments of the CallTool '{call.name}' are written as JSON: {error}.") from error
         if self.usage is not None and not isinstance(self.usage, Usage):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"usage of an Answer is a Usage or None, not {shown(self.usage)}.")
         LLMChunk(finish_reason=self.finish_reason)  # which says what there is
@@ -114,7 +120,7 @@ def pieces_of(answer: Answer, request: LLMRequest, call: int) -> tuple[list[LLMC
         chunks.append(LLMChunk(tool_calls=(ToolCallPiece(index, f"call_{call}_{index}", asked.name),)))
         chunks += (LLMChunk(tool_calls=(ToolCallPiece(index, arguments=part),)) for part in _parts(asked))
     if request.max_tokens is not None and len(chunks) > request.max_tokens:
-        return chunks[: request.max_tokens], answer.finish_reason or "length"
+        return chunks[: request.max_tokens], "content_filter" if answer.finish_reason == "content_filter" else "length"
     return chunks, answer.finish_reason or ("tool_calls" if answer.tool_calls else "stop")
 
 

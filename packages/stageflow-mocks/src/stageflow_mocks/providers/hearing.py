@@ -64,12 +64,12 @@ class Hearing:
         left = len(self._texts) - self._heard
         if duration_ms is not None and left and not self._has_times:
             begins = self._times[self._heard - 1][1] if self._heard else 0.0
-            step = max(0.0, duration_ms - begins) / left
+            step = (duration_ms - begins) / left
             for number in range(left):
                 self._times[self._heard + number] = (begins + number * step, begins + (number + 1) * step)
         for _ in range(left):
             self._heard += 1
-            if self._heard == len(self._texts) or _SENTENCE_END.search(self._texts[self._heard - 1]):
+            if _SENTENCE_END.search(self._texts[self._heard - 1]):
                 yield self._chunk(is_final=True)
         if self._final < self._heard or not self._texts:
             yield self._chunk(is_final=True)
