@@ -16,13 +16,14 @@ from stageflow import (
     stage,
 )
 from stageflow.errors import ProviderContentRefused, ProviderProtocolError, ProviderTransientError
-from stageflow.providers import STTRequest, TTSChunk, TTSRequest
+from stageflow.providers import LLMRequest, Message, STTRequest, Tool, TTSChunk, TTSRequest
 from stageflow_mocks import (
     Answer,
     AtCall,
     AtRate,
     CallTool,
     CutOff,
+    GroqServer,
     Hang,
     Malformed,
     MockLLM,
@@ -35,7 +36,7 @@ from stageflow_mocks import (
     echo,
 )
 from stageflow_mocks.simulation import simulated
-from stageflow_plus import ChatStage
+from stageflow_plus import ChatStage, GroqLLM
 
 PATIENT = RetryPolicy(max_attempts=4, base_delay=1, jitter=False, retry_on=ProviderTransientError)
 
@@ -147,7 +148,7 @@ async def spoken(ctx: StageContext, reply: Stream[str]) -> AsyncIterator[TTSChun
         yield chunk
 
 
-@simulated
+@simulated(seeds=range(30))
 async def test_a_voice_turn_speaks_before_the_model_has_finished() -> None:
     """Audio is heard as it comes in, and goes out while the model still writes."""
     question = await MockTTS().synthesize(TTSRequest("How are you today?"))
@@ -174,3 +175,33 @@ async def test_fifty_runs_over_a_shaky_provider() -> None:
     attempts = sum(each.record("reply").attempts for each in results)
     assert attempts == len(llm.calls) > 50
     assert attempts - 50 == sum(call.ended == "error" for call in llm.calls)
+
+
+@pytest.mark.parametrize(
+    ("answer", "options"),
+    [
+        ("Nice to meet you, incomprehensibly long-named friend.", {}),
+        ("Nice to meet you, Ada.", {"max_tokens": 3}),
+        ("Nice to meet you, Ada.", {"max_tokens": 5}),
+        ("Nice to meet you, Ada.", {"stop": ("you",)}),
+        (CallTool("weather", {"city": "Bergen"}), {"tools": (Tool("weather", "Tells it."),)}),
+        ('{"a": 1}', {"json_schema": {"type": "object"}}),
+    ],
+)
+async def test_it_answers_as_a_server_does(answer, options) -> None:
+    """What a real client gets from GroqServer, MockLLM answers too: text, calls, reason and pieces."""
+    request = LLMRequest((Message("user", "My name is Ada."),), **options)
+    mock = MockLLM(answer)
+    async with (
+        GroqServer(responder=lambda _messages: answer) as server,
+        GroqLLM(api_key="any", base_url=server.base_url) as groq,
+    ):
+        served, mocked = await groq.complete(request), await mock.complete(request)
+        streamed = [chunk.text async for chunk in groq.stream(request) if chunk.text]
+    assert (served.text, served.finish_reason) == (mocked.text, mocked.finish_reason)
+    assert [(call.name, call.arguments) for call in served.tool_calls] == [
+        (call.name, call.arguments) for call in mocked.tool_calls
+    ]
+    assert served.usage.prompt_tokens == mocked.usage.prompt_tokens
+    if not options.get("json_schema"):  # which Groq does not stream
+        assert streamed == [chunk.text async for chunk in mock.stream(request) if chunk.text]

@@ -116,6 +116,18 @@ async def test_no_pattern_names_the_nearest() -> None:
 
 
 @simulated
+async def test_long_texts_and_lists_are_cut_in_messages() -> None:
+    """The error of a long question and many patterns can still be read."""
+    llm = MockLLM({f"pattern{number}": "x" for number in range(20)})
+    with pytest.raises(UnscriptedCallError) as caught:
+        await llm.complete(asks("a " * 500))
+    asked, scripted = str(caught.value).splitlines()[1:]
+    assert asked.endswith("a a...")
+    assert len(asked) < 120
+    assert scripted.endswith("'pattern11' and 8 more")
+
+
+@simulated
 async def test_echo_and_functions() -> None:
     """A function answers from the request; it may be async, and may answer with a fault."""
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 from stageflow.providers import FinishReason, LLMChunk, LLMRequest, ToolCallPiece, Usage
-from stageflow.wording import listed, nearest, shown
 
 from stageflow_mocks.groq_tools import CallTool
 from stageflow_mocks.groq_wire import split_tokens
+from stageflow_mocks.providers.wording import listed, nearest, shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, ClassVar, Literal
 
-from stageflow.wording import shown
-
 from stageflow_mocks.groq_faults import Hang, Pace
 from stageflow_mocks.providers.faults import (
     FAULTS,
@@ -25,6 +23,7 @@ from stageflow_mocks.providers.faults import (
     request_id,
 )
 from stageflow_mocks.providers.timing import Latency, check_latency, drawn
+from stageflow_mocks.providers.wording import shown
 
 CallEnding = Literal["running", "ok", "error", "cancelled", "closed", "cut off"]
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import cast
 
 from stageflow.providers import STTChunk, STTResponse, Word
-from stageflow.wording import shown
+
+from stageflow_mocks.providers.wording import shown
 
 _SENTENCE_END = re.compile(r"[.!?]\W*$")
 

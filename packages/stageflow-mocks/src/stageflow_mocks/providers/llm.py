@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 
 from stageflow.providers import AnswerInPieces, LLMChunk, LLMRequest, LLMResponse, ToolCallPiece
-from stageflow.wording import listed, shown
 
 from stageflow_mocks.providers.answers import (
     Answer,
@@ -24,6 +23,7 @@ from stageflow_mocks.providers.errors import ScriptError
 from stageflow_mocks.providers.faults import AtCall, AtRate, MockFault, spoils
 from stageflow_mocks.providers.scripts import Script, nearest_pattern
 from stageflow_mocks.providers.timing import Latency
+from stageflow_mocks.providers.wording import listed, shown
 
 
 class MockLLM(Mock):

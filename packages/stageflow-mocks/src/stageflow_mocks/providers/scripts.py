@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Any, Generic, TypeVar, cast
 
-from stageflow.wording import listed, shown
-
 from stageflow_mocks.groq_faults import Pace
 from stageflow_mocks.providers.calls import LiveCall
 from stageflow_mocks.providers.errors import UnscriptedCallError
 from stageflow_mocks.providers.faults import FAULTS, MockFault, spoils
+from stageflow_mocks.providers.wording import listed, shown
 
 A = TypeVar("A")
 
@@ -116,7 +115,7 @@ class Script(Generic[A]):
 
 
 def nearest_pattern(text: str, patterns: Sequence[str]) -> str:
-    """Return "Did you mean 'x'?" for the pattern that is most like the text or one of its words, or nothing."""
+    """Return " The nearest is 'x'." for the pattern that is most like the text or one of its words, or nothing."""
     words = [text, *text.split()]
 
     def likeness(pattern: str) -> float:

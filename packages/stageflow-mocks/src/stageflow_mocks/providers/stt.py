@@ -8,13 +8,13 @@ from typing import Any, TypeAlias
 
 from stageflow.errors import ProviderProtocolError, ProviderRequestError
 from stageflow.providers import AudioFormat, STTChunk, STTRequest, STTResponse
-from stageflow.wording import listed, shown
 
 from stageflow_mocks.providers.calls import LiveCall, Mock
 from stageflow_mocks.providers.faults import AtCall, AtRate, MockFault, spoils
 from stageflow_mocks.providers.hearing import Heard, Hearing
 from stageflow_mocks.providers.scripts import Script
 from stageflow_mocks.providers.timing import Latency
+from stageflow_mocks.providers.wording import listed, shown
 
 STTFunction: TypeAlias = Callable[[bytes], Any]
 """A function that hears a whole recording, and returns a text, a Heard or a fault; it may be async."""

@@ -6,6 +6,7 @@ import math
 import struct
 import zlib
 from collections.abc import Iterator
+from functools import lru_cache
 
 from stageflow.providers import AudioFormat
 
@@ -18,6 +19,7 @@ def hertz_of(word: str, voice: str) -> float:
     return 200.0 + zlib.crc32(f"{voice}/{word.lower()}".encode()) % 600
 
 
+@lru_cache(maxsize=500)  # simulations say the same words over and over
 def tone(hertz: float, samples: int, silence: int, format: AudioFormat) -> bytes:
     """Return a tone of so many samples, faded in and out so that it does not click, and silence after it."""
     rate = format.sample_rate

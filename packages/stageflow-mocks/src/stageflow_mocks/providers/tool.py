@@ -9,7 +9,6 @@ from typing import Any, NoReturn, cast
 from stageflow.errors import ToolArgumentsError
 from stageflow.providers import Tool, ToolCall
 from stageflow.tool_calls import arguments_of
-from stageflow.wording import listed, nearest, shown
 
 from stageflow_mocks.groq_faults import Disconnect, Hang, Pace, RateLimited, ServerError
 from stageflow_mocks.providers.calls import LiveCall, Mock
@@ -17,6 +16,7 @@ from stageflow_mocks.providers.errors import ScriptError
 from stageflow_mocks.providers.faults import AtCall, AtRate, Failure, spoils
 from stageflow_mocks.providers.scripts import Script
 from stageflow_mocks.providers.timing import Latency
+from stageflow_mocks.providers.wording import listed, nearest, shown
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),

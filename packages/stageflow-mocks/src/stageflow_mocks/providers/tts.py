@@ -7,12 +7,12 @@ from contextlib import aclosing
 
 from stageflow.errors import ProviderProtocolError, ProviderRequestError
 from stageflow.providers import AudioFormat, TTSChunk, TTSRequest, TTSResponse, Word
-from stageflow.wording import listed, shown
 
 from stageflow_mocks.providers.calls import LiveCall, Mock
 from stageflow_mocks.providers.faults import AtCall, AtRate, spoils
 from stageflow_mocks.providers.timing import Latency
 from stageflow_mocks.providers.tones import hertz_of, tone
+from stageflow_mocks.providers.wording import listed, shown
 
 FORMAT = AudioFormat("pcm_s16le", 16_000)
 
