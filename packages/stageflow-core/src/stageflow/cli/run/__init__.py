@@ -35,7 +35,8 @@ def _run(console: Console, options: Namespace) -> int:
     asking = asked(graph, options)
     reporter = reporter_for(console, options)
     with asyncio.Runner() as runner:
-        ending = runner.run(carry_out(graph, asking, reporter))
+        with reporter:  # outside the loop, since entering and leaving it may wait for a thread
+            ending = runner.run(carry_out(graph, asking, reporter))
         code = conclude(graph, ending, console, options)
         if ending.results.stragglers:  # else the loop, as it closes, would wait for stages that do not stop
             exits.leave_now(code)
