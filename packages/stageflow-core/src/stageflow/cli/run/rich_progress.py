@@ -224,7 +224,7 @@ class RichProgress(Plain):
     def _draw(self) -> None:
         lines = self._taken()
         if lines:
-            self._rich.print(_Lines(lines), end="")
+            self._rich.print(_Lines(lines), end="", crop=False)
         elif self._rich.is_terminal:
             self._live.refresh()
 
