@@ -56,6 +56,7 @@ def unused(subject: Subject, stage: StageModel, knowledge: Knowledge) -> Iterato
         return
     needed = {read.stage for read in reads.reads} | {declared.mapped} | {router.name for router in stage.routers}
     needed |= {named.name for named in (*reads.required, *reads.optional)}
+    needed |= {subject.meant_by(read.stage) for read in reads.reads}
     for option, several in (("dependencies", stage.required), ("optional", stage.optional), ("streams", stage.streams)):
         for named in several:
             if named.name is None or named.name in needed or not _is_to_be_read(subject, stage, named.name, knowledge):
