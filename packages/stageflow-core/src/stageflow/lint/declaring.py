@@ -75,6 +75,8 @@ class Declaring:
                     self._dependencies(frame, made, keyword.arg, keyword.value, value)
                 case "map_over":
                     made.source = self._source(frame, keyword.value, value)
+                    key = value.pairs[1][0] if isinstance(value, Items) and len(value.pairs) == 2 else UNKNOWN
+                    made.source_key = key.value if isinstance(key, Constant) and isinstance(key.value, str) else None
                     no_map = isinstance(value, Constant) and value.value is None
                     made.whole = made.whole and (no_map or made.source is not None)
                 case "route":
