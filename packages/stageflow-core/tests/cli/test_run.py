@@ -529,9 +529,34 @@ def ids(number):
     return {"event_id": f"e{number}", "timestamp": float(number), "sequence": number + 1, "pipeline_run_id": "r"}
 
 
-def test_results_that_cannot_be_kept_are_shown_all_the_same(shop):
+@pytest.mark.parametrize(
+    ("place", "why"), [("no/such/folder.json", "No such file or directory"), (".", "Is a directory")]
+)
+def test_results_that_could_not_be_kept_are_not_worked_for(shop, place, why):
+    """A run costs time and money, and one that is suspended would be lost."""
+    ended = shop("run", "shop:hello", "--save", place)
+    assert (2, "") == (ended.code, ended.out)
+    assert f"stageflow: --save: {place} cannot be written: {why}." == ended.line
+
+
+def test_results_that_cannot_be_kept_are_shown_all_the_same(cli):
     """The run has been, whatever becomes of the file."""
-    ended = shop("run", "shop:hello", "--save", "no/such/folder.json")
+    cli.write(
+        rude="""
+import asyncio
+from pathlib import Path
+from stageflow import Pipeline, StageContext, stage
+
+@stage
+async def removes(ctx: StageContext):
+    await asyncio.to_thread(Path("folder").rmdir)
+    return {"n": 1}
+
+pipeline = Pipeline("rude", [removes])
+"""
+    )
+    (cli.folder / "folder").mkdir()
+    ended = cli("run", "rude:pipeline", "--save", "folder/kept.json")
     assert 2 == ended.code
-    assert {"greeting"} == json.loads(ended.out).keys()
-    assert "stageflow: --save: no/such/folder.json cannot be written: No such file" in ended.err.splitlines()[-1]
+    assert {"removes": {"n": 1}} == json.loads(ended.out)
+    assert "stageflow: --save: folder/kept.json cannot be written: No such file" in ended.err.splitlines()[-1]

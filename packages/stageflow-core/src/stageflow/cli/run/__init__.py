@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
 from stageflow.cli import exits
 from stageflow.cli.console import Console
 from stageflow.cli.entry import report
 from stageflow.cli.run.asking import add_arguments, asked
-from stageflow.cli.run.conclusion import conclude
+from stageflow.cli.run.conclusion import check_place, conclude
 from stageflow.cli.run.reporting import reporter_for
 from stageflow.cli.run.running import carry_out
 from stageflow.cli.targets import TARGET, load_graph, place_of
@@ -34,6 +35,8 @@ def run(options: Namespace) -> int:
 def _run(console: Console, options: Namespace) -> int:
     graph = load_graph(options.pipeline)
     asking = asked(graph, options)
+    if options.save:
+        check_place(Path(options.save))
     reporter = reporter_for(console, options)
     # The loop, as it closes, waits for the threads that stages have left behind: a signal ends that as well.
     with exits.left_by_signals(), asyncio.Runner() as runner:
