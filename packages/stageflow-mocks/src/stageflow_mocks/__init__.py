@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from stageflow_mocks.auth_tokens import TOKEN_KINDS, IssuedToken, TokenCase, TokenKind
 from stageflow_mocks.conversation import ChatMessage, Responder, answer_from_conversation
-from stageflow_mocks.faults import FailingEventSink, FaultInterceptor, FaultPlan, FaultPlanError, FaultRule
 from stageflow_mocks.groq_faults import (
     CutOff,
     Disconnect,
@@ -25,17 +24,33 @@ from stageflow_mocks.groq_tools import CallTool
 
 if TYPE_CHECKING:
     from stageflow_mocks.auth_server import AuthRequest, MockAuthServer
+    from stageflow_mocks.faults import FailingEventSink, FaultInterceptor, FaultPlan, FaultPlanError, FaultRule
     from stageflow_mocks.groq_server import GroqServer, ReceivedRequest
     from stageflow_mocks.mock_auth import MockAuth
+    from stageflow_mocks.providers.answers import Answer, echo
+    from stageflow_mocks.providers.calls import RecordedCall
+    from stageflow_mocks.providers.errors import ScriptError, UnscriptedCallError
+    from stageflow_mocks.providers.faults import AtCall, AtRate, Failure, Malformed, MockFault
+    from stageflow_mocks.providers.hearing import Heard
+    from stageflow_mocks.providers.llm import MockLLM
+    from stageflow_mocks.providers.stt import MockSTT
+    from stageflow_mocks.providers.timing import Exponential, Latency, Uniform
+    from stageflow_mocks.providers.tool import MockTool
+    from stageflow_mocks.providers.tts import MockTTS
 
 __all__ = [
+    "Answer",
+    "AtCall",
+    "AtRate",
     "AuthRequest",
     "CallTool",
     "ChatMessage",
     "CutOff",
     "Disconnect",
     "ErrorFrame",
+    "Exponential",
     "FailingEventSink",
+    "Failure",
     "Fault",
     "FaultInterceptor",
     "FaultPlan",
@@ -44,23 +59,36 @@ __all__ = [
     "GarbageBody",
     "GroqServer",
     "Hang",
+    "Heard",
     "IssuedToken",
+    "Latency",
+    "Malformed",
     "MockAuth",
     "MockAuthServer",
+    "MockFault",
+    "MockLLM",
+    "MockSTT",
+    "MockTTS",
+    "MockTool",
     "NoChoices",
     "Pace",
     "RateLimited",
     "ReceivedRequest",
+    "RecordedCall",
     "Responder",
+    "ScriptError",
     "ServerError",
     "StoppedEarly",
     "TOKEN_KINDS",
     "TokenCase",
     "TokenKind",
+    "Uniform",
+    "UnscriptedCallError",
     "answer_from_conversation",
+    "echo",
 ]
 
-# These need an extra, `server` or `auth`: they are looked up when they are asked for, not when the package is imported.
+# Looked up when they are asked for, not when the package is imported: these need an extra, `server` or `auth`,
 _NEEDS_EXTRA = {
     "AuthRequest": "auth_server",
     "GroqServer": "groq_server",
@@ -69,9 +97,36 @@ _NEEDS_EXTRA = {
     "ReceivedRequest": "groq_server",
 }
 
+# and these need more of the core than a server does.
+_NEEDS_CORE = {
+    "Answer": "providers.answers",
+    "AtCall": "providers.faults",
+    "AtRate": "providers.faults",
+    "Exponential": "providers.timing",
+    "FailingEventSink": "faults",
+    "Failure": "providers.faults",
+    "FaultInterceptor": "faults",
+    "FaultPlan": "faults",
+    "FaultPlanError": "faults",
+    "FaultRule": "faults",
+    "Heard": "providers.hearing",
+    "Latency": "providers.timing",
+    "Malformed": "providers.faults",
+    "MockFault": "providers.faults",
+    "MockLLM": "providers.llm",
+    "MockSTT": "providers.stt",
+    "MockTTS": "providers.tts",
+    "MockTool": "providers.tool",
+    "RecordedCall": "providers.calls",
+    "ScriptError": "providers.errors",
+    "Uniform": "providers.timing",
+    "UnscriptedCallError": "providers.errors",
+    "echo": "providers.answers",
+}
+
 
 def __getattr__(name: str) -> Any:
-    module = _NEEDS_EXTRA.get(name)
+    module = _NEEDS_EXTRA.get(name) or _NEEDS_CORE.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f".{module}", __name__), name)
