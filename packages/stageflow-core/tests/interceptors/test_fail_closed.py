@@ -352,6 +352,30 @@ async def test_one_that_may_call_again_calls_one_at_a_time(attempt):
 
 
 @simulated
+async def test_a_second_call_that_is_left_running_is_ended(attempt):
+    """That the first one had ended does not count for it."""
+    ended = []
+
+    async def slow_stage():
+        try:
+            await asyncio.sleep(1)
+        finally:
+            ended.append("stage")
+        return {"answer": 42}
+
+    async def leaves(ctx, call):
+        output = await call()
+        asyncio.create_task(call())  # noqa: RUF006 - that is the mistake
+        await asyncio.sleep(0.5)
+        return output
+
+    trial = attempt(calling_again(leaves), stage=slow_stage)
+    with pytest.raises(InterceptorError, match=r"ended while its `call\(\)` was still running"):
+        await trial.run()
+    assert ["stage", "stage"] == ended
+
+
+@simulated
 async def test_calling_again_does_not_undo_what_broke_further_in(attempt):
     """Else a guard that broke the first time would let the stage through the second time."""
     asked = []

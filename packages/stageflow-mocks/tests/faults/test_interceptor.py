@@ -12,6 +12,7 @@ from stageflow import (
     Pipeline,
     RetryPolicy,
     StageContext,
+    StageEvent,
     StageKind,
     StageOutput,
     StageStatus,
@@ -31,6 +32,7 @@ class Trial:
     def __init__(self, *rules, interceptors=(), errors=None, priority=500, **options):
         self.calls = 0
         self.ended = []
+        self.done = []
         self.pipeline = Pipeline("trial").with_stage("work", self.work, StageKind.WORK, **options)
         self.faults = FaultInterceptor(FaultPlan(*rules, errors=errors), pipeline=self.pipeline, priority=priority)
         self._interceptors = interceptors
@@ -43,6 +45,7 @@ class Trial:
         except asyncio.CancelledError:
             self.ended.append(asyncio.get_running_loop().time())
             raise
+        self.done.append(asyncio.get_running_loop().time())
         return {"text": "abcdef", "items": [1, 2, 3, 4], "count": 3}
 
     async def run(self):
@@ -206,6 +209,76 @@ async def test_faults_within_a_duplicate_strike_each_time_and_are_recorded_once(
     _, took_s = await trial.run()
     _, latency = trial.faults.record()["injected"]
     assert took_s == pytest.approx(4 + 2 * latency["seconds"])
+
+
+@simulated
+async def test_what_struck_once_has_struck():
+    """Though it found nothing to cut the second time."""
+    texts = ["", "abcd"]
+
+    async def work(ctx: StageContext):
+        return {"text": texts.pop()}
+
+    plan = FaultPlan(FaultRule(fault="duplicated", stage="work"), FaultRule(fault="truncated", stage="work"))
+    faults = FaultInterceptor(plan)
+    await run_with_interceptors(Pipeline("p").with_stage("work", work), interceptors=(faults,))
+    assert [True, True] == [entry["struck"] for entry in faults.record()["injected"]]
+
+
+@simulated
+async def test_what_else_an_output_has_stays():
+    """Its version and what it publishes."""
+
+    async def work(ctx: StageContext):
+        return StageOutput.ok({"text": "abcd"}, version="3").publishing(StageEvent("noted", {"n": 1}))
+
+    faults = FaultInterceptor(FaultPlan(FaultRule(fault="truncated", stage="work")))
+    results = await run_with_interceptors(Pipeline("p").with_stage("work", work), interceptors=(faults,))
+    output = results["work"]
+    assert ("ab", "3", ["noted"]) == (output.data["text"], output.version, [event.type for event in output.events])
+
+
+@simulated
+async def test_each_rule_has_a_draw_of_its_own():
+    """Two that are equal strike at different calls."""
+    rule = FaultRule(fault="latency", stage="work", rate=0.5)
+    trial = Trial(rule, rule)
+    times = [(await trial.run())[1] for _ in range(40)]
+    assert {2.0, 3.0, 4.0} == set(times)
+
+
+@simulated
+async def test_a_record_is_sorted_and_names_its_pipeline_exactly():
+    """By the names of stages, whichever came first; a name that looks like a pattern is none in a replay."""
+    trial = Trial()
+    pipeline = Pipeline("p[ab]*").with_stage("b", trial.work).with_stage("a", trial.work, dependencies="b")
+    faults = FaultInterceptor(FaultPlan(FaultRule(fault="truncated", stage="*", pipeline="p*")))
+    await run_with_interceptors(pipeline, interceptors=(faults,))
+    assert ["a", "b"] == [entry["stage"] for entry in faults.record()["injected"]]
+    again = FaultInterceptor(FaultPlan.replay(faults.record()), pipeline=pipeline)
+    await run_with_interceptors(pipeline, interceptors=(again,))
+    assert faults.record()["injected"] != []
+    assert [entry["struck"] for entry in again.record()["injected"]] == [True, True]
+
+
+@simulated
+async def test_reordered_holds_back_the_answer_not_the_stage():
+    """Which has done its work on time."""
+    trial = Trial(FaultRule(fault="reordered", stage="work", seconds=9, distribution="fixed"))
+    began = asyncio.get_running_loop().time()
+    _, took_s = await trial.run()
+    assert ([began + 2], 11.0) == (trial.done, took_s)
+
+
+@simulated
+async def test_cancel_stops_the_task_of_a_stage_with_a_time_limit():
+    """Its code runs in a task of its own: the wait for that is the one suspension."""
+    trial = Trial(FaultRule(fault="cancel", stage="work", at_await=1), timeout=10)
+    with pytest.raises(StageExecutionError) as caught:
+        await trial.run()
+    assert isinstance(caught.value.__cause__, asyncio.CancelledError)
+    assert {asyncio.current_task()} == asyncio.all_tasks()
+    assert [] == trial.done
 
 
 @simulated
