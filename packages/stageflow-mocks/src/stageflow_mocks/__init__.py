@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from stageflow_mocks.clock_and_chance import FakeClock, FakeRandom
 from stageflow_mocks.conversation import ChatMessage, Responder, answer_from_conversation
 from stageflow_mocks.groq_faults import (
     CutOff,
@@ -20,6 +21,10 @@ from stageflow_mocks.groq_faults import (
     StoppedEarly,
 )
 from stageflow_mocks.groq_tools import CallTool
+from stageflow_mocks.harness import Chunks, make_context, make_snapshot, run_stage
+from stageflow_mocks.memory_run_store import InMemoryRunStore
+from stageflow_mocks.recording_sink import RecordedEvent, RecordingEventSink
+from stageflow_mocks.settings import FakeConfig
 
 if TYPE_CHECKING:
     from stageflow_mocks.groq_server import GroqServer, ReceivedRequest
@@ -27,21 +32,31 @@ if TYPE_CHECKING:
 __all__ = [
     "CallTool",
     "ChatMessage",
+    "Chunks",
     "CutOff",
     "Disconnect",
     "ErrorFrame",
+    "FakeClock",
+    "FakeConfig",
+    "FakeRandom",
     "Fault",
     "GarbageBody",
     "GroqServer",
     "Hang",
+    "InMemoryRunStore",
     "NoChoices",
     "Pace",
     "RateLimited",
     "ReceivedRequest",
+    "RecordedEvent",
+    "RecordingEventSink",
     "Responder",
     "ServerError",
     "StoppedEarly",
     "answer_from_conversation",
+    "make_context",
+    "make_snapshot",
+    "run_stage",
 ]
 
 # These need the `server` extra, so they are looked up when they are asked for, not when the package is imported.
