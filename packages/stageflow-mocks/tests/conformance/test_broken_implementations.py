@@ -77,9 +77,16 @@ def breaks(suite: str, *promises: str, **attributes: Any):
 SINK = "TestRecordingEventSink"
 
 
-@breaks(SINK, "try_emit_answers_at_once", "it_fits_the_protocol")
-class AsyncTryEmit(RecordingEventSink):
-    async def try_emit(self, *, type, data):
+@breaks(SINK, "try_emit_answers_at_once")
+class AnswersLater(RecordingEventSink):
+    def try_emit(self, *, type, data):
+        super().try_emit(type=type, data=data)
+        return asyncio.get_running_loop().create_future()
+
+
+@breaks(SINK, "it_fits_the_protocol")
+class WithoutType(RecordingEventSink):
+    async def emit(self, data):
         return None
 
 
@@ -134,7 +141,7 @@ class AnswersWithText(RecordingEventSink):
 STORE = "TestInMemoryRunStore"
 
 
-@breaks(STORE, "runs_are_kept_apart", "runs_are_recorded_as_they_end", "an_unknown_run_is_none")
+@breaks(STORE, "runs_are_kept_apart")
 class OneRun(InMemoryRunStore):
     async def create_run(self, run_id, **metadata):
         self.run = {"run_id": run_id, "status": "created", **metadata}
@@ -381,7 +388,7 @@ LLM = "TestTinyLLM"
 @breaks(LLM, "a_stream_says_why_it_ended", "it_streams")
 class CutOff(TinyLLM):
     def _chunks(self, request):
-        return super()._chunks(request)[:-1] + [LLMChunk("...")]
+        return [*super()._chunks(request)[:-1], LLMChunk("...")]
 
     async def complete(self, request):
         return LLMResponse("...", model="m", finish_reason="stop")
@@ -492,13 +499,8 @@ class GoesOnListening(TinySTT):
             async for _ in audio:
                 await asyncio.sleep(0)
 
-        await anext(audio)
-        yield STTChunk("w", is_final=True)
         self.task = asyncio.ensure_future(listen())
-        try:
-            yield STTChunk("x", is_final=True)
-        finally:
-            await asyncio.sleep(0)
+        yield STTChunk("w", is_final=True)
 
 
 @breaks(STT, "words_are_told_if_they_are_wanted")
