@@ -59,7 +59,7 @@ class ServedChat:
     def __init__(self, keeper: RunKeeper, *, keep_alive_s: float = 15.0) -> None:
         self._keeper = keeper
         self._keep_alive_s = keep_alive_s
-        # No events of the stages' own: how far the model has come is told by its text.
+        # No events of the stages' own: clients have the text, and need no counts of it.
         self._for_sockets = WSMessageProjector(metadata=Surfaces(), events=())
         self._for_streams = SSEMessageProjector(metadata=Surfaces(), events=(), retry_ms=1_000)
 

@@ -6,8 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator
 
-from stageflow.errors import ProviderRequestError
-from stageflow.providers import AnswerInPieces, LLMChunk, LLMRequest, LLMResponse, Usage
+from stageflow.providers import LLMChunk, LLMRequest, LLMResponse, Usage, complete_from_stream, require_supported
 
 _TOKEN = re.compile(r"\s*\S+\s*$|\s*\S+")
 
@@ -25,10 +24,9 @@ class SmallModel:
         """Yield the answer in tokens, and then what they cost.
 
         Raises:
-            ProviderRequestError: It is asked for more than it can do.
+            ProviderRequestError: It is too small for what it is asked.
         """
-        if request != LLMRequest(request.messages, max_tokens=request.max_tokens):
-            raise ProviderRequestError("It is too small for other options than max_tokens.", provider=self.name)
+        require_supported(request, "max_tokens", provider=self.name)
         answer = _TOKEN.findall(_reply(request.messages[-1].content))
         tokens = answer[: request.max_tokens]
         await asyncio.sleep(self._first_token_s)
@@ -40,10 +38,7 @@ class SmallModel:
 
     async def complete(self, request: LLMRequest) -> LLMResponse:
         """Return the whole answer."""
-        answer = AnswerInPieces(self.name)
-        async for chunk in self.stream(request):
-            answer.add(chunk)
-        return answer.whole()
+        return await complete_from_stream(self, request)
 
 
 def _reply(text: str) -> str:

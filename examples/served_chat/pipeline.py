@@ -1,10 +1,10 @@
 """The pipelines that are served: start reading here.
 
-    input_guard ----> reply ----> usage
-                        ~~tokens~~> whoever reads run.stream("reply")
+    input_guard ----> reply ~~tokens~~> whoever reads run.stream("reply")
 
 What a client sees of a run is made of its events, by a projector; the tokens of `reply` are no events, and are read
-beside them, in live_run.py. What `reply` returns is for other stages: `usage` publishes of it what a client may know.
+beside them, in live_run.py. What `reply` returns is for other stages; what a client may know of it, which model
+answered and what that took, is published.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Any
 from stageflow import (
     Pipeline,
     PipelineRegistry,
-    StageArtifact,
     StageContext,
     StageGraph,
     StageKind,
@@ -23,7 +22,6 @@ from stageflow import (
     StreamOptions,
     stage,
 )
-from stageflow.results import AgentResult
 from stageflow_plus import ChatStage
 
 REPLY = "reply"
@@ -51,15 +49,6 @@ async def input_guard(ctx: StageContext) -> StageOutput[Any]:
     return StageOutput.ok(text=text)
 
 
-@stage
-async def usage(reply: AgentResult) -> StageOutput[Any]:
-    """Publish what the answer took, as far as the provider says it."""
-    told: dict[str, Any] = {"model": reply.model, "finish_reason": reply.finish_reason}
-    if reply.usage is not None:
-        told |= {"prompt_tokens": reply.usage.prompt_tokens, "completion_tokens": reply.usage.completion_tokens}
-    return StageOutput.ok(told).publishing(StageArtifact("usage", told))
-
-
 def build_chat(name: str = "chat", *, timeout: float = 60.0, **options: Any) -> StageGraph:
     """Check a pipeline and compile it; every question is one run of it, and takes `timeout` seconds at most.
 
@@ -70,9 +59,9 @@ def build_chat(name: str = "chat", *, timeout: float = 60.0, **options: Any) -> 
     """
     # A model that is paid for by the token is not to wait for anybody: there is room for a long answer.
     patient = StreamOptions(capacity=10_000)
-    answering = ChatStage(text_from="input_guard", **options)
+    answering = ChatStage(text_from="input_guard", publish_usage=True, **options)
     reply = stage(REPLY, answering, dependencies="input_guard", stream=patient)
-    return Pipeline(name, [input_guard, reply, usage], timeout=timeout).build()
+    return Pipeline(name, [input_guard, reply], timeout=timeout).build()
 
 
 def served_pipelines() -> PipelineRegistry:

@@ -458,11 +458,11 @@ async def _screen(environment: Mapping[str, str]) -> AsyncIterator[Screen]:
 
 async def test_live_line(server: GroqServer) -> None:
     """On a terminal a live line counts while the model writes, without its words, and is gone before the answer."""
-    server.fail_next(Hang(after_chunks=2))
+    server.fail_next(Hang(after_chunks=1))
     async with _screen(_at(server)) as screen:
         await screen.until(b"you> ")
         screen.type(b"My name is Ada.\r")
-        live = await screen.until(b"7 characters in 2 pieces")
+        live = await screen.until(b"4 characters in 1 pieces")
         assert b"\r\x1b[K" in live
         assert b"Nice" not in live
         screen.type(b"\x03")

@@ -301,11 +301,13 @@ async def test_what_they_cannot_do() -> None:
     """It is refused, not left out."""
     said = (Message("user", TEXT),)
     for asked in (LLMRequest(said, temperature=1.0), LLMRequest(said, max_tokens=3), LLMRequest(said, model="big")):
-        with pytest.raises(ProviderRequestError, match="has no options"):
+        with pytest.raises(ProviderRequestError, match="Provider 'mock' does not support "):
             await MockModel().complete(asked)
-    for wanted in ({"speed": 2.0}, {"voice": "alto"}, {"language": "de"}, {"format": AudioFormat("mp3")}):
-        with pytest.raises(ProviderRequestError, match="one voice"):
+    for wanted in ({"speed": 2.0}, {"voice": "alto"}, {"language": "de"}):
+        with pytest.raises(ProviderRequestError, match="Provider 'tones' does not support "):
             await ToneVoice().synthesize(TTSRequest(TEXT, **wanted))
+    with pytest.raises(ProviderRequestError, match=r"It speaks AudioFormat.*, not AudioFormat.*mp3"):
+        await ToneVoice().synthesize(TTSRequest(TEXT, format=AudioFormat("mp3")))
 
 
 def _run(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":

@@ -6,8 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator
 
-from stageflow.errors import ProviderRequestError
-from stageflow.providers import AnswerInPieces, LLMChunk, LLMRequest, LLMResponse, Usage
+from stageflow.providers import LLMChunk, LLMRequest, LLMResponse, Usage, complete_from_stream, require_supported
 
 _TOKEN = re.compile(r"\s*\w{1,5}|\s*[^\w\s]|\s+$")
 
@@ -32,8 +31,7 @@ class MockModel:
         Raises:
             ProviderRequestError: It is asked for anything else.
         """
-        if request != LLMRequest(request.messages):
-            raise ProviderRequestError("It says what it is told to, and has no options.", provider=self.name)
+        require_supported(request, provider=self.name)
         tokens = self.unsaid = tokens_of(request.messages[-1].content)
         usage = Usage(sum(len(tokens_of(message.content)) for message in request.messages), len(tokens))
         await asyncio.sleep(self._first_token_s - self._token_s)
@@ -44,10 +42,7 @@ class MockModel:
 
     async def complete(self, request: LLMRequest) -> LLMResponse:
         """Return the whole answer."""
-        answer = AnswerInPieces(self.name)
-        async for chunk in self.stream(request):
-            answer.add(chunk)
-        return answer.whole()
+        return await complete_from_stream(self, request)
 
 
 def tokens_of(text: str) -> list[str]:

@@ -10,10 +10,9 @@ answer. Who writes and who speaks is given to each run as its ports `llm` and `t
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 
 from stageflow import Pipeline, StageContext, StageGraph, Stream, StreamOptions, stage
-from stageflow.providers import TTSChunk, TTSRequest
+from stageflow.providers import TTSChunk, TTSRequest, closing_stream
 from stageflow_plus import ChatStage
 
 from examples.voice_turn.sentences import SentenceSplitter
@@ -37,7 +36,7 @@ async def sentences(model: Stream[str]) -> AsyncIterator[str]:
 @stage(stream=StreamOptions(capacity=8), ports="tts")
 async def speech(ctx: StageContext, sentences: Stream[str]) -> AsyncIterator[TTSChunk]:
     """Yield the sound of the sentences, word by word, while others are still to come."""
-    async with aclosing(ctx.ports.tts.stream(TTSRequest(sentences))) as sounds:
+    async with closing_stream(ctx.ports.tts.stream(TTSRequest(sentences))) as sounds:
         async for sound in sounds:
             yield sound
 

@@ -7,10 +7,18 @@ import functools
 import math
 import re
 import struct
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 
 from stageflow.errors import ProviderRequestError
-from stageflow.providers import AudioFormat, TTSChunk, TTSRequest, TTSResponse, Word
+from stageflow.providers import (
+    AudioFormat,
+    TTSChunk,
+    TTSRequest,
+    TTSResponse,
+    Word,
+    require_supported,
+    synthesize_from_stream,
+)
 
 RATE_HZ = 16_000
 BYTES_PER_SAMPLE = 2
@@ -40,10 +48,11 @@ class ToneVoice:
         Raises:
             ProviderRequestError: It is asked for another voice, speed or format than it has.
         """
-        if request not in (TTSRequest(request.text), TTSRequest(request.text, format=FORMAT)):
-            raise ProviderRequestError(f"It has one voice, in {FORMAT}.", provider=self.name)
+        require_supported(request, "format", provider=self.name)
+        if request.format not in (None, FORMAT):
+            raise ProviderRequestError(f"It speaks {FORMAT}, not {request.format}.", provider=self.name)
         begins_ms = 0.0
-        async for sentence in _sentences(request):
+        async for sentence in request.pieces():
             await asyncio.sleep(self._think_s)
             words = sentence.split()
             for number, word in enumerate(words, 1):
@@ -55,19 +64,7 @@ class ToneVoice:
 
     async def synthesize(self, request: TTSRequest) -> TTSResponse:
         """Return the sound of the whole text."""
-        chunks = [chunk async for chunk in self.stream(request)]
-        audio = b"".join(chunk.audio for chunk in chunks)
-        words = tuple(word for chunk in chunks for word in chunk.words)
-        return TTSResponse(audio, format=FORMAT, duration_ms=FORMAT.duration_ms(audio), words=words)
-
-
-async def _sentences(request: TTSRequest) -> AsyncIterator[str]:
-    """Yield the pieces of a text, which may be one."""
-    if isinstance(request.text, str):
-        yield request.text
-        return
-    async for sentence in request.text:
-        yield sentence
+        return await synthesize_from_stream(self, request)
 
 
 def can_be_said(text: str) -> bool:

@@ -136,8 +136,51 @@ def test_a_port_is_given_once():
             delattr(ports, name)
     ports._opened = True
     del ports._opened
-    with pytest.raises(TypeError, match="memory"):
-        StagePorts(memory=Memory())
+
+
+@pytest.mark.parametrize(
+    ("ports", "name", "text"),
+    [
+        (
+            StagePorts,
+            "memory",
+            "StagePorts takes no port 'memory'. It takes: call_logger, enrichment, llm, stt, tts. A p",
+        ),
+        (
+            OwnPorts,
+            "enrichmnt",
+            "OwnPorts takes no port 'enrichmnt'. Did you mean 'enrichment'? It takes: call_logger, ",
+        ),
+    ],
+)
+def test_a_port_of_another_name_is_an_attribute_of_a_subclass(ports, name, text):
+    """Who gives one by keyword is told what there is, and where others go."""
+    with pytest.raises(TypeError) as caught:
+        ports(**{name: Memory()})
+    assert text in str(caught.value)
+    assert "A port of your own is an attribute: set it in a subclass of StagePorts, or give run(" in str(caught.value)
+
+
+class Named:
+    """A model whose name can be anything."""
+
+    complete = Model.complete
+    stream = Model.stream
+
+    def __init__(self, name):
+        self.name = name
+
+
+@pytest.mark.parametrize("name", [None, "", " ", 5])
+def test_a_provider_has_a_name_that_can_be_told(name):
+    """Logs and errors call it by that."""
+    with pytest.raises(ProtocolMismatchError) as caught:
+        StagePorts(llm=Named(name))
+    expected = f"but a Named: its `name` is {name!r}; expected: `name: str`, a text that is not empty."
+    assert str(caught.value).endswith(expected)
+    with pytest.raises(ProtocolMismatchError, match="its `name` is"):
+        check_ports("s", ("llm",), SimpleNamespace(llm=Named(name)))
+    check_ports("s", ("llm",), SimpleNamespace(llm=Named("x")))
 
 
 def test_a_private_name_is_no_port():
@@ -260,6 +303,40 @@ def test_a_port_that_stages_agree_on_is_checked_for_them():
     check_ports("s", (), None)
     with pytest.raises(ProtocolMismatchError):
         check_ports("s", ("memory", "llm"), SimpleNamespace(llm=5, memory=0))
+
+
+class Broken:
+    """Ports of which one cannot be read."""
+
+    @property
+    def llm(self):
+        return self._modle.client
+
+
+class BrokenOfOurs(Broken, StagePorts):
+    """The same, of which Python asks `__getattr__` as well."""
+
+
+def test_a_port_of_ours_that_raises_an_attribute_error_is_not_told_of_as_absent():
+    """Python then asks for it as for one that is not there."""
+    with pytest.raises(AttributeError, match="_modle") as caught:
+        check_ports("reply", ("llm",), BrokenOfOurs())
+    assert AttributeError is type(caught.value)
+
+
+def test_an_empty_slot_is_absent():
+    """It is declared, and holds nothing."""
+    with pytest.raises(MissingPortError, match="which its run was not given"):
+        check_ports("s", ("llm",), Slotted())
+
+
+@pytest.mark.parametrize("name", ["llm", "enrichment"])
+def test_a_provider_given_in_place_of_ports_is_recognized(name):
+    """Whichever port the stage needs."""
+    with pytest.raises(MissingPortError) as caught:
+        check_ports("s", (name,), Model())
+    assert caught.value.hint is not None
+    assert caught.value.hint.endswith("What it was given as ports is an LLMProvider: write StagePorts(llm=...).")
 
 
 @simulated

@@ -6,6 +6,7 @@ import importlib
 import pickle
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
@@ -32,16 +33,16 @@ class Cup:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """A package with lazy names, of which one is in a module that cannot be imported."""
     folder = tmp_path / "shop"
     folder.mkdir()
     for name, text in (("__init__", PACKAGE), ("tea", TEA), ("shut", "import no_such_module"), ("cake", "SLICES = 8")):
         (folder / f"{name}.py").write_text(text, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
+    yield importlib.import_module("shop")
     for name in ("shop", "shop.tea", "shop.shut", "shop.cake"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    return importlib.import_module("shop")
+        sys.modules.pop(name, None)
 
 
 def test_a_name_is_loaded_when_it_is_asked_for(shop: ModuleType) -> None:

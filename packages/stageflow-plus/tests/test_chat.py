@@ -294,6 +294,7 @@ async def test_every_option_is_in_the_request() -> None:
         ({"max_tokens": 0}, "max_tokens of an LLMRequest"),
         ({"tool_choice": "required"}, "it has no tools"),
         ({"system_prompt": None}, "content is a string"),
+        ({"publish_usage": "yes"}, "publish_usage of a ChatStage is True or False"),
     ],
 )
 def test_a_wrong_option_is_found_when_the_stage_is_made(options: Any, text: str) -> None:
@@ -527,18 +528,100 @@ async def test_a_stream_is_closed_before_the_stage_ends(leave: bool) -> None:
 # --- what is told --------------------------------------------------------------------------------------------------
 
 
+async def progress_of(*script: Any) -> list[dict[str, Any]]:
+    run = chat().start(input_text="Hi.", ports=StagePorts(llm=ScriptedLLM(script)))
+    events = [event async for event in run.events()]
+    assert "Hel" not in repr(events)
+    assert "Hi." not in repr(events)
+    return [dict(event.data) for event in events if event.event_type == "llm.progress"]
+
+
 @simulated
 async def test_progress_counts_and_never_quotes() -> None:
-    """Each piece of text is an event with running counts; no event of the run holds any of the text."""
-    llm = ScriptedLLM((HELLO[0], 0.25, HELLO[1], 1.0, *HELLO[2:]))
-    run = chat().start(input_text="Hi.", ports=StagePorts(llm=llm))
-    events = [event async for event in run.events()]
-    assert [dict(event.data) for event in events if event.event_type == "llm.progress"] == [
+    """It has running counts, and how soon the first text came; no event of the run holds any of the text."""
+    assert await progress_of(HELLO[0], 0.25, HELLO[1], 1.0, *HELLO[2:]) == [
         {"chunks": 1, "characters": 3, "first_text_ms": 250.0},
         {"chunks": 2, "characters": 6, "first_text_ms": 250.0},
     ]
-    assert "Hel" not in repr(events)
-    assert "Hi." not in repr(events)
+
+
+@simulated
+async def test_progress_is_told_ten_times_a_second_at_most() -> None:
+    """The first piece at once, the last in any case, and of those between what a person can follow."""
+    token = LLMChunk("Hel")
+    script = [HELLO[0], *[step for _ in range(1_000) for step in (0.001, token)], HELLO[-1]]
+    told = [data["chunks"] for data in await progress_of(*script)]
+    assert told == [*range(1, 1_000, 100), 1_000]
+
+
+@simulated
+async def test_the_last_progress_is_told_once() -> None:
+    """Where nothing came after what was told, there is no more to tell; nor where no text came at all."""
+    assert [data["chunks"] for data in await progress_of(*HELLO[:2], HELLO[-1])] == [1]
+    assert await progress_of(HELLO[0], LLMChunk(finish_reason="length")) == []
+
+
+async def artifacts_of(pipeline: Pipeline, *script: Any) -> list[Mapping[str, Any]]:
+    run = pipeline.start(input_text="Hi.", ports=StagePorts(llm=ScriptedLLM(script)))
+    return [event.data async for event in run.events() if event.event_type == "stage.reply.artifact"]
+
+
+async def test_what_was_used_is_published_for_clients() -> None:
+    """Whoever watches the run learns it without a stage more, and learns nothing of what was said."""
+    (artifact,) = await artifacts_of(chat(publish_usage=True), *HELLO)
+    assert (artifact["type"], artifact["payload"]) == (
+        "usage",
+        {
+            "model": "m-1",
+            "provider": "scripted",
+            "finish_reason": "stop",
+            "prompt_tokens": 7,
+            "completion_tokens": 2,
+            "cached_tokens": 1,
+        },
+    )
+
+
+async def test_tokens_that_are_not_known_are_not_published() -> None:
+    """A provider need not count."""
+    (artifact,) = await artifacts_of(chat(publish_usage=True), *HELLO[:2], LLMChunk(finish_reason="stop"))
+    assert artifact["payload"] == {"model": "m-1", "provider": "scripted", "finish_reason": "stop"}
+
+
+async def test_nothing_is_published_unless_it_is_wanted() -> None:
+    """Neither by default, nor of an answer that is none."""
+    assert await artifacts_of(chat(), *HELLO) == []
+    assert await artifacts_of(chat(publish_usage=True), *HELLO[:2]) == []
+
+
+@simulated
+async def test_what_a_broken_answer_used_is_logged() -> None:
+    """What came before is paid for, and who came to know of it tells the log."""
+    log = Log()
+    script = (HELLO[0], 0.5, HELLO[1], LLMChunk(usage=Usage(7, 1)), ProviderServerError("Broke.", provider="scripted"))
+    ports = StagePorts(llm=ScriptedLLM(script), call_logger=log)
+    await chat().start(input_text="Hi.", ports=ports).outcome()
+    (ended,) = log.ended
+    assert ended["status"] == "error"
+    assert (ended["chunks"], ended["characters"], ended["first_chunk_ms"]) == (1, 3, pytest.approx(500))
+    assert (ended["prompt_tokens"], ended["completion_tokens"], ended["request_id"]) == (7, 1, "r")
+    assert "finish_reason" not in ended
+
+
+@pytest.mark.parametrize("leave", [False, True])
+@simulated
+async def test_what_an_answer_used_that_nobody_wanted_is_logged(leave: bool) -> None:
+    """Cancelled, or no longer read: how much had come is known, the tokens only if they had been told."""
+    log = Log()
+    ports = StagePorts(llm=ScriptedLLM((*HELLO[:2], 60.0, *HELLO[2:])), call_logger=log)
+    run = chat().start(input_text="Hi.", ports=ports)
+    pieces = run.stream("reply")
+    await anext(pieces)
+    await pieces.aclose() if leave else run.cancel("enough")
+    await run.outcome()
+    (ended,) = log.ended
+    assert (ended["status"], ended["chunks"], ended["characters"]) == ("cancelled", 1, 3)
+    assert "prompt_tokens" not in ended
 
 
 @simulated

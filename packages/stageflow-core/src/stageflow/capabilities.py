@@ -8,14 +8,16 @@ its own derives from it, or gives any object with such attributes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from inspect import isroutine
+from inspect import getattr_static, isroutine
 from types import MemberDescriptorType, ModuleType
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, Never, Protocol, Self, TypeVar, cast
 
 from stageflow import observability, protocols, providers
 from stageflow.conformance import conforming
-from stageflow.errors import MissingPortError
-from stageflow.wording import type_name
+from stageflow.errors import MissingPortError, ProtocolMismatchError
+from stageflow.wording import listed, nearest, shown, type_name, with_article
+
+T = TypeVar("T")
 
 
 class CorePorts(Protocol):
@@ -66,6 +68,21 @@ def protocol_of(port: str) -> type[Any] | None:
     return getattr(package, name)
 
 
+_NAMED = ("llm", "stt", "tts")
+"""The ports that have a `name`, by which logs and errors call them."""
+
+
+def _checked(name: str, port: T, protocol: type[Any]) -> T:
+    """Return what fits the protocol of a port, and has a name that can be told where it has one."""
+    conforming(port, protocol, f"The port '{name}'")
+    if name in _NAMED:
+        called = cast("Any", port).name
+        if not isinstance(called, str) or not called.strip():
+            problem = f"its `name` is {shown(called)}; expected: `name: str`, a text that is not empty"
+            raise ProtocolMismatchError(f"The port '{name}'", protocol.__name__, port, problems=(problem,))
+    return port
+
+
 class StagePorts:
     """The ports of a run: any of those of `CorePorts`, `LLMPorts` and `AudioPorts`. Each is given once, and stays.
 
@@ -83,6 +100,7 @@ class StagePorts:
 
     Raises:
         ProtocolMismatchError: One of them does not fit its protocol.
+        TypeError: There is no port of that name; those of a subclass are set by its `__init__`.
     """
 
     call_logger: observability.ProviderCallLogger
@@ -99,7 +117,14 @@ class StagePorts:
         llm: providers.LLMProvider | None = None,
         stt: providers.STTProvider | None = None,
         tts: providers.TTSProvider | None = None,
+        **unknown: Never,
     ) -> None:
+        for name in unknown:
+            raise TypeError(
+                f"{type(self).__qualname__} takes no port '{name}'. {nearest(name, tuple(PORTS))}It takes: "
+                f"{listed(tuple(PORTS))}. A port of your own is an attribute: set it in a subclass of StagePorts, or "
+                "give run(ports=...) any object that has it."
+            )
         given = {"call_logger": call_logger, "enrichment": enrichment, "llm": llm, "stt": stt, "tts": tts}
         for name, port in given.items():
             if port is not None:
@@ -107,9 +132,11 @@ class StagePorts:
 
     if not TYPE_CHECKING:  # else a type checker takes every misspelt name for a port
 
-        def __getattr__(self, name: str) -> NoReturn:
+        def __getattr__(self, name: str) -> Any:
             if name.startswith("_"):  # asked by copy, pickle and their like
                 raise AttributeError(f"{type(self).__qualname__} has no attribute {name!r}")
+            if _is_computed(self, name):  # Python asks here as well when a property has raised an AttributeError
+                return object.__getattribute__(self, name)
             raise missing_port("", name, self)
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -121,7 +148,7 @@ class StagePorts:
         if protocol is not None:
             if value is None:  # not given, as in `__init__`
                 return
-            value = conforming(value, protocol, f"The port '{name}'")
+            value = _checked(name, value, protocol)
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
@@ -173,11 +200,11 @@ def check_ports(stage: str, names: tuple[str, ...], ports: Any) -> None:
             raise missing_port(stage, name, ports)
         protocol = protocol_of(name)
         if protocol is not None:
-            conforming(port, protocol, f"The port '{name}'")
+            _checked(name, port, protocol)
 
 
 def _is_computed(ports: Any, name: str) -> bool:
-    found = getattr(cast("Any", type(ports)), name, None)
+    found = getattr_static(cast("Any", type(ports)), name, None)
     return found is not None and not isinstance(found, MemberDescriptorType)  # one of its slots, which is empty
 
 
@@ -186,9 +213,26 @@ def missing_port(stage: str, name: str, ports: Any) -> MissingPortError:
     way_out = None
     if isinstance(ports, Mapping):
         way_out = "Ports are attributes, and these are the keys of a mapping: types.SimpleNamespace(**ports)."
+    elif (fitting := _port_that_fits(ports)) is not None:
+        way_out = f"What it was given as ports is {with_article(PORTS[fitting][1])}: write StagePorts({fitting}=...)."
     elif name not in PORTS:
         way_out = f"Give it: run(ports=...) takes any object that has the attribute '{name}'."
     return MissingPortError(stage, name, given=given_ports(ports), way_out=way_out)
+
+
+def _port_that_fits(value: Any) -> str | None:
+    """Return the port which a value looks like that was given in place of ports, or None."""
+    if isinstance(value, StagePorts):
+        return None
+    return next((name for name in PORTS if _fits(value, name)), None)
+
+
+def _fits(value: Any, name: str) -> bool:
+    try:
+        conforming(value, cast("type[Any]", protocol_of(name)), name)
+    except ProtocolMismatchError:
+        return False
+    return True
 
 
 def given_ports(ports: Any) -> tuple[str, ...]:

@@ -1,10 +1,11 @@
 """Authorisation as an interceptor."""
 
 import asyncio
+from types import MappingProxyType
 
 import pytest
 from stageflow import ContextSnapshot, PipelineContext, RunIdentity, StageOutput, StageStatus
-from stageflow.errors import InterceptorError, PolicyDeniedError
+from stageflow.errors import InterceptorError, PolicyDeniedError, SerializationError
 from stageflow.interceptors.policy import PolicyInterceptor
 from stageflow.protocols import AllowAllPolicy, PolicyDecision, PolicyEvaluator, PolicyRequest
 from stageflow_mocks.simulation import simulated
@@ -101,7 +102,16 @@ def test_a_decision_is_one_of_three():
     """A misspelt one must not be taken for another."""
     with pytest.raises(ValueError, match="A policy says 'allow', 'deny', 'require-decision', not 'alow'"):
         PolicyDecision("alow")
-    assert "PolicyDecision('deny', 'no')" == repr(PolicyDecision.deny("no"))
+
+
+def test_what_a_human_is_asked_stays():
+    """Whoever made the request may go on with the mapping."""
+    asked = {"amounts": [5]}
+    decision = PolicyDecision.require_decision("r", MappingProxyType(asked))
+    asked["amounts"].append(6)
+    assert {"amounts": [5]} == decision.request
+    with pytest.raises(SerializationError, match=r"\$.request.by"):
+        PolicyDecision.require_decision("r", {"by": object()})
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,11 @@ def test_what_tokens_add_up_to() -> None:
 
 
 def test_how_long_raw_audio_lasts() -> None:
-    """Two bytes a sample, for each channel."""
+    """Two bytes a sample, for each channel; a buffer is as good as bytes, a text or a list is not."""
+    assert 1000.0 == PCM.duration_ms(bytearray(32_000))
+    for wrong in ("text", [0, 1]):
+        with pytest.raises(TypeError, match="audio of duration_ms is bytes, not a"):
+            PCM.duration_ms(wrong)  # pyright: ignore[reportArgumentType]
     assert 1000.0 == PCM.duration_ms(bytes(32_000))
     assert 500.0 == AudioFormat("pcm_s16le", 16_000, 2).duration_ms(bytes(32_000))
 
@@ -216,6 +220,7 @@ WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: Usage(-1, 0), ValueError, "prompt_tokens of a Usage is 0 or more, not -1."),
     (lambda: Usage(0, 1.5), TypeError, "completion_tokens of a Usage is a whole number, not 1.5."),  # pyright: ignore[reportArgumentType]
     (lambda: Usage(0, 0, True), TypeError, "cached_tokens of a Usage is a whole number, not True."),
+    (lambda: Usage(3, 0, 4), ValueError, "cached_tokens of a Usage are among its 3 prompt_tokens, not 4."),
     # Language models
     (_request(messages=()), ValueError, "messages of an LLMRequest has at least one Message."),
     (_request(messages="hi"), TypeError, "messages of an LLMRequest is a tuple of Message, not 'hi'."),
@@ -255,6 +260,11 @@ WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (_request(seed=1.5), TypeError, "seed of an LLMRequest is a whole number or None, not 1.5."),
     (_request(json_schema="{}"), TypeError, "json_schema of an LLMRequest is of type Mapping or None, not '{}'."),
     (_response(text=None), TypeError, "text of an LLMResponse is a string, not None."),
+    (
+        _response(finish_reason="tool_calls"),
+        ValueError,
+        "finish_reason of an LLMResponse is 'tool_calls', and it has no",
+    ),
     (_response(model=""), ValueError, "model of an LLMResponse is empty."),
     (
         _response(finish_reason="stopp"),

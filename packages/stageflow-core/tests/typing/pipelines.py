@@ -47,7 +47,19 @@ from stageflow import (
 from stageflow.capabilities import AudioPorts, CorePorts, LLMPorts
 from stageflow.observability.call_logger import ProviderCallLogger
 from stageflow.protocols import NoOpEnrichmentProvider
-from stageflow.providers import LLMProvider, STTProvider, TTSProvider
+from stageflow.providers import (
+    LLMProvider,
+    LLMRequest,
+    LLMResponse,
+    STTProvider,
+    STTRequest,
+    TTSChunk,
+    TTSProvider,
+    TTSRequest,
+    closing_stream,
+    complete_from_stream,
+    require_supported,
+)
 
 
 @dataclass(frozen=True)
@@ -382,13 +394,26 @@ def ports(llm: LLMProvider, stt: STTProvider, tts: TTSProvider) -> None:
     assert_type(audio.tts, TTSProvider)
     _ = given.lm  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
     StagePorts(llm=stt)  # pyright: ignore[reportArgumentType]
-    StagePorts(memory=llm)  # pyright: ignore[reportCallIssue]
+    StagePorts(memory=llm)  # pyright: ignore[reportArgumentType]
     assert_type(Pipeline().build().ports, Mapping[str, tuple[str, ...]])
     stage(ports="llm")
     stage(ports=("llm", "memory"))
     stage(ports=5)  # pyright: ignore[reportArgumentType]
     stage("profile", EnrichStage, ports=["llm"])
     EnrichStage(NoOpEnrichmentProvider(), wants="crm", attributes=lambda ctx: {"stage": ctx.stage_name})
+
+
+async def streams(llm: LLMProvider, tts: TTSProvider, asked: LLMRequest, said: TTSRequest, heard: STTRequest) -> None:
+    """What a provider streams is closed by whoever reads it, though the protocol has nothing to close."""
+    async with closing_stream(tts.stream(said)) as sounds:
+        assert_type(sounds, AsyncIterator[TTSChunk])
+    assert_type(await complete_from_stream(llm, asked), LLMResponse)
+    assert_type(said.pieces(), AsyncIterator[str])
+    assert_type(heard.pieces(), AsyncIterator[bytes])
+    assert_type(said.whole("p"), str)
+    assert_type(heard.whole("p"), bytes)
+    require_supported(asked, "seed", provider="p")
+    require_supported(asked, "seed")  # pyright: ignore[reportCallIssue]
 
 
 class Lines:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
-from stageflow import StageContext, StageKind, StageOutput
+from stageflow import StageArtifact, StageContext, StageKind, StageOutput
 from stageflow.calls import LoggedCall, logged_call
 from stageflow.errors import ProviderContentRefused, ProviderProtocolError
 from stageflow.providers import (
@@ -17,21 +16,25 @@ from stageflow.providers import (
     LLMResponse,
     Message,
     Tool,
+    Usage,
+    closing_stream,
 )
 from stageflow.results import AgentResult
 
 from stageflow_plus.memory import RememberedTurns
 
-T = TypeVar("T")
+PROGRESS_NS = 100_000_000
+"""How long it takes at least from one `llm.progress` event to the next, but for the last, in nanoseconds."""
 
 
 class ChatStage:
     """Sends the conversation to the model at the port `llm`, streams its answer, and ends with it as an `AgentResult`.
 
     The pieces of text are its chunks, for stages with `streams=` of it and `run.stream`. It also emits `llm.progress`
-    events, which count `chunks` and `characters` and give `first_text_ms`, never the text. It fails with a
-    `ProviderError` for everything that is not a complete answer, and closes the stream when nobody reads it any more or
-    the run is cancelled. Each call is logged by the port `call_logger`, if there is one.
+    events, which count `chunks` and `characters` and give `first_text_ms`, never the text: for the first piece, then at
+    most one each 100 ms, and for the last piece. It fails with a `ProviderError` for everything that is not a complete
+    answer, and closes the stream when nobody reads it any more or the run is cancelled. Each call is logged by the port
+    `call_logger`, if there is one.
 
     The model is sent the system prompt, what is remembered, the conversation of the run, and what the user says now. A
     run that has no `input_text`, and whose conversation ends with a message of the user or of a tool, goes on from
@@ -44,6 +47,8 @@ class ChatStage:
         memory_from: The stage that gives RememberedTurns, an optional or required dependency of this one.
         profile_from: The stage whose data describes the user, a dependency of this one: what an EnrichStage found out,
             or all that another stage returns. It goes into the system prompt.
+        publish_usage: Whether its output has an artifact "usage" for whoever watches the run: the `model`, `provider`
+            and `finish_reason`, and the tokens if the provider tells them. An answer that failed has none.
         temperature, max_tokens, stop, seed, tools, tool_choice, json_schema: As in `LLMRequest`.
 
     Raises:
@@ -62,6 +67,7 @@ class ChatStage:
         text_from: str | None = None,
         memory_from: str | None = None,
         profile_from: str | None = None,
+        publish_usage: bool = False,
         temperature: float | None = None,
         max_tokens: int | None = None,
         stop: tuple[str, ...] = (),
@@ -82,10 +88,13 @@ class ChatStage:
             tool_choice=tool_choice,
             json_schema=json_schema,
         )
+        if not isinstance(publish_usage, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"publish_usage of a ChatStage is True or False, not {publish_usage!r}.")
         self._system_prompt = system_prompt
         self._text_from = text_from
         self._memory_from = memory_from
         self._profile_from = profile_from
+        self._publish_usage = publish_usage
 
     async def execute(self, ctx: StageContext) -> AsyncIterator[str | StageOutput[AgentResult]]:
         """Ask the model.
@@ -99,34 +108,35 @@ class ChatStage:
         llm: LLMProvider = ctx.ports.llm
         request = replace(self._request, messages=tuple(self._messages(ctx)))
         answer = AnswerInPieces(llm.name, request.model)
-        first_text_ms: float | None = None
         asked: dict[str, Any] = {"messages": len(request.messages), "tools": len(request.tools)}
         async with logged_call(ctx, "chat", provider=llm.name, model=request.model, **asked) as call:
-            async with _closed_after(llm.stream(request)) as chunks:
-                async for chunk in chunks:
-                    answer.add(chunk)
-                    if not chunk.text:
-                        continue
-                    if first_text_ms is None:
-                        first_text_ms = call.elapsed_ms
-                    ctx.emit_event("llm.progress", _progress(answer, first_text_ms))
-                    yield chunk.text
+            progress = _Progress(ctx, answer, call)
+            try:
+                async with closing_stream(llm.stream(request)) as chunks:
+                    async for chunk in chunks:
+                        answer.add(chunk)
+                        if chunk.text:
+                            progress.note_text()
+                            yield chunk.text
+                progress.note_end()
+            finally:  # what came of it is paid for, also if nobody wants the rest
+                _note(call, answer, progress.first_text_ms)
             response = answer.whole()
-            _note(call, response, answer.chunks, first_text_ms)
+            call.note(finish_reason=response.finish_reason, tool_calls=len(response.tool_calls))
             _check(response, llm.name)
-        yield StageOutput.ok(
-            AgentResult(
-                text=response.text,
-                model=response.model,
-                provider=llm.name,
-                finish_reason=response.finish_reason,
-                tool_calls=response.tool_calls,
-                usage=response.usage,
-                chunks=answer.chunks,
-                first_text_ms=first_text_ms,
-                request_id=response.request_id,
-            )
+        result = AgentResult(
+            text=response.text,
+            model=response.model,
+            provider=llm.name,
+            finish_reason=response.finish_reason,
+            tool_calls=response.tool_calls,
+            usage=response.usage,
+            chunks=answer.chunks,
+            first_text_ms=progress.first_text_ms,
+            request_id=response.request_id,
         )
+        output = StageOutput.ok(result)
+        yield output.publishing(StageArtifact("usage", _used(result))) if self._publish_usage else output
 
     def _messages(self, ctx: StageContext) -> Iterator[Message]:
         yield Message("system", self._instructions(ctx))
@@ -171,33 +181,60 @@ def _in_one_line(fact: object) -> str:
     return " ".join(str(fact).split())
 
 
-@asynccontextmanager
-async def _closed_after(stream: AsyncIterator[T]) -> AsyncGenerator[AsyncIterator[T]]:
-    """Close a provider's stream, which may be an async generator or an iterator without anything to close."""
-    try:
-        yield stream
-    finally:
-        close = getattr(stream, "aclose", None)
-        if close is not None:
-            await close()
+class _Progress:
+    """Tells how far an answer has come: not of each piece, since every sink would get as many events as tokens."""
+
+    def __init__(self, ctx: StageContext, answer: AnswerInPieces, call: LoggedCall) -> None:
+        self.first_text_ms: float | None = None
+        self._ctx = ctx
+        self._answer = answer
+        self._call = call
+        self._told_ns = 0
+        self._told_chunks = 0
+
+    def note_text(self) -> None:
+        """Take notice of a piece of text."""
+        now = self._ctx.timer.clock()
+        if self.first_text_ms is None:
+            self.first_text_ms = self._call.elapsed_ms
+        elif now - self._told_ns < PROGRESS_NS:
+            return
+        self._told_ns = now
+        self._tell(self.first_text_ms)
+
+    def note_end(self) -> None:
+        """Take notice that no more text will come."""
+        if self.first_text_ms is not None and self._told_chunks < self._answer.chunks:
+            self._tell(self.first_text_ms)
+
+    def _tell(self, first_text_ms: float) -> None:
+        chunks = self._told_chunks = self._answer.chunks
+        told = {"chunks": chunks, "characters": self._answer.characters, "first_text_ms": round(first_text_ms, 3)}
+        self._ctx.emit_event("llm.progress", told)
 
 
-def _progress(answer: AnswerInPieces, first_text_ms: float) -> dict[str, float]:
-    return {"chunks": answer.chunks, "characters": answer.characters, "first_text_ms": round(first_text_ms, 3)}
+def _used(result: AgentResult) -> dict[str, Any]:
+    told = {"model": result.model, "provider": result.provider, "finish_reason": result.finish_reason}
+    return {**told, **_tokens(result.usage)}
 
 
-def _note(call: LoggedCall, response: LLMResponse, chunks: int, first_text_ms: float | None) -> None:
-    usage = response.usage
-    if usage is not None:
-        call.note(prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens)
-        call.note(cached_tokens=usage.cached_tokens)
+def _tokens(usage: Usage | None) -> dict[str, int]:
+    if usage is None:
+        return {}
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "cached_tokens": usage.cached_tokens,
+    }
+
+
+def _note(call: LoggedCall, answer: AnswerInPieces, first_text_ms: float | None) -> None:
     call.note(
-        finish_reason=response.finish_reason,
-        characters=len(response.text),
-        chunks=chunks,
+        characters=answer.characters,
+        chunks=answer.chunks,
         first_chunk_ms=first_text_ms,
-        tool_calls=len(response.tool_calls),
-        request_id=response.request_id,
+        request_id=answer.request_id,
+        **_tokens(answer.usage),
     )
 
 

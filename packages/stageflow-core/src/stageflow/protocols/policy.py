@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
+from stageflow.frozen import freeze_mapping
+from stageflow.serialization import check_json
 from stageflow.value import Value
 from stageflow.wording import shown
 
@@ -23,6 +25,7 @@ class PolicyDecision(Value):
     Raises:
         TypeError: The reason is no text, or the request no mapping.
         ValueError: It is none of the three, or does not say why a stage may not run.
+        SerializationError: The request is not JSON-ready.
     """
 
     __slots__ = ("effect", "reason", "request")
@@ -42,7 +45,8 @@ class PolicyDecision(Value):
             raise TypeError(f"What a policy asks a human is a mapping, not {shown(request)}.")
         object.__setattr__(self, "effect", effect)
         object.__setattr__(self, "reason", reason)
-        object.__setattr__(self, "request", request)
+        asked = None if request is None else freeze_mapping(check_json(dict(request), "$.request"), "request")
+        object.__setattr__(self, "request", asked)
 
     @staticmethod
     def allow() -> PolicyDecision:

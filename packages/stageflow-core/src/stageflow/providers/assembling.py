@@ -19,18 +19,19 @@ class AnswerInPieces:
         chunks: How many chunks with text have come.
         characters: How long their text is.
         request_id: The provider's id of the request, once a chunk has told it.
+        usage: What it used, once a chunk has told it.
     """
 
     def __init__(self, provider: str, model: str | None = None) -> None:
         self.chunks = 0
         self.characters = 0
         self.request_id: str | None = None
+        self.usage: Usage | None = None
         self._provider = provider
         self._model = model
         self._texts: list[str] = []
         self._calls: dict[int, _CallInPieces] = {}
         self._finish_reason: FinishReason | None = None
-        self._usage: Usage | None = None
 
     def add(self, chunk: LLMChunk) -> None:
         """Take the next chunk.
@@ -46,7 +47,7 @@ class AnswerInPieces:
             raise self._broken(f"went on after its end (finish_reason '{self._finish_reason}')")
         self.request_id = chunk.request_id or self.request_id
         self._model = chunk.model or self._model
-        self._usage = chunk.usage or self._usage
+        self.usage = chunk.usage or self.usage
         self._finish_reason = chunk.finish_reason or self._finish_reason
         if chunk.text:
             self._texts.append(chunk.text)
@@ -74,7 +75,7 @@ class AnswerInPieces:
             model=self._model,
             finish_reason=self._finish_reason,
             tool_calls=tuple(self._tool_calls()),
-            usage=self._usage,
+            usage=self.usage,
             request_id=self.request_id,
         )
 

@@ -9,7 +9,7 @@ from dataclasses import fields
 from itertools import pairwise
 from typing import Any, Literal, get_args
 
-from stageflow.providers.checking import check_choice, check_count, check_number, check_text, tuple_of
+from stageflow.providers.checking import check_choice, check_count, check_number, check_text, own_bytes, tuple_of
 from stageflow.value import Value
 
 AudioEncoding = Literal["pcm_s16le", "wav", "mp3", "opus", "ogg", "flac", "mulaw"]
@@ -45,11 +45,13 @@ class AudioFormat(Value):
         """Return how long raw samples of this format last.
 
         Raises:
+            TypeError: `audio` is not bytes.
             ValueError: The format is not "pcm_s16le", or its sample rate is unknown.
         """
+        size = len(own_bytes("duration_ms", "audio", audio))
         if self.encoding != "pcm_s16le" or self.sample_rate is None:
             raise ValueError(f"How long {self.encoding} audio lasts cannot be told from the number of its bytes.")
-        return len(audio) / (2 * self.channels * self.sample_rate) * 1000
+        return size / (2 * self.channels * self.sample_rate) * 1000
 
 
 class Word(Value):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any, TypeVar
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from typing import Any, TypeVar, cast
 
 from stageflow.wording import nearest, shown, type_name, with_article
 
@@ -98,6 +98,15 @@ def own_bytes(of: str, field: str, value: Any) -> bytes:
     if not isinstance(value, bytes):
         raise TypeError(f"{_the(of, field)} is bytes, not {with_article(type_name(value))}.")
     return value
+
+
+def pieces_of(content: T | AsyncIterable[T]) -> AsyncIterator[T]:
+    """Return what comes in pieces as it comes, and what is given as one as the only piece."""
+    return aiter(cast("AsyncIterable[T]", content)) if isinstance(content, AsyncIterable) else _only(content)
+
+
+async def _only(content: T) -> AsyncIterator[T]:
+    yield content
 
 
 def _number(of: str, field: str, value: Any, kind: Any, words: str, optional: bool) -> Any:

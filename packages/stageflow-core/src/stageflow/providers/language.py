@@ -141,6 +141,8 @@ class LLMResponse(Value):
         check_choice("an LLMResponse", "finish_reason", finish_reason, FINISH_REASONS)
         calls = tuple_of("an LLMResponse", "tool_calls", tool_calls, ToolCall)
         check_unique("an LLMResponse", "id of the tool_calls", (call.id for call in calls))
+        if finish_reason == "tool_calls" and not calls:
+            raise ValueError("finish_reason of an LLMResponse is 'tool_calls', and it has no tool_calls.")
         check_instance("an LLMResponse", "usage", usage, Usage, optional=True)
         check_text("an LLMResponse", "request_id", request_id, optional=True)
         object.__setattr__(self, "text", text)

@@ -131,6 +131,10 @@ class Usage(Value):
         check_count("a Usage", "prompt_tokens", prompt_tokens)
         check_count("a Usage", "completion_tokens", completion_tokens)
         check_count("a Usage", "cached_tokens", cached_tokens)
+        if cached_tokens > prompt_tokens:
+            raise ValueError(
+                f"cached_tokens of a Usage are among its {prompt_tokens} prompt_tokens, not {cached_tokens}."
+            )
         object.__setattr__(self, "prompt_tokens", prompt_tokens)
         object.__setattr__(self, "completion_tokens", completion_tokens)
         object.__setattr__(self, "cached_tokens", cached_tokens)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator
 from typing import Protocol, runtime_checkable
 
+from stageflow.errors import ProviderRequestError
 from stageflow.providers.audio import AudioFormat, Word, without_audio, words_in_order
-from stageflow.providers.checking import check_flag, check_instance, check_number, check_text, own_bytes
+from stageflow.providers.checking import check_flag, check_instance, check_number, check_text, own_bytes, pieces_of
 from stageflow.value import Value
 
 
@@ -54,6 +55,27 @@ class STTRequest(Value):
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "prompt", prompt)
         object.__setattr__(self, "words", words)
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """Return the audio piece by piece, whether it was given in pieces or as one: what `stream` reads."""
+        return pieces_of(self.audio)
+
+    def whole(self, provider: str) -> bytes:
+        """Return the audio, which was given as one: what `transcribe` reads.
+
+        Args:
+            provider: The name of the provider, for the error.
+
+        Raises:
+            ProviderRequestError: It comes in pieces.
+        """
+        if not isinstance(self.audio, bytes):
+            raise ProviderRequestError(
+                f"Provider '{provider}' was asked for the whole, and the audio of the STTRequest comes in pieces.",
+                provider=provider,
+                hint="Give it as one, of type bytes, or call stream().",
+            )
+        return self.audio
 
     def __repr__(self) -> str:
         return without_audio(self)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator
 from typing import Protocol, runtime_checkable
 
+from stageflow.errors import ProviderRequestError
 from stageflow.providers.audio import AudioFormat, Word, without_audio, words_in_order
-from stageflow.providers.checking import check_instance, check_number, check_text, own_bytes
+from stageflow.providers.checking import check_instance, check_number, check_text, own_bytes, pieces_of
 from stageflow.value import Value
 
 
@@ -54,6 +55,27 @@ class TTSRequest(Value):
         object.__setattr__(self, "language", language)
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "speed", speed)
+
+    def pieces(self) -> AsyncIterator[str]:
+        """Return the text piece by piece, whether it was given in pieces or as one: what `stream` reads."""
+        return pieces_of(self.text)
+
+    def whole(self, provider: str) -> str:
+        """Return the text, which was given as one: what `synthesize` reads.
+
+        Args:
+            provider: The name of the provider, for the error.
+
+        Raises:
+            ProviderRequestError: It comes in pieces.
+        """
+        if not isinstance(self.text, str):
+            raise ProviderRequestError(
+                f"Provider '{provider}' was asked for the whole, and the text of the TTSRequest comes in pieces.",
+                provider=provider,
+                hint="Give it as one, of type str, or call stream().",
+            )
+        return self.text
 
 
 class TTSResponse(Value):
