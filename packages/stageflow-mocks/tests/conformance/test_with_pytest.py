@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-TESTS = '''
+TESTS = """
 from stageflow import NoOpEventSink
 from stageflow_mocks import InMemoryRunStore
 from stageflow_mocks.conformance import EventSinkConformance, RunStoreConformance, TTSProviderConformance
@@ -42,7 +42,7 @@ class TestHangs(RunStoreConformance):
         import asyncio
 
         await asyncio.get_running_loop().create_future()
-'''
+"""
 
 
 def test_they_run_where_only_pytest_is(tmp_path):
