@@ -196,10 +196,10 @@ async def run_stage(
     fakes = [_fake(spec, other, given.get(other, _ABSENT)) for other in dependencies]
     alone = replace(spec, terminal_routes=spec.routes, critical=True)  # what lies behind its routes is not here
     checked = tuple(interceptors)
-    pipeline = Pipeline(f"test of {spec.name}", [*fakes, alone], interceptors=checked, on_failure="continue")
+    pipeline = Pipeline(f"test of {spec.name}", [*fakes, alone], interceptors=checked)
     if checked and fakes:
         around = [around_stage(spec.name, interceptor) for interceptor in checked]
-        pipeline = Pipeline(pipeline.name, [*fakes, alone], interceptors=around, on_failure="continue")
+        pipeline = Pipeline(pipeline.name, [*fakes, alone], interceptors=around)
     if event_sink is not None and fakes:
         PipelineContext(event_sink=event_sink)  # which refuses what is none, by its own name
         event_sink = SinkWithoutFakes(event_sink, dependencies)

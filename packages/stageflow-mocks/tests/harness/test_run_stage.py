@@ -27,7 +27,13 @@ from stageflow import (
     UndeclaredDependencyError,
     stage,
 )
-from stageflow.errors import InvalidInterceptorError, MissingInputError, ProtocolMismatchError, StageContractError
+from stageflow.errors import (
+    InterceptorError,
+    InvalidInterceptorError,
+    MissingInputError,
+    ProtocolMismatchError,
+    StageContractError,
+)
 from stageflow_mocks import (
     Chunks,
     FakeConfig,
@@ -239,20 +245,47 @@ async def test_a_broken_interceptor_fails_the_stage_by_its_name():
 
 async def test_an_interceptor_may_mend_a_failure():
     """on_error is asked about this stage alone, and its fallback is the outcome."""
+    asked = []
 
     class Mends(BaseInterceptor):
         async def on_error(self, ctx, error):
-            assert (ctx.stage_name, type(error)) == ("greeting", ValueError)
+            asked.append((ctx.stage_name, type(error)))
             return ErrorAction.FALLBACK
 
         async def fallback(self, ctx, error):
             return StageOutput.ok(text=str(error))
 
     async def greeting(weather: Mapping[str, Any] | None = None) -> dict[str, str]:
-        raise ValueError("no words")
+        raise ValueError("no words" if weather is None else "weather")
 
     output = await run_stage(greeting, {"weather": LookupError("no sky")}, interceptors=[Mends()])
     assert output.data == {"text": "no words"}
+    assert asked == [("greeting", ValueError)]
+
+
+@simulated
+async def test_interceptors_keep_their_order_and_their_time():
+    """A priority is that of the interceptor, so is the time of its hooks, and hooks that it lacks are not called."""
+    entered = []
+
+    class Slow(BaseInterceptor):
+        priority, hook_timeout = 5, 2.0
+
+        async def before(self, ctx):
+            entered.append("slow")
+            await asyncio.sleep(60)
+
+    class Duck:
+        name, priority = "duck", 1
+
+        async def before(self, ctx):
+            entered.append("duck")
+
+    given = {"profile": Profile("Ada")}
+    with pytest.raises(InterceptorError, match="Slow"):
+        await run_stage(greeting, given, interceptors=[Slow(), Duck()])
+    assert (entered, asyncio.get_running_loop().time()) == (["duck", "slow"], 2.0)
+    assert (await run_stage(greeting, given, interceptors=[Duck()])).status is StageStatus.OK
 
 
 async def test_the_sink_sees_the_stage_and_no_fakes():
@@ -317,6 +350,16 @@ async def test_streams_maps_routes_and_limits():
     assert (await run_stage(billing, {"router": {"why": "money"}}, limits=limits)).data == {"why": "money"}
     assert (await run_stage(router)).data == {"route": "sales"}
     assert (await run_stage(spoken, {"llm-words": Chunks("a", "b")})).data == {"count": 2}
+
+
+async def test_a_stage_behind_a_join_runs():
+    """What is given is enough for a join, and the others are absent."""
+
+    @stage(join="any")
+    async def either(left: Mapping[str, Any] | None = None, right: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        return {"left": left is not None, "right": right is not None}
+
+    assert (await run_stage(either, {"right": {}})).data == {"left": False, "right": True}
 
 
 async def test_a_decision_is_given_once_it_is_asked_for():
