@@ -43,7 +43,7 @@ class RunStoreConformance(Conformance[RunStore]):
         await store.create_run("run-1", pipeline="chat", user_id="ada")
         await store.update_status("run-1", "running")
         await self._known(store, "run-1", status="running", pipeline="chat")
-        error = {"message": "no", "type": "LookupError", "code": None}
+        error = {"message": "no", "type": "LookupError", "code": "stage-failed"}
         await store.update_status("run-1", "failed", duration_ms=1.5, failed=["reply"], error=error)
         await self._known(
             store, "run-1", status="failed", pipeline="chat", user_id="ada", failed=["reply"], error=error
