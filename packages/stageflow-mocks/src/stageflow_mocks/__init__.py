@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from stageflow_mocks.auth_tokens import TOKEN_KINDS, IssuedToken, TokenCase, TokenKind
+from stageflow_mocks.clock_and_chance import FakeClock, FakeRandom
 from stageflow_mocks.conversation import ChatMessage, Responder, answer_from_conversation
 from stageflow_mocks.groq_faults import (
     CutOff,
@@ -21,6 +22,10 @@ from stageflow_mocks.groq_faults import (
     StoppedEarly,
 )
 from stageflow_mocks.groq_tools import CallTool
+from stageflow_mocks.harness import Chunks, make_context, make_snapshot, run_stage
+from stageflow_mocks.memory_run_store import InMemoryRunStore
+from stageflow_mocks.recording_sink import RecordedEvent, RecordingEventSink
+from stageflow_mocks.settings import FakeConfig
 
 if TYPE_CHECKING:
     from stageflow_mocks.auth_server import AuthRequest, MockAuthServer
@@ -45,12 +50,16 @@ __all__ = [
     "AuthRequest",
     "CallTool",
     "ChatMessage",
+    "Chunks",
     "CutOff",
     "Disconnect",
     "ErrorFrame",
     "Exponential",
     "FailingEventSink",
     "Failure",
+    "FakeClock",
+    "FakeConfig",
+    "FakeRandom",
     "Fault",
     "FaultInterceptor",
     "FaultPlan",
@@ -60,6 +69,7 @@ __all__ = [
     "GroqServer",
     "Hang",
     "Heard",
+    "InMemoryRunStore",
     "IssuedToken",
     "Latency",
     "Malformed",
@@ -75,6 +85,8 @@ __all__ = [
     "RateLimited",
     "ReceivedRequest",
     "RecordedCall",
+    "RecordedEvent",
+    "RecordingEventSink",
     "Responder",
     "ScriptError",
     "ServerError",
@@ -86,6 +98,9 @@ __all__ = [
     "UnscriptedCallError",
     "answer_from_conversation",
     "echo",
+    "make_context",
+    "make_snapshot",
+    "run_stage",
 ]
 
 # Looked up when they are asked for, not when the package is imported: these need an extra, `server` or `auth`,
