@@ -35,11 +35,19 @@ def what_is_not_kept_is_counted_at_the_root(world):
 
 
 def _root_of(world, run_id):
-    run = world.runs.get(run_id)
-    while run is not None and run.call is not None:
-        run = world.runs_by_number[run.call.stay.run]
-        run_id = run.run_id
+    """Return the id of the first run of a run's tree, though no stage of that run may ever have begun."""
+    while (parent := _parent_of(world, run_id)) is not None:
+        run_id = parent
     return world.records.root_of(run_id)
+
+
+def _parent_of(world, run_id):
+    run = world.runs.get(run_id)
+    if run is None:
+        return None
+    if run.call is not None:
+        return world.runs_by_number[run.call.stay.run].run_id
+    return next((event["parent_run_id"] for _, event in run.events), None)
 
 
 SHARED = (each_run_is_told_in_order, what_is_not_kept_is_counted_at_the_root)
