@@ -70,3 +70,14 @@ def test_import_is_light() -> None:
         check=True,
     )
     assert done.stdout == "[False, False, False]\n"
+
+
+def test_mocks_of_providers_are_imported_when_they_are_asked_for() -> None:
+    """Whoever wants a fault for a server does not load what a language model is asked."""
+    code = (
+        "import sys, stageflow_mocks\n"
+        "print([name for name in sys.modules if name.startswith('stageflow_mocks.providers')])\n"
+        "from stageflow_mocks import MockLLM\nprint(MockLLM('x'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n<MockLLM 'mock-llm', 0 calls>\n"

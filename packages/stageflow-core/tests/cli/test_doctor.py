@@ -246,3 +246,34 @@ twice = Pipeline("twice", [reads])
     )
     checks = checks_of(cli("doctor", "twice:twice", "--json"))
     assert [("missing", "twice.py:7")] * 2 == [checks[f"environment variable TWICE_{x} is not set"] for x in "AB"]
+
+
+def test_a_check_that_ends_the_process_or_returns_an_error_is_not_well(cli):
+    """The other checks are made all the same; the ports of a mapping are its items."""
+    cli.write(
+        ending="""
+import sys
+from stageflow import Pipeline, StageContext, stage
+
+class Exits:
+    def check_health(self): sys.exit(4)
+
+class Returns:
+    async def check_health(self): return ConnectionError("refused")
+
+class Well:
+    def check_health(self): return "fast"
+
+@stage
+async def first(ctx: StageContext): ...
+
+pipeline = Pipeline("p", [first])
+ports = {"exits": Exits(), "returns": Returns(), "well": Well()}
+"""
+    )
+    ended = cli("doctor", "ending:pipeline", "--ports", "ending:ports")
+    assert (1, "2 missing.") == (ended.code, ended.line)
+    lines = {line.split("'")[1]: line.split() for line in ended.out.splitlines() if "port '" in line}
+    assert ["MISSING", "port", "'exits'", "is", "not", "well", "SystemExit:", "4"] == lines["exits"]
+    assert ["MISSING", "port", "'returns'", "is", "not", "well", "ConnectionError:", "refused"] == lines["returns"]
+    assert ["ok", "port", "'well'", "is", "well", "fast"] == lines["well"]

@@ -2,8 +2,10 @@
 
 import io
 import json
+import re
 import stat
 import sys
+from unittest.mock import Mock
 
 import pytest
 from cli.conftest import SHOP
@@ -429,29 +431,132 @@ def test_the_live_display_tells_what_has_ended(shop):
     assert "skipped     after: because of broken" in ended.err
 
 
-def test_of_many_stages_that_run_some_are_shown_and_the_others_follow():
+class Terminal(io.StringIO):
+    """Takes what is written to a terminal, and counts how often."""
+
+    writes = 0
+
+    def isatty(self):
+        return True
+
+    def write(self, text):
+        self.writes += 1
+        return super().write(text)
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    return Terminal()
+
+
+def happening(verb, number, **fields):
+    stage = f"s{number}"
+    return PipelineEvent(**ids(number), event_type=f"stage.{stage}.{verb}", stage=stage, **fields)
+
+
+def test_of_many_stages_that_run_some_are_shown_and_the_others_follow(terminal):
     """A display is as high as a terminal at most, and whoever has waited longest gets a place."""
-    err = io.StringIO()
-    display = RichProgress(Console(err=err))
-    running = [PipelineEvent(**ids(n), event_type=f"stage.s{n}.started", stage=f"s{n}") for n in range(20)]
-    for event in running:
-        display.event(event)
-    shown = {task.description for task in display._progress.tasks if task.visible}
-    assert {f"s{n}" for n in range(12)} == shown
-    ended = {"stage": "s3", "status": "ok", "duration_ms": 1.0}
-    display.event(PipelineEvent(**ids(21), event_type="stage.s3.completed", **ended))
-    shown = {task.description for task in display._progress.tasks if task.visible}
-    assert {f"s{n}" for n in range(13)} - {"s3"} == shown
-    assert "completed   s3: 1 ms" in err.getvalue()
+    display = RichProgress(Console(err=terminal))
+    for n in range(20):
+        display.event(happening("started", n))
+    display.event(happening("started", 3))  # again
+    display._live.start()
+    display._draw()
+    first = terminal.getvalue()
+    assert [f"s{n}" for n in range(12)] == re.findall(r"\bs\d+", first)
+    assert "  and 8 more" in first
+    display.event(happening("completed", 3, status="ok", duration_ms=1.0))
+    display._draw()
+    second = terminal.getvalue()[len(first) :]
+    assert "completed   s3: 1 ms" in second
+    assert [f"s{n}" for n in (3, *range(3), *range(4, 13))] == re.findall(r"\bs\d+", second)
+    assert "  and 7 more" in second
+    display._live.stop()
+
+
+def test_quick_stages_do_not_wait_for_the_display(terminal):
+    """What happens is kept until the next drawing, which shows all of it at once."""
+    display = RichProgress(Console(err=terminal))
+    display._live.start()
+    before = terminal.writes
+    for n in range(5000):
+        display.event(happening("started", n))
+        display.event(happening("completed", n, status="ok", duration_ms=1.0))
+    assert before == terminal.writes
+    display._draw()
+    assert before + 1 == terminal.writes
+    assert 5000 == terminal.getvalue().count("completed   s")
+    display._live.stop()
+
+
+def test_what_a_stage_prints_stands_between_the_events_around_it(terminal, monkeypatch):
+    """Both are drawn in the order in which they came, and what has no end of line yet is not lost."""
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with RichProgress(Console(err=terminal)) as display:
+        display.event(happening("completed", 1, status="ok"))
+        sys.stdout.write("from s2\n")
+        display.event(happening("completed", 2, status="ok"))
+        sys.stderr.write("\x1b[31mwarned\x1b[0m\n")
+        sys.stdout.write("to be ")
+    assert (terminal, terminal) == (sys.stdout, sys.stderr)
+    shown = [terminal.getvalue().index(text) for text in (" s1", "from s2", " s2\n", "\x1b[31mwarned", "to be ")]
+    assert sorted(shown) == shown
+
+
+def test_a_display_that_nobody_reads_ends_the_run(terminal, monkeypatch):
+    """The thread that draws says so where the run hears it."""
+    display = RichProgress(Console(err=terminal))
+    display.event(happening("completed", 1, status="ok"))
+    monkeypatch.setattr(terminal, "write", Mock(side_effect=BrokenPipeError))
+    monkeypatch.setattr(display._ended, "wait", Mock(return_value=False))
+    display._draw_often()
+    with pytest.raises(BrokenPipeError):
+        display.event(happening("completed", 2, status="ok"))
+
+
+def test_whoever_leaves_at_once_has_seen_all_that_had_happened(terminal):
+    """What was not drawn yet is written as it is."""
+    display = RichProgress(Console(err=terminal))
+    display.event(happening("completed", 1, status="ok"))
+    display.abandon()
+    assert "completed   s1\n" in terminal.getvalue()
 
 
 def ids(number):
     return {"event_id": f"e{number}", "timestamp": float(number), "sequence": number + 1, "pipeline_run_id": "r"}
 
 
-def test_results_that_cannot_be_kept_are_shown_all_the_same(shop):
+@pytest.mark.parametrize(
+    ("place", "why"), [("no/such/folder.json", "No such file or directory"), (".", "Is a directory")]
+)
+def test_results_that_could_not_be_kept_are_not_worked_for(shop, place, why):
+    """A run costs time and money, and one that is suspended would be lost."""
+    ended = shop("run", "shop:hello", "--save", place)
+    assert (2, "") == (ended.code, ended.out)
+    assert f"stageflow: --save: {place} cannot be written: {why}." == ended.line
+
+
+def test_results_that_cannot_be_kept_are_shown_all_the_same(cli):
     """The run has been, whatever becomes of the file."""
-    ended = shop("run", "shop:hello", "--save", "no/such/folder.json")
+    cli.write(
+        rude="""
+import asyncio
+from pathlib import Path
+from stageflow import Pipeline, StageContext, stage
+
+@stage
+async def removes(ctx: StageContext):
+    await asyncio.to_thread(Path("folder").rmdir)
+    return {"n": 1}
+
+pipeline = Pipeline("rude", [removes])
+"""
+    )
+    (cli.folder / "folder").mkdir()
+    ended = cli("run", "rude:pipeline", "--save", "folder/kept.json")
     assert 2 == ended.code
-    assert {"greeting"} == json.loads(ended.out).keys()
-    assert "stageflow: --save: no/such/folder.json cannot be written: No such file" in ended.err.splitlines()[-1]
+    assert {"removes": {"n": 1}} == json.loads(ended.out)
+    assert "stageflow: --save: folder/kept.json cannot be written: No such file" in ended.err.splitlines()[-1]

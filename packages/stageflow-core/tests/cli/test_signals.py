@@ -218,6 +218,69 @@ def test_a_check_that_hangs_is_left_alone(started, tmp_path, name):
     assert "no answer within 0.05 s" in out
 
 
+THREADS = """
+import asyncio, sys, threading
+from stageflow import Pipeline, StageContext, stage
+
+def hang():
+    print("hangs", flush=True)
+    threading.Event().wait()
+
+@stage
+async def calls(ctx: StageContext) -> None:
+    await asyncio.to_thread(hang)
+
+@stage
+async def leaves(ctx: StageContext) -> None:
+    sys.exit(0)
+
+class Hanging:
+    def check_health(self):
+        hang()
+
+pipeline = Pipeline("calls", [calls])
+late = Pipeline("late", [calls], timeout=0.05)
+leaving = Pipeline("leaving", [leaves])
+ports = Hanging()
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "last", "signals"),
+    [("pipeline", "calls: cancelled in ", [signal.SIGINT]), ("late", "stageflow: Pipeline 'late' took longer ", [])],
+)
+def test_a_thread_that_a_stage_has_left_behind_does_not_outlast_ctrl_c(started, tmp_path, name, last, signals):
+    """The run has ended by then, be it cancelled or too late, and only the thread still goes on."""
+    (tmp_path / "slow.py").write_text(THREADS)
+    process = started("run", f"slow:{name}")
+    wait_for(process.stderr, "hangs")
+    for number in signals:
+        process.send_signal(number)
+    wait_for(process.stderr, last)
+    process.send_signal(signal.SIGINT)
+    assert 130 == process.wait(timeout=20)
+    assert "" == process.stderr.read()
+
+
+def test_ctrl_c_ends_a_doctor_whose_check_hangs(started, tmp_path):
+    """It does not wait for the thread."""
+    (tmp_path / "slow.py").write_text(THREADS)
+    process = started("doctor", "slow:pipeline", "--ports", "slow:ports", "--timeout", "600")
+    wait_for(process.stderr, "hangs")
+    process.send_signal(signal.SIGINT)
+    assert (130, "") == (process.wait(timeout=20), process.stderr.read())
+
+
+def test_a_stage_that_ends_the_process_has_not_completed_the_run(started, tmp_path):
+    """Whatever code it ends it with, the line says where."""
+    (tmp_path / "slow.py").write_text(THREADS)
+    process = started("run", "slow:leaving", "--progress", "off")
+    out, err = process.communicate()
+    place = f"({tmp_path / 'slow.py'}:15)"
+    expected = f"stageflow: A stage of 'slow:leaving' ends the process (SystemExit: 0) {place}.\n"
+    assert (1, "", expected) == (process.returncode, out, err)
+
+
 def on_terminal(started, *arguments, **environment):
     """Run a command whose stderr is a terminal, and return its code and what came there."""
     master, slave = pty.openpty()
@@ -269,3 +332,9 @@ def test_lines_are_cut_to_a_terminal_unless_it_is_narrow(started, tmp_path):
     _, narrow = on_terminal(started, *plain, TERM="xterm", NO_COLOR="1", COLUMNS="40")
     (line,) = (line for line in narrow.splitlines() if "failed      fails" in line)
     assert line.endswith(long)
+    live = ("run", "slow:bad", "--progress", "rich")
+    _, wide = on_terminal(started, *live, TERM="xterm", NO_COLOR="1", COLUMNS="80")
+    assert "many w" in wide
+    assert f"ms, OSError: {long}" not in wide
+    _, narrow = on_terminal(started, *live, TERM="xterm", NO_COLOR="1", COLUMNS="40")
+    assert f"ms, OSError: {long}\r\n" in narrow

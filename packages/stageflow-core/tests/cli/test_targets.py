@@ -31,7 +31,10 @@ import pytest
         ("syntax:x", "'syntax' cannot be imported: "),
         ("syntax.py:x", "syntax.py:2 does not parse: "),
         ("binary:x", "does not parse: "),
-        ("nulls:x", "does not parse: "),
+        ("nulls:x", "'nulls' cannot be imported: its source does not parse: "),
+        ("..shop:hello", "'..shop:hello' names no pipeline. Write module:attribute"),
+        ("bad:holder.broken", "'bad:holder.broken' cannot be read: RuntimeError: not now ("),
+        ("bad:holder.away", "'bad:holder.away': there is no 'away' in bad."),
         ("raises:x", "'raises' cannot be imported: ZeroDivisionError: division by zero ("),
         ("lacks:x", "'lacks' cannot be imported: ModuleNotFoundError: No module named 'nowhere' ("),
         ("unset:x", "'unset' cannot be imported: the environment variable NOT_SET_HERE is not set ("),
@@ -47,6 +50,11 @@ def test_what_is_no_pipeline_is_one_line(shop, command, target, said):
 from stageflow import Pipeline, stage
 number = 7
 class Pipelines: ...
+class Holder:
+    @property
+    def broken(self):
+        raise RuntimeError("not now")
+holder = Holder()
 def seven():
     return 7
 def takes(name):

@@ -44,6 +44,13 @@ def test_nothing_is_found_in_the_tests_of_our_packages(package: str) -> None:
         assert {(str(Path(e.place.path).relative_to(ROOT)), e.rule, e.about) for e in found} <= KNOWN
 
 
+SHOWN_BY_PAGES = {
+    "docs/how-to/maps.md": [
+        ("unknown-key", "Stage 'misspelt' is mapped over 'page' of 'split', which never returns it."),
+    ]
+}
+"""The faults that a page plants to show what the build says."""
+
 PAGES = [
     page
     for page in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("packages/*/README.md")])
@@ -57,4 +64,5 @@ def test_nothing_is_found_in_the_examples_of_our_pages(page: Path, tmp_path: Pat
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     path = tmp_path / "page.py"
     path.write_text("\n".join(blocks), encoding="utf-8")
-    assert [] == [(each.rule, each.message) for each in lint([path])]
+    expected = SHOWN_BY_PAGES.get(str(page.relative_to(ROOT)), [])
+    assert expected == [(each.rule, each.message) for each in lint([path])]

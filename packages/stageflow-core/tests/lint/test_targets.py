@@ -53,6 +53,7 @@ def test_a_single_pipeline_is_found_without_importing_anything(folder: Path) -> 
     (found,) = lint(["app.chat:two"])
     assert ("two", "b", "z") == (found.pipeline, found.stage, found.about)
     assert "app" not in sys.modules
+    assert [found] == lint(["app/chat.py:two"])  # as the other commands take it
 
 
 def test_a_single_pipeline_is_found_along_the_path(
@@ -113,10 +114,10 @@ def test_a_file_that_cannot_be_read_is_an_error(folder: Path, content: bytes, to
     assert "x.py" == raised.value.path
 
 
-@pytest.mark.parametrize("target", ["nowhere.py", "no/folder", "nowhere:pipeline", "x y:pipeline"])
+@pytest.mark.parametrize("target", ["nowhere.py", "no/folder", "nowhere:pipeline", "x y:pipeline", ":pipeline", ""])
 def test_what_is_not_there_is_an_error(folder: Path, target: str) -> None:
-    """A path or a module."""
-    with pytest.raises(UnreadableSourceError, match=r"there is no such file or folder|no such module"):
+    """A path or a module; an empty one is not the current folder."""
+    with pytest.raises(UnreadableSourceError, match=r"there is no such file or folder|no such module|'': is no path"):
         lint([target])
 
 

@@ -25,32 +25,60 @@ if TYPE_CHECKING:
     from stageflow_mocks.groq_server import GroqServer, ReceivedRequest
     from stageflow_mocks.groq_tools import CallTool
     from stageflow_mocks.mock_auth import MockAuth
+    from stageflow_mocks.providers.answers import Answer, echo
+    from stageflow_mocks.providers.calls import RecordedCall
+    from stageflow_mocks.providers.errors import ScriptError, UnscriptedCallError
+    from stageflow_mocks.providers.faults import AtCall, AtRate, Failure, Malformed, MockFault
+    from stageflow_mocks.providers.hearing import Heard
+    from stageflow_mocks.providers.llm import MockLLM
+    from stageflow_mocks.providers.stt import MockSTT
+    from stageflow_mocks.providers.timing import Exponential, Latency, Uniform
+    from stageflow_mocks.providers.tool import MockTool
+    from stageflow_mocks.providers.tts import MockTTS
 
 __all__ = [
+    "Answer",
+    "AtCall",
+    "AtRate",
     "AuthRequest",
     "CallTool",
     "ChatMessage",
     "CutOff",
     "Disconnect",
     "ErrorFrame",
+    "Exponential",
+    "Failure",
     "Fault",
     "GarbageBody",
     "GroqServer",
     "Hang",
+    "Heard",
     "IssuedToken",
+    "Latency",
+    "Malformed",
     "MockAuth",
     "MockAuthServer",
+    "MockFault",
+    "MockLLM",
+    "MockSTT",
+    "MockTTS",
+    "MockTool",
     "NoChoices",
     "Pace",
     "RateLimited",
     "ReceivedRequest",
+    "RecordedCall",
     "Responder",
+    "ScriptError",
     "ServerError",
     "StoppedEarly",
     "TOKEN_KINDS",
     "TokenCase",
     "TokenKind",
+    "Uniform",
+    "UnscriptedCallError",
     "answer_from_conversation",
+    "echo",
 ]
 
 # Each name is looked up when it is asked for: some need an extra, some load Stageflow, and pytest loads this package in
@@ -75,6 +103,16 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "groq_server": ("GroqServer", "ReceivedRequest"),
     "groq_tools": ("CallTool",),
     "mock_auth": ("MockAuth",),
+    "providers.answers": ("Answer", "echo"),
+    "providers.calls": ("RecordedCall",),
+    "providers.errors": ("ScriptError", "UnscriptedCallError"),
+    "providers.faults": ("AtCall", "AtRate", "Failure", "Malformed", "MockFault"),
+    "providers.hearing": ("Heard",),
+    "providers.llm": ("MockLLM",),
+    "providers.stt": ("MockSTT",),
+    "providers.timing": ("Exponential", "Latency", "Uniform"),
+    "providers.tool": ("MockTool",),
+    "providers.tts": ("MockTTS",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -9,7 +9,17 @@ from stageflow_mocks.pytest_plugin.serving import served
 
 pytest_plugins = "pytester"
 
-OPTIONS = ["-p", "no:randomly", "--strict-markers", "-W", "error", "-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"]
+OPTIONS = [
+    "-p",
+    "no:randomly",
+    "--strict-markers",
+    "-W",
+    "error",
+    "-o",
+    "asyncio_mode=auto",
+    "-o",
+    "asyncio_default_fixture_loop_scope=function",
+]
 
 
 def test_a_server_serves_tests_of_any_kind(pytester: pytest.Pytester) -> None:
@@ -44,6 +54,7 @@ def test_a_server_serves_tests_of_any_kind(pytester: pytest.Pytester) -> None:
 
 def test_a_server_that_cannot_start_says_so() -> None:
     """What goes wrong in the thread of a server is raised in the test's, at its start and at its end."""
+
     @asynccontextmanager
     async def broken(when: str):
         if when == "start":
@@ -72,6 +83,47 @@ def test_mock_auth_is_new_for_each_test_and_seed(pytester: pytest.Pytester) -> N
             assert not stageflow_mock_auth.revoked
     """)
     pytester.runpytest(*OPTIONS).assert_outcomes(passed=2)
+
+
+def test_mocks_of_providers_are_made_as_their_markers_say(pytester: pytest.Pytester) -> None:
+    """A marker gives the script, of a function or a module; each test and each seed begins it anew."""
+    pytester.makepyfile("""
+        import pytest
+        from stageflow.providers import AudioFormat, LLMRequest, Message, STTRequest, TTSRequest
+
+        pytestmark = pytest.mark.stageflow_llm(["One.", "Two."], latency=0.5)
+        ASKED = LLMRequest([Message("user", "Hello?")])
+
+        @pytest.mark.stageflow_simulation(seeds=3)
+        async def test_module(stageflow_llm):
+            assert (await stageflow_llm.complete(ASKED)).text == "One."
+            assert (await stageflow_llm.complete(ASKED)).text == "Two."
+            assert len(stageflow_llm.calls) == 2
+
+        @pytest.mark.stageflow_llm("Mine.")
+        async def test_function(stageflow_llm):
+            assert (await stageflow_llm.complete(ASKED)).text == "Mine."
+
+        @pytest.mark.stageflow_stt("Good morning.")
+        async def test_voice(stageflow_stt, stageflow_tts):
+            spoken = await stageflow_tts.synthesize(TTSRequest("Good morning."))
+            heard = await stageflow_stt.transcribe(STTRequest(spoken.audio, format=spoken.format))
+            assert heard.text == "Good morning."
+
+        def test_deaf(stageflow_stt):
+            pass
+    """)
+    pytester.makepyfile(
+        test_unmarked="""
+        from stageflow.providers import LLMRequest, Message
+
+        async def test_echo(stageflow_llm):
+            assert (await stageflow_llm.complete(LLMRequest([Message("user", "Hello?")]))).text == "Hello?"
+    """
+    )
+    result = pytester.runpytest(*OPTIONS)
+    result.assert_outcomes(passed=4, errors=1)
+    result.stdout.fnmatch_lines(["*Say what stageflow_stt hears*"])
 
 
 def test_a_fixture_that_would_carry_records_from_seed_to_seed_is_refused(pytester: pytest.Pytester) -> None:

@@ -6,7 +6,16 @@ import pytest
 
 pytest_plugins = "pytester"
 
-OPTIONS = ["-p", "no:randomly", "-W", "error", "-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"]
+OPTIONS = [
+    "-p",
+    "no:randomly",
+    "-W",
+    "error",
+    "-o",
+    "asyncio_mode=auto",
+    "-o",
+    "asyncio_default_fixture_loop_scope=function",
+]
 UPDATE = "--stageflow-update-golden"
 
 TEST = """
@@ -25,8 +34,9 @@ def test_an_output_that_was_written_is_compared_from_then_on(pytester: pytest.Py
 
     missing = pytester.runpytest(*OPTIONS)
     missing.assert_outcomes(failed=1)
-    missing.stdout.fnmatch_lines(["*There is no golden output yet: *",
- "*    pytest test_it.py::test_reply *update-golden"])
+    missing.stdout.fnmatch_lines(
+        ["*There is no golden output yet: *", "*    pytest test_it.py::test_reply *update-golden"]
+    )
     assert not golden.exists()
 
     written = pytester.runpytest(*OPTIONS, UPDATE)
@@ -39,12 +49,14 @@ def test_an_output_that_was_written_is_compared_from_then_on(pytester: pytest.Py
     pytester.makepyfile(test_it=TEST.format(value="{'text': 'Grüße', 'words': (1, 3)}"))
     changed = pytester.runpytest(*OPTIONS)
     changed.assert_outcomes(failed=1)
-    changed.stdout.fnmatch_lines([
-        "*Not the golden output: *",
-        "*-    2",
-        "*+    3",
-        "*    pytest test_it.py::test_reply --stageflow-update-golden",
-    ])
+    changed.stdout.fnmatch_lines(
+        [
+            "*Not the golden output: *",
+            "*-    2",
+            "*+    3",
+            "*    pytest test_it.py::test_reply --stageflow-update-golden",
+        ]
+    )
 
 
 def test_a_command_that_is_shown_updates_the_file(pytester: pytest.Pytester) -> None:
@@ -74,7 +86,8 @@ def test_a_json_file_may_be_laid_out_in_another_way(pytester: pytest.Pytester) -
 
 def test_several_outputs_parameters_and_classes_have_files_of_their_own(pytester: pytest.Pytester) -> None:
     """No two outputs share a file, not even those whose names differ only in what a file's name cannot hold."""
-    pytester.makepyfile(test_it="""
+    pytester.makepyfile(
+        test_it="""
         import pytest
 
         def test_two(stageflow_golden):
@@ -85,7 +98,8 @@ def test_several_outputs_parameters_and_classes_have_files_of_their_own(pytester
             @pytest.mark.parametrize("x", ["a/b", "a b"])
             def test_it(self, x, stageflow_golden):
                 stageflow_golden(x)
-    """)
+    """
+    )
     pytester.runpytest(*OPTIONS, UPDATE).assert_outcomes(passed=3)
     files = {path.name: path.read_text() for path in (pytester.path / "golden" / "test_it").iterdir()}
     assert sorted(files.values()) == ["a b\n", "a/b\n", "first\n", '{\n  "n": 2\n}\n']
@@ -95,7 +109,8 @@ def test_several_outputs_parameters_and_classes_have_files_of_their_own(pytester
 
 def test_what_varies_is_left_out_wherever_it_is(pytester: pytest.Pytester) -> None:
     """A value that differs each time is not compared; that it is there is."""
-    pytester.makepyfile(test_it="""
+    pytester.makepyfile(
+        test_it="""
         import time
 
         class Results:
@@ -104,7 +119,8 @@ def test_what_varies_is_left_out_wherever_it_is(pytester: pytest.Pytester) -> No
 
         def test_it(stageflow_golden):
             stageflow_golden(Results(), varying=["at", "duration_ms"])
-    """)
+    """
+    )
     pytester.runpytest(*OPTIONS, UPDATE).assert_outcomes(passed=1)
     written = json.loads((pytester.path / "golden" / "test_it" / "test_it.json").read_text())
     assert written == {"at": "<varies>", "stages": [{"duration_ms": "<varies>", "name": "reply"}]}
@@ -113,7 +129,8 @@ def test_what_varies_is_left_out_wherever_it_is(pytester: pytest.Pytester) -> No
 
 def test_every_seed_of_a_simulated_test_gives_the_same(pytester: pytest.Pytester) -> None:
     """An output that depends on the order of tasks is found when it is written, and nothing else is written over it."""
-    pytester.makepyfile(test_it="""
+    pytester.makepyfile(
+        test_it="""
         import asyncio, pytest
 
         @pytest.mark.stageflow_simulation(seeds=20)
@@ -123,7 +140,8 @@ def test_every_seed_of_a_simulated_test_gives_the_same(pytester: pytest.Pytester
         @pytest.mark.stageflow_simulation(seeds=20)
         async def test_differs(stageflow_golden):
             stageflow_golden({"drawn": asyncio.get_running_loop().random.random()})
-    """)
+    """
+    )
     result = pytester.runpytest(*OPTIONS, UPDATE)
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*It differs from what this session has given*", "*under seed 1, number 2 of 20*"])

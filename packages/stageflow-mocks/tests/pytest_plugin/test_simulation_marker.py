@@ -6,11 +6,12 @@ import pytest
 
 pytest_plugins = "pytester"
 
+SCOPE = ["-o", "asyncio_default_fixture_loop_scope=function"]
 # Whichever plugin runs async tests, and none.
 RUNNERS = [
     pytest.param(["-p", "no:asyncio", "-p", "no:anyio"], id="none"),
-    pytest.param(["-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"], id="asyncio-auto"),
-    pytest.param(["-o", "asyncio_mode=strict", "-o", "asyncio_default_fixture_loop_scope=function"], id="asyncio-strict"),
+    pytest.param(["-o", "asyncio_mode=auto", *SCOPE], id="asyncio-auto"),
+    pytest.param(["-o", "asyncio_mode=strict", *SCOPE], id="asyncio-strict"),
     pytest.param(["-p", "no:asyncio", "-o", "anyio_mode=auto"], id="anyio-auto"),
 ]
 NO_RANDOMLY = ["-p", "no:randomly", "--strict-markers", "-W", "error"]
@@ -80,9 +81,7 @@ def test_a_test_marked_for_pytest_asyncio_too_is_simulated(pytester: pytest.Pyte
         async def test_real():
             assert type(asyncio.get_running_loop()).__name__ != "VirtualClockLoop"
     """)
-    pytester.runpytest(
-        *NO_RANDOMLY, "-o", f"asyncio_mode={mode}", "-o", "asyncio_default_fixture_loop_scope=function"
-    ).assert_outcomes(passed=2)
+    pytester.runpytest(*NO_RANDOMLY, "-o", f"asyncio_mode={mode}", *SCOPE).assert_outcomes(passed=2)
 
 
 def test_each_seed_runs_until_one_fails(pytester: pytest.Pytester) -> None:

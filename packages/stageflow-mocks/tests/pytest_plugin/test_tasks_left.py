@@ -48,10 +48,12 @@ def test_a_task_that_is_left_fails_its_test(pytester: pytest.Pytester, runner: l
     pytester.makepyfile(LEAKS.format(marker=marker, rest="await asyncio.sleep(0)"))
     result = pytester.runpytest(*OPTIONS, *runner)
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines([
-        "*TaskLeakError: The test left an asyncio task behind:",
-        "*  waiter (waits), made at *.py:7 in start, waits at *.py:4",
-    ])
+    result.stdout.fnmatch_lines(
+        [
+            "*TaskLeakError: The test left an asyncio task behind:",
+            "*  waiter (waits), made at *.py:7 in start, waits at *.py:4",
+        ]
+    )
 
 
 @pytest.mark.parametrize("simulated", [True, False])

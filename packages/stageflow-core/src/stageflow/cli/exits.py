@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
+from collections.abc import Generator
 from typing import NoReturn
 
 OK = 0
@@ -23,6 +26,22 @@ INTERRUPTED = 130
 def by_signal(number: int) -> int:
     """Return the exit code of what a signal ended, as shells have it."""
     return 128 + number
+
+
+@contextlib.contextmanager
+def left_by_signals() -> Generator[None]:
+    """Within the block Ctrl-C and SIGTERM leave at once, unless somebody else takes them."""
+    before = {}
+    with contextlib.suppress(ValueError):  # in another thread than the first one no signal arrives
+        before = {
+            each: signal.signal(each, lambda number, _: leave_now(by_signal(number)))
+            for each in (signal.SIGINT, signal.SIGTERM)
+        }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def leave_now(code: int) -> NoReturn:

@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -98,11 +99,13 @@ def load_attribute(target: str) -> Any:
     value: Any = import_target(module_name)
     for part in attribute.split("."):
         try:
-            value = getattr(value, part)
-        except AttributeError as error:
+            value = _of_the_user(f"'{target}' cannot be read", partial(getattr, value, part))
+        except CommandError as error:
+            if not isinstance(error.__cause__, AttributeError):
+                raise
             names = [name for name in dir(value) if not name.startswith("_")]
             hint = nearest(part, names) or (_candidates(value, module_name) if isinstance(value, ModuleType) else "")
-            raise CommandError(f"'{target}': there is no '{part}' in {module_name}.", hint=hint) from error
+            raise CommandError(f"'{target}': there is no '{part}' in {module_name}.", hint=hint) from error.__cause__
     return value
 
 
@@ -110,7 +113,7 @@ def parted(target: str) -> tuple[str, str]:
     """Return the module and the attribute, which may be empty."""
     head, colon, tail = target.rpartition(":")
     module, attribute = (head, tail) if colon else (tail, "")
-    if not module or (colon and not attribute):
+    if not module or (module.startswith(".") and os.sep not in module) or (colon and not attribute):
         raise CommandError(f"'{target}' names no pipeline.", hint=_WRITE)
     return module, attribute
 
@@ -172,14 +175,14 @@ def _of_the_user(what: str, call: Callable[[], Any]) -> Any:
     except CommandError:
         raise
     except SyntaxError as error:
-        place = f"{error.filename}:{error.lineno}" if error.lineno else str(error.filename)
-        raise CommandError(f"{what}: {place} does not parse: {error.msg}.") from error
+        place = f"{error.filename}:{error.lineno}" if error.lineno else error.filename
+        raise CommandError(f"{what}: {place or 'its source'} does not parse: {error.msg}.") from error
     except SystemExit as error:
-        raise CommandError(f"{what}: it ends the process (SystemExit: {error.code}){_place(error)}.") from error
+        raise CommandError(f"{what}: it ends the process (SystemExit: {error.code}){place_of(error)}.") from error
     except BaseException as error:
         key = missing_variable(error)
         told = f"{type_name(error)}: {text_of(error)}" if key is None else f"the environment variable {key} is not set"
-        raise CommandError(f"{what}: {told}{_place(error)}") from error
+        raise CommandError(f"{what}: {told}{place_of(error)}") from error
 
 
 def missing_variable(error: BaseException) -> str | None:
@@ -190,7 +193,7 @@ def missing_variable(error: BaseException) -> str | None:
     return str(error.args[0])
 
 
-def _place(error: BaseException) -> str:
+def place_of(error: BaseException) -> str:
     """Return where the user's code was when it raised: the innermost place that is neither ours nor Python's."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if not frame.filename.startswith((_OURS, _PYTHONS, "<")):

@@ -49,6 +49,8 @@ class Building:
             return self._from_stages(frame, node)
         if is_ours(function, "stage"):
             return self._stage(frame, node)
+        if is_ours(function, "StageSpec"):
+            return self._spec(frame, node)
         if isinstance(function, Decorator) and len(node.args) == 1:
             given = self.evaluator.value(frame, node.args[0])
             return self._of_function(frame, given, function, node) if isinstance(given, Function) else UNKNOWN
@@ -193,6 +195,11 @@ class Building:
         if isinstance(first, Function):
             return self._of_function(frame, first, Decorator(node, frame.module), node)
         return self._kept(self._declaring.spelled_out(frame, node))
+
+    def _spec(self, frame: Frame, node: ast.Call) -> StageModel:
+        made = self._kept(self._declaring.spelled_out(frame, node))
+        made.whole = made.whole and len(node.args) <= 3  # the options behind these are by name anywhere else
+        return made
 
     def _of_function(self, frame: Frame, function: Function, how: Decorator, node: ast.AST) -> StageModel:
         return self._kept(self._declaring.of_function(frame, function, how, node))

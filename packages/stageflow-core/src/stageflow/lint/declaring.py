@@ -38,8 +38,6 @@ class Declaring:
         name = self.text(frame, argument(node, 0, "name"))
         given = argument(node, 1, "runner")
         runner = UNKNOWN if given is None else self._evaluator.value(frame, given)
-        if isinstance(runner, Bound):  # a method is an async function as any other
-            runner = UNKNOWN
         made = StageModel(name, runner, argument(node, 0, "name") or node, frame.module)
         made.options = node
         if any(isinstance(each, ast.Starred) for each in node.args):
@@ -59,7 +57,7 @@ class Declaring:
         value: Any = UNKNOWN
         if given is not None:
             value = self._evaluator.value(frame, given)
-        elif isinstance(made.runner, Function):
+        elif isinstance(made.runner, (Function, Bound)):
             value = _TRANSFORM
         elif isinstance(made.runner, (ClassValue, Instance)):
             value = self._evaluator.attribute(made.runner, "kind")
@@ -77,6 +75,8 @@ class Declaring:
                     self._dependencies(frame, made, keyword.arg, keyword.value, value)
                 case "map_over":
                     made.source = self._source(frame, keyword.value, value)
+                    key = value.pairs[1][0] if isinstance(value, Items) and len(value.pairs) == 2 else UNKNOWN
+                    made.source_key = key.value if isinstance(key, Constant) and isinstance(key.value, str) else None
                     no_map = isinstance(value, Constant) and value.value is None
                     made.whole = made.whole and (no_map or made.source is not None)
                 case "route":

@@ -23,7 +23,7 @@ def lint(targets: Iterable[str | Path]) -> list[Finding]:
 
     Args:
         targets: Paths of files or folders, or `module:attribute` for one pipeline, whose file is found along
-            `sys.path` and in the current folder.
+            `sys.path` and in the current folder; or `file.py:attribute`.
 
     Raises:
         UnreadableSourceError: There is no such file or module, or one of the files cannot be read or parsed.
@@ -32,8 +32,10 @@ def lint(targets: Iterable[str | Path]) -> list[Finding]:
     files: dict[Path, None] = {}
     single: list[tuple[str, str]] = []
     for target in targets:
-        module, colon, attribute = str(target).partition(":")
-        if isinstance(target, str) and colon and attribute.isidentifier() and not Path(target).exists():
+        if not str(target):  # as of a variable that is not set: what is meant is not the current folder
+            raise UnreadableSourceError("''", "is no path")
+        module, _, attribute = str(target).rpartition(":")
+        if isinstance(target, str) and module and attribute.isidentifier() and not Path(target).exists():
             single.append((module, attribute))
         else:
             files.update(dict.fromkeys(python_files(Path(target))))
@@ -70,7 +72,7 @@ def _uncollected() -> Generator[None]:
 
 
 def _lint_pipeline(name: str, attribute: str) -> list[Finding]:
-    path = find_module(name)
+    path = Path(name) if name.endswith(".py") and Path(name).is_file() else find_module(name)
     if path is None:
         hint = "Give a path, or run it where the module can be imported."
         raise UnreadableSourceError(name, "no such module is found along sys.path or in the current folder", hint=hint)

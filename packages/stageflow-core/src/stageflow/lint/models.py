@@ -38,6 +38,7 @@ class StageModel:
         kind: The name of its kind, such as "GUARD"; None if it is not known.
         required, optional, streams: What is declared by options; what a function's parameters say comes on top.
         routers, source: The stages of `route=` and `map_over=`.
+        source_key: The key of `map_over=` that holds the items, where it is known.
         shapes: How `dependencies`, `optional` and `streams` were given: "one" name or handle, or "several".
         whole: Whether all that is declared is known.
         when: What is given as `when`, or None.
@@ -61,6 +62,7 @@ class StageModel:
         "runner",
         "shapes",
         "source",
+        "source_key",
         "streams",
         "when",
         "whole",
@@ -80,6 +82,7 @@ class StageModel:
         self.routers: list[Named] = []
         self.shapes: dict[str, str] = {}
         self.source: Named | None = None
+        self.source_key: str | None = None
         self.when: Any = None
         self.whole = True
         self.join_any = False

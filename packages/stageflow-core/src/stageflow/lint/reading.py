@@ -139,12 +139,13 @@ def reads_of(evaluator: Evaluator, stage: StageModel) -> StageReads:
 
 
 def _of_runner(evaluator: Evaluator, runner: Any, found: StageReads) -> None:
-    if isinstance(runner, Function):
-        named = parameters_of(evaluator, runner, found)
+    if isinstance(runner, (Function, Bound)):  # a method is an async function as any other
+        function, first = (runner, []) if isinstance(runner, Function) else (runner.function, [runner.of])
+        named = parameters_of(evaluator, function, found, bound=len(first))
         if named is None:
             found.known = found.whole = False
         else:
-            evaluator.called(runner, [], named)
+            evaluator.called(function, first, named)
         return
     instance = made_of(evaluator, runner)
     execute = evaluator.attribute(instance, "execute") if instance is not None else None
@@ -180,8 +181,13 @@ def _of_condition(evaluator: Evaluator, when: Any, found: StageReads) -> None:
 _DATA_TYPES = frozenset({"builtins.dict", "typing.Mapping", "collections.abc.Mapping", "typing.Dict"})
 
 
-def parameters_of(evaluator: Evaluator, function: Function, found: StageReads) -> dict[str, Any] | None:
-    """Return what each parameter of a function stage stands for, or None if they cannot be understood."""
+def parameters_of(
+    evaluator: Evaluator, function: Function, found: StageReads, *, bound: int = 0
+) -> dict[str, Any] | None:
+    """Return what each parameter of a function stage stands for, or None if they cannot be understood.
+
+    The first ones may be bound already.
+    """
     arguments = function.node.args
     if arguments.vararg is not None or arguments.kwarg is not None:
         return None
@@ -189,7 +195,7 @@ def parameters_of(evaluator: Evaluator, function: Function, found: StageReads) -
     used = evaluator.facts(function.node).used
     is_written = not is_stub(function.node)
     named: dict[str, Any] = {}
-    for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
+    for each in (*[*arguments.posonlyargs, *arguments.args][bound:], *arguments.kwonlyargs):
         source, kind = source_and_type(evaluator, function, plain(each.annotation))
         if _is_context(each.arg, source, kind):
             named[each.arg] = CONTEXT

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from stageflow.lint.definitions import ClassValue, Function, Instance
+from stageflow.lint.definitions import Bound, ClassValue, Function, Instance
 from stageflow.lint.evaluation.evaluator import Evaluator
 from stageflow.lint.evaluation.facts import is_generator
 from stageflow.lint.evaluation.frames import Frame
@@ -23,21 +23,25 @@ def keys_of(evaluator: Evaluator, stage: StageModel) -> frozenset[str] | None:
     if declared is not None:
         return _fields(evaluator.value(Frame(stage.options_module, stage.options_module.scope), declared))
     instance = made_of(evaluator, stage.runner)
-    function = stage.runner if instance is None else instance.kind.member("execute")
+    runner = stage.runner
+    bound: list[Any] = [runner.of] if isinstance(runner, Bound) else []
+    function = runner.function if isinstance(runner, Bound) else runner
+    if instance is not None:
+        function = instance.kind.member("execute")
     if not isinstance(function, Function) or isinstance(function.node, ast.Lambda):
         return None
     if is_generator(function.node):
-        return _closing_keys(_frame(evaluator, function, instance))
+        return _closing_keys(_frame(evaluator, function, instance, bound))
     annotated = _annotated_keys(evaluator, function)
-    return _returned_keys(_frame(evaluator, function, instance)) if annotated is None else annotated
+    return _returned_keys(_frame(evaluator, function, instance, bound)) if annotated is None else annotated
 
 
-def _frame(evaluator: Evaluator, function: Function, instance: Instance | None) -> Frame | None:
+def _frame(evaluator: Evaluator, function: Function, instance: Instance | None, bound: list[Any]) -> Frame | None:
     evaluator.following = function.module
     if instance is not None:
         return evaluator.frame_of(function, [instance, CONTEXT], {})
-    named = parameters_of(evaluator, function, StageReads())
-    return None if named is None else evaluator.frame_of(function, [], named)
+    named = parameters_of(evaluator, function, StageReads(), bound=len(bound))
+    return None if named is None else evaluator.frame_of(function, bound, named)
 
 
 def _annotated_keys(evaluator: Evaluator, function: Function) -> frozenset[str] | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Generator, Iterator
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import stageflow_mocks
 
@@ -24,16 +24,24 @@ except ImportError as error:
 if TYPE_CHECKING:
     from stageflow_mocks.groq_server import GroqServer
     from stageflow_mocks.mock_auth import MockAuth
+    from stageflow_mocks.providers.llm import MockLLM
+    from stageflow_mocks.providers.stt import MockSTT
+    from stageflow_mocks.providers.tts import MockTTS
     from stageflow_mocks.pytest_plugin.golden import Golden, GoldenFiles
 
 SIMULATION = "stageflow_simulation"
 TASKS = "stageflow_tasks"
 
 _MARKERS = {
-    SIMULATION: "(seeds=1000): run this async test under a virtual clock, once for each seed with its tasks in "
-    "another order; or seed=7, or neither for asyncio's own order; max_steps= bounds each run.",
-    TASKS: '(left="fail"): fail this async test if asyncio tasks that it made are still there at its end; "ignore" lets '
-    'them be, allowed=["name*"] those of these names.',
+    SIMULATION: "(seeds=1000): run this async test under a virtual clock, once for each seed with its tasks "
+    "in another order; or seed=7, or neither for asyncio's own order; max_steps= bounds each run.",
+    TASKS: '(left="fail"): fail this async test if asyncio tasks that it made are still there at its end; "ignore" '
+    'lets them be, allowed=["name*"] those of these names.',
+    "stageflow_llm": "(answers, ...): the fixture of this name is a MockLLM made from these arguments.",
+    "stageflow_stt": "(answers, ...): the fixture of this name is a MockSTT made from these arguments.",
+    "stageflow_tts": "(...): the fixture of this name is a MockTTS made from these arguments.",
+    "stageflow_groq_server": "(...): the fixture of this name is a GroqServer made from these arguments.",
+    "stageflow_mock_auth": "(...): the fixture of this name is a MockAuth made from these arguments.",
 }
 _LEFT = ("fail", "ignore")
 
@@ -72,14 +80,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
-def pytest_pycollect_makeitem() -> Generator[None, Any, Any]:
+def pytest_pycollect_makeitem() -> Generator[None, object, object]:
     """Put what a marker asks for around its test, before a plugin that runs async tests sees it."""
-    made: Any = yield
-    items: list[Any] = made if isinstance(made, list) else [made]
-    for item in items:
+    made = yield
+    for item in _listed(made):
         if isinstance(item, pytest.Function):
             _surround(item)
     return made
+
+
+def _listed(made: Any) -> list[Any]:
+    return cast("list[Any]", made) if isinstance(made, list) else [made]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -160,9 +171,9 @@ def stageflow_golden(request: pytest.FixtureRequest) -> Iterator[Golden]:
 
 
 @pytest.fixture
-def stageflow_groq_server() -> Iterator[GroqServer]:
+def stageflow_groq_server(request: pytest.FixtureRequest) -> Iterator[GroqServer]:
     """A GroqServer that runs in a thread of its own, so that tests of any kind can ask it; needs the extra `server`."""
-    server = stageflow_mocks.GroqServer()
+    server = _made_as_marked(request, stageflow_mocks.GroqServer)
     with _loaded("serving").served(server):
         yield server
 
@@ -170,4 +181,31 @@ def stageflow_groq_server() -> Iterator[GroqServer]:
 @pytest.fixture
 def stageflow_mock_auth(request: pytest.FixtureRequest) -> MockAuth:
     """A MockAuth with keys of its own; needs the extra `auth`."""
-    return _renewable(request, stageflow_mocks.MockAuth)
+    return _renewable(request, lambda: _made_as_marked(request, stageflow_mocks.MockAuth))
+
+
+@pytest.fixture
+def stageflow_llm(request: pytest.FixtureRequest) -> MockLLM:
+    """A MockLLM that answers what the marker `stageflow_llm` says, and repeats what it is asked without one."""
+    return _renewable(request, lambda: _made_as_marked(request, stageflow_mocks.MockLLM, stageflow_mocks.echo))
+
+
+@pytest.fixture
+def stageflow_stt(request: pytest.FixtureRequest) -> MockSTT:
+    """A MockSTT that hears what the marker `stageflow_stt` says."""
+    if request.node.get_closest_marker("stageflow_stt") is None:
+        pytest.fail('Say what stageflow_stt hears: @pytest.mark.stageflow_stt("Good morning.")', pytrace=False)
+    return _renewable(request, lambda: _made_as_marked(request, stageflow_mocks.MockSTT))
+
+
+@pytest.fixture
+def stageflow_tts(request: pytest.FixtureRequest) -> MockTTS:
+    """A MockTTS, made from what the marker `stageflow_tts` says."""
+    return _renewable(request, lambda: _made_as_marked(request, stageflow_mocks.MockTTS))
+
+
+def _made_as_marked(request: pytest.FixtureRequest, make: Callable[..., Any], *otherwise: Any) -> Any:
+    """Make what a fixture gives, from the arguments of the marker of the same name, or from others if there is none."""
+    assert request.fixturename is not None
+    marker = request.node.get_closest_marker(request.fixturename)
+    return make(*otherwise) if marker is None else make(*marker.args, **marker.kwargs)

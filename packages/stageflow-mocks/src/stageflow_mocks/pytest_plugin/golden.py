@@ -66,8 +66,8 @@ class OutputsOfTest:
     """The golden files of one test: those that there are, and those to be written after it."""
 
     def __init__(self, item: pytest.Item, files: GoldenFiles) -> None:
-        self.item = item
         self.files = files
+        self.command = command_for(item, "--stageflow-update-golden")
         self._folder = item.path.parent / "golden" / item.path.stem
         inside = item.nodeid.partition("::")[2].replace("::", ".")
         self._stem = _file_name(inside)
@@ -120,8 +120,7 @@ class Golden:
         if files.is_updating and not was_written:
             files.written[path] = text
             return
-        command = command_for(outputs.item, "--stageflow-update-golden")
-        raise GoldenMismatchError(path, expected, text, command, was_written=was_written)
+        raise GoldenMismatchError(path, expected, text, outputs.command, was_written=was_written)
 
 
 def _rendered(actual: Any, varying: Collection[str]) -> tuple[str, str]:

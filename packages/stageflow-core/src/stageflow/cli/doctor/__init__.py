@@ -48,7 +48,10 @@ def _look(console: Console, options: Namespace) -> int:
     ports = None if options.ports is None else load_attribute(options.ports)
     loaded = load(options.pipelines)
     with asyncio.Runner() as runner:
-        found, hanging = runner.run(_examine(loaded, options, ports))
+        try:
+            found, hanging = runner.run(_examine(loaded, options, ports))
+        except KeyboardInterrupt:  # the loop, as it closes, would wait for a check that hangs
+            exits.leave_now(exits.INTERRUPTED)
         (_show_json if options.json else _show)(console, surroundings(), found)
         missing = any(check.status == "missing" for checks in found.values() for check in checks)
         code = exits.FAILED if missing else exits.OK

@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from stageflow.capabilities import check_ports, given_ports
 from stageflow.cli.doctor.checks import Check
@@ -96,7 +96,7 @@ async def ask_all(graph: StageGraph, given: Given | None, timeout_s: float) -> t
     for what, find in _askable(graph, given):
         try:
             thing = find()
-        except Exception as error:  # noqa: BLE001 - constructors and properties of the user's may raise anything
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - constructors and properties of the user's may raise anything
             checks.append(Check("missing", f"{what} cannot be had", f"{type_name(error)}: {text_of(error)}"))
             continue
         if can_be_asked(thing) and id(thing) not in asked:
@@ -119,7 +119,11 @@ def _askable(graph: StageGraph, given: Given | None) -> Iterator[tuple[str, Call
     if given is not None and given.ports is not None:
         yield "--ports", partial(_itself, given.ports)
         for name in given_ports(given.ports):
-            yield f"port '{name}'", partial(getattr, given.ports, name)
+            yield f"port '{name}'", partial(_port_of, given.ports, name)
+
+
+def _port_of(ports: Any, name: str) -> Any:
+    return cast("Mapping[str, Any]", ports)[name] if isinstance(ports, Mapping) else getattr(ports, name)
 
 
 def _itself(thing: Any) -> Any:

@@ -29,10 +29,9 @@ async def ask(what: str, thing: Any, timeout_s: float) -> Check | None:
         return None
     if task.cancelled():
         return Check("missing", f"{what} is not well", "its check was cancelled")
-    error = task.exception()
-    if error is not None:
-        return Check("missing", f"{what} is not well", f"{type_name(error)}: {text_of(error)}")
-    answer = task.result()
+    answer = task.exception() or task.result()
+    if isinstance(answer, BaseException):
+        return Check("missing", f"{what} is not well", f"{type_name(answer)}: {text_of(answer)}")
     if answer is False:
         return Check("missing", f"{what} is not well", "check_health() returned False")
     return Check("ok", f"{what} is well", answer if isinstance(answer, str) else "")
@@ -40,5 +39,8 @@ async def ask(what: str, thing: Any, timeout_s: float) -> Check | None:
 
 async def _answer(call: Any) -> Any:
     """Return what a check says, in a thread unless it is async; what it returns may have to be awaited all the same."""
-    answer = await call() if inspect.iscoroutinefunction(call) else await asyncio.to_thread(call)
-    return await answer if inspect.isawaitable(answer) else answer
+    try:
+        answer = await call() if inspect.iscoroutinefunction(call) else await asyncio.to_thread(call)
+        return await answer if inspect.isawaitable(answer) else answer
+    except SystemExit as error:  # raised out of a task it would end the command
+        return error

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
 from stageflow.cli import exits
 from stageflow.cli.console import Console
+from stageflow.cli.entry import report
 from stageflow.cli.run.asking import add_arguments, asked
-from stageflow.cli.run.conclusion import conclude
+from stageflow.cli.run.conclusion import check_place, conclude
 from stageflow.cli.run.reporting import reporter_for
 from stageflow.cli.run.running import carry_out
-from stageflow.cli.targets import TARGET, load_graph
+from stageflow.cli.targets import TARGET, load_graph, place_of
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -33,9 +35,18 @@ def run(options: Namespace) -> int:
 def _run(console: Console, options: Namespace) -> int:
     graph = load_graph(options.pipeline)
     asking = asked(graph, options)
+    if options.save:
+        check_place(Path(options.save))
     reporter = reporter_for(console, options)
-    with asyncio.Runner() as runner:
-        ending = runner.run(carry_out(graph, asking, reporter))
+    # The loop, as it closes, waits for the threads that stages have left behind: a signal ends that as well.
+    with exits.left_by_signals(), asyncio.Runner() as runner:
+        try:
+            with reporter:  # outside the loop, since entering and leaving it may wait for a thread
+                ending = runner.run(carry_out(graph, asking, reporter))
+        except SystemExit as error:
+            told = f"A stage of '{options.pipeline}' ends the process (SystemExit: {error.code}){place_of(error)}."
+            report(told, error, traceback=options.traceback)
+            return exits.FAILED
         code = conclude(graph, ending, console, options)
         if ending.results.stragglers:  # else the loop, as it closes, would wait for stages that do not stop
             exits.leave_now(code)

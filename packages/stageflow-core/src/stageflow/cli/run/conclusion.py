@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shlex
@@ -115,6 +116,23 @@ def written(results: PipelineResults) -> dict[str, Any]:
             "error": told,
             "not_json": str(problem),
         }
+
+
+def check_place(path: Path) -> None:
+    """Look whether results could be written to a file, before the run that they are of has cost anything.
+
+    Raises:
+        CommandError: They could not.
+    """
+    problem = 0
+    if not path.parent.is_dir():
+        problem = errno.ENOENT
+    elif path.is_dir():
+        problem = errno.EISDIR
+    elif not os.access(path.parent, os.W_OK):
+        problem = errno.EACCES
+    if problem:
+        raise CommandError(f"--save: {path} cannot be written: {os.strerror(problem)}.")
 
 
 def save(results: PipelineResults, path: Path) -> None:

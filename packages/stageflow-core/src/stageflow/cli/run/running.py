@@ -29,12 +29,12 @@ class Ending(NamedTuple):
 
 
 async def carry_out(graph: StageGraph, asking: Asking, reporter: Reporter) -> Ending:
-    """Run the pipeline and report its events.
+    """Run the pipeline and report its events to a reporter that has been entered.
 
     Raises:
         CommandError: The ports cannot be made, or the run cannot begin.
     """
-    with reporter, Interruption(reporter) as interruption:
+    with Interruption(reporter) as interruption:
         async with contextlib.AsyncExitStack() as stack:
             run = _started(graph, asking, await opened_ports(asking.ports, stack))
             interruption.ends(run)

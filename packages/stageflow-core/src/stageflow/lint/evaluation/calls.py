@@ -113,6 +113,8 @@ def _external(to: Evaluation, name: str, node: ast.Call, arguments: list[Any], n
         return External(name)  # the class that it stands in tells what it becomes
     if short == "cast" and len(arguments) == 2:
         return arguments[1]
+    if name == "functools.wraps":
+        return External(name)  # as a decorator it changes nothing that matters
     if module == "asyncio" and short in _PASSING_ON:
         return first
     if name == "builtins.setattr" and isinstance(first, Instance):

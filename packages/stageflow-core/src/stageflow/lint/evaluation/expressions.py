@@ -61,8 +61,20 @@ def _step(to: Evaluation, frame: Frame, node: ast.expr, value: Any, receiver: An
             return value  # awaited
 
 
+def _part(to: Evaluation, frame: Frame, node: ast.Slice, owner: Items) -> Any:
+    """Return what `owner[start:stop:step]` stands for."""
+    ends = [Constant(None) if each is None else to.value(frame, each) for each in (node.lower, node.upper, node.step)]
+    known = [each.value for each in ends if isinstance(each, Constant)]
+    fits = len(known) == len(ends) and all(each is None or isinstance(each, int) for each in known)
+    if owner.complete and not owner.several and fits and known[2] != 0:
+        return Items(owner.pairs[slice(*known)])
+    return UNKNOWN
+
+
 def subscript(to: Evaluation, frame: Frame, node: ast.Subscript, owner: Any) -> Any:
     """Return what `owner[...]` stands for."""
+    if isinstance(node.slice, ast.Slice) and isinstance(owner, Items):
+        return _part(to, frame, node.slice, owner)
     key = to.value(frame, node.slice)
     known = key.value if isinstance(key, Constant) else None
     match owner:

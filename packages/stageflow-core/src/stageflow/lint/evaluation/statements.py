@@ -69,7 +69,19 @@ def _global(_to: Evaluation, frame: Frame, node: Any) -> None:
 # --- definitions ------------------------------------------------------------------------------------------------------
 
 _TRANSPARENT = frozenset(
-    {"override", "final", "staticmethod", "classmethod", "cache", "lru_cache", "wraps", "overload", "fixture"}
+    {
+        "override",
+        "final",
+        "staticmethod",
+        "classmethod",
+        "cache",
+        "lru_cache",
+        "wraps",
+        "overload",
+        "fixture",
+        "contextmanager",
+        "asynccontextmanager",
+    }
 )
 
 
@@ -86,10 +98,20 @@ def _decorated(to: Evaluation, frame: Frame, decorator: ast.expr, node: ast.AST,
     value = to.value(frame, decorator)
     if isinstance(made, Function):
         if isinstance(value, Decorator) or is_ours(value, "stage"):
-            return to.builder.decorate(frame, decorator, node, made)
+            # What a decorator has put around the function may have another name and other parameters.
+            return to.builder.decorate(frame, decorator, node, made) if made.node is node else UNKNOWN
+        if isinstance(value, Function):
+            around = to.called(value, [made], {})
+            return around if isinstance(around, Function) and _parameters(around) == _parameters(made) else UNKNOWN
         if isinstance(value, External) and value.short in ("property", "cached_property"):
             return Property(made)
     return made if isinstance(value, External) and value.short in _TRANSPARENT else UNKNOWN
+
+
+def _parameters(function: Function) -> list[str]:
+    taken = function.node.args
+    names = [each.arg for each in (*taken.posonlyargs, *taken.args, *taken.kwonlyargs)]
+    return names + [f"*{each.arg}" for each in (taken.vararg, taken.kwarg) if each is not None]
 
 
 def _class(to: Evaluation, frame: Frame, node: Any) -> None:

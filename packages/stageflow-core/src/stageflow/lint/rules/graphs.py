@@ -50,6 +50,7 @@ def isolated(subject: Subject, knowledge: Knowledge) -> Iterator[Finding]:
     for stage in subject.stages:  # a read that was not declared is told by itself
         read = {each.stage for each in knowledge.reads(stage).reads if each.stage in subject.by_name}
         joined |= {stage.name or "", *read} if read else set()
+        joined |= {meant for name in knowledge.declared(stage).names if (meant := subject.meant_by(name))}
     for stage in subject.stages:
         if stage.name not in joined and stage.whole and knowledge.reads(stage).known:
             message = f"Stage '{stage.name}' is joined to no other stage of {subject.title}."

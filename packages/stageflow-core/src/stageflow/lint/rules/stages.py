@@ -56,6 +56,7 @@ def unused(subject: Subject, stage: StageModel, knowledge: Knowledge) -> Iterato
         return
     needed = {read.stage for read in reads.reads} | {declared.mapped} | {router.name for router in stage.routers}
     needed |= {named.name for named in (*reads.required, *reads.optional)}
+    needed |= {subject.meant_by(read.stage) for read in reads.reads}
     for option, several in (("dependencies", stage.required), ("optional", stage.optional), ("streams", stage.streams)):
         for named in several:
             if named.name is None or named.name in needed or not _is_to_be_read(subject, stage, named.name, knowledge):
@@ -109,6 +110,19 @@ def unknown_keys(subject: Subject, stage: StageModel, knowledge: Knowledge) -> I
             write = f"{nearest(read.key, sorted(keys))}Its keys: {listed(sorted(keys), MOST_SHOWN_KEYS)}."
             at = (read.module, read.node)
             yield subject.finding("unknown-key", message, at, write, stage, about=f"{read.stage}.{read.key}")
+    yield from _unknown_items(subject, stage, knowledge)
+
+
+def _unknown_items(subject: Subject, stage: StageModel, knowledge: Knowledge) -> Iterator[Finding]:
+    """Find a stage that is mapped over a key that the other stage visibly never returns."""
+    source, key = stage.source, stage.source_key
+    upstream = None if source is None or source.name is None else subject.by_name.get(source.name)
+    keys = None if upstream is None or key is None else knowledge.keys(upstream)
+    if source is not None and key is not None and keys is not None and key not in keys:
+        message = f"{titled(stage)} is mapped over '{key}' of '{source.name}', which never returns it."
+        write = f"{nearest(key, sorted(keys))}Its keys: {listed(sorted(keys), MOST_SHOWN_KEYS)}."
+        at = (source.module, source.node)
+        yield subject.finding("unknown-key", message, at, write, stage, about=f"{source.name}.{key}")
 
 
 def line_to_write(several: list[Named], option: str, name: str) -> str:

@@ -9,7 +9,7 @@ from stageflow.lint.findings import Declaration, Finding
 from stageflow.lint.models import Named, PipelineModel, StageModel
 from stageflow.lint.places import place_of
 from stageflow.lint.rules.knowledge import Knowledge
-from stageflow.wording import listed, nearest
+from stageflow.wording import listed, nearest, similar
 
 MOST_NEAREST = 100
 """For as many names of a pipeline the nearest one is looked for, which takes the longer the more stages there are."""
@@ -35,6 +35,7 @@ class Subject:
         self.edges: dict[str, dict[str, Named]] = {}
         self.written: dict[str, set[str]] = {}
         self._sought = 0
+        self._meant: dict[str, str | None] = {}
         self._knowledge = knowledge
         for stage in stages:
             if stage.name is not None:
@@ -54,6 +55,15 @@ class Subject:
         self._sought += 1
         near = nearest(name or "", list(self.by_name)) if self._sought <= MOST_NEAREST else ""
         return f"{near}Stages: {listed(list(self.by_name))}."
+
+    def meant_by(self, name: str | None) -> str | None:
+        """Return the stage that was meant by a name that no stage has, or None: what is told of that one is enough."""
+        if name is None or not self.whole or name in self.by_name:
+            return None
+        if name not in self._meant:
+            found = similar(name, list(self.by_name)) if len(self._meant) < MOST_NEAREST else ()
+            self._meant[name] = found[0] if found else None
+        return self._meant[name]
 
     def waits_for(self, stage: str, other: str) -> bool:
         """Return whether a stage waits for another one, if only through others."""

@@ -62,7 +62,7 @@ def undeclared(subject: Subject, stage: StageModel, knowledge: Knowledge, siblin
             message = f"{titled(stage)} reads '{read.stage}', which is not in {subject.title}."
             write = subject.suggestions(read.stage)
             yield subject.finding("unknown-stage", message, (read.module, read.node), write, stage, about=read.stage)
-        else:
+        elif read.stage not in map(subject.meant_by, declared.names):
             yield _finding(subject, stage, read, fault, siblings)
 
 
