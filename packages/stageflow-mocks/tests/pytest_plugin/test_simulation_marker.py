@@ -14,7 +14,7 @@ RUNNERS = [
     pytest.param(["-o", "asyncio_mode=strict", *SCOPE], id="asyncio-strict"),
     pytest.param(["-p", "no:asyncio", "-o", "anyio_mode=auto"], id="anyio-auto"),
 ]
-NO_RANDOMLY = ["-p", "no:randomly", "--strict-markers", "-W", "error"]
+NO_RANDOMLY = ["-p", "no:randomly", "-p", "no:hypothesispytest", "--strict-markers", "-W", "error"]
 ALONE = [*NO_RANDOMLY, "-p", "no:asyncio", "-p", "no:anyio"]
 
 RACE = """

@@ -8,7 +8,7 @@ RUNNERS = [
     pytest.param(["-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"], id="asyncio-auto"),
     pytest.param(["-p", "no:asyncio", "-o", "anyio_mode=auto"], id="anyio-auto"),
 ]
-OPTIONS = ["-p", "no:randomly", "--strict-markers", "-W", "error"]
+OPTIONS = ["-p", "no:randomly", "-p", "no:hypothesispytest", "--strict-markers", "-W", "error"]
 
 AUTO = ["-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"]
 
