@@ -22,6 +22,8 @@ PUBLIC = {
     "stageflow.calls",
     "stageflow.capabilities",
     "stageflow.errors",
+    "stageflow.interceptors",
+    "stageflow.interceptors.idempotency",
     "stageflow.observability",
     "stageflow.observability.call_logger",
     "stageflow.observability.no_call_logger",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stageflow_mocks.auth_server import AuthRequest, MockAuthServer
     from stageflow_mocks.auth_tokens import TOKEN_KINDS, IssuedToken, TokenCase, TokenKind
+    from stageflow_mocks.clock_and_chance import FakeClock, FakeRandom
     from stageflow_mocks.conversation import ChatMessage, Responder, answer_from_conversation
     from stageflow_mocks.groq_faults import (
         CutOff,
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     )
     from stageflow_mocks.groq_server import GroqServer, ReceivedRequest
     from stageflow_mocks.groq_tools import CallTool
+    from stageflow_mocks.harness import Chunks, make_context, make_snapshot, run_stage
+    from stageflow_mocks.memory_run_store import InMemoryRunStore
     from stageflow_mocks.mock_auth import MockAuth
     from stageflow_mocks.providers.answers import Answer, echo
     from stageflow_mocks.providers.calls import RecordedCall
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     from stageflow_mocks.providers.timing import Exponential, Latency, Uniform
     from stageflow_mocks.providers.tool import MockTool
     from stageflow_mocks.providers.tts import MockTTS
+    from stageflow_mocks.recording_sink import RecordedEvent, RecordingEventSink
+    from stageflow_mocks.settings import FakeConfig
 
 __all__ = [
     "Answer",
@@ -43,16 +48,21 @@ __all__ = [
     "AuthRequest",
     "CallTool",
     "ChatMessage",
+    "Chunks",
     "CutOff",
     "Disconnect",
     "ErrorFrame",
     "Exponential",
     "Failure",
+    "FakeClock",
+    "FakeConfig",
+    "FakeRandom",
     "Fault",
     "GarbageBody",
     "GroqServer",
     "Hang",
     "Heard",
+    "InMemoryRunStore",
     "IssuedToken",
     "Latency",
     "Malformed",
@@ -68,6 +78,8 @@ __all__ = [
     "RateLimited",
     "ReceivedRequest",
     "RecordedCall",
+    "RecordedEvent",
+    "RecordingEventSink",
     "Responder",
     "ScriptError",
     "ServerError",
@@ -79,6 +91,9 @@ __all__ = [
     "UnscriptedCallError",
     "answer_from_conversation",
     "echo",
+    "make_context",
+    "make_snapshot",
+    "run_stage",
 ]
 
 # Each name is looked up when it is asked for: some need an extra, some load Stageflow, and pytest loads this package in
@@ -86,6 +101,7 @@ __all__ = [
 _HOMES: dict[str, tuple[str, ...]] = {
     "auth_server": ("AuthRequest", "MockAuthServer"),
     "auth_tokens": ("IssuedToken", "TOKEN_KINDS", "TokenCase", "TokenKind"),
+    "clock_and_chance": ("FakeClock", "FakeRandom"),
     "conversation": ("ChatMessage", "Responder", "answer_from_conversation"),
     "groq_faults": (
         "CutOff",
@@ -102,6 +118,8 @@ _HOMES: dict[str, tuple[str, ...]] = {
     ),
     "groq_server": ("GroqServer", "ReceivedRequest"),
     "groq_tools": ("CallTool",),
+    "harness": ("Chunks", "make_context", "make_snapshot", "run_stage"),
+    "memory_run_store": ("InMemoryRunStore",),
     "mock_auth": ("MockAuth",),
     "providers.answers": ("Answer", "echo"),
     "providers.calls": ("RecordedCall",),
@@ -113,6 +131,8 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "providers.timing": ("Exponential", "Latency", "Uniform"),
     "providers.tool": ("MockTool",),
     "providers.tts": ("MockTTS",),
+    "recording_sink": ("RecordedEvent", "RecordingEventSink"),
+    "settings": ("FakeConfig",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

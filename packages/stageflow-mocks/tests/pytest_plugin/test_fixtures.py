@@ -126,6 +126,26 @@ def test_mocks_of_providers_are_made_as_their_markers_say(pytester: pytest.Pytes
     result.stdout.fnmatch_lines(["*Say what stageflow_stt hears*"])
 
 
+def test_events_are_recorded_for_each_test_and_seed(pytester: pytest.Pytester) -> None:
+    """The sink of a test holds the events of its own run, and under several seeds those of the seed."""
+    pytester.makepyfile("""
+        import pytest
+        from stageflow import Pipeline, stage
+
+        @stage
+        async def hello():
+            return {"text": "Hello."}
+
+        @pytest.mark.stageflow_simulation(seeds=3)
+        async def test_it(stageflow_events):
+            await Pipeline("chat", [hello]).run(event_sink=stageflow_events)
+            stageflow_events.assert_sequence(
+                ["pipeline.created", "pipeline.started", "stage.hello.*", "stage.hello.completed", "pipeline.completed"]
+            )
+    """)
+    pytester.runpytest(*OPTIONS).assert_outcomes(passed=1)
+
+
 def test_a_fixture_that_would_carry_records_from_seed_to_seed_is_refused(pytester: pytest.Pytester) -> None:
     """Another fixture that holds on to a recording one cannot be made again; one that the test overrides is its own."""
     pytester.makepyfile("""

@@ -10,11 +10,12 @@ from stageflow.capabilities import NO_PORTS
 from stageflow.context.pipeline_context import ChildFields, PipelineContext, correlation_of
 from stageflow.context.snapshot import ContextSnapshot
 from stageflow.core.inputs import StageInputs
+from stageflow.core.returning import returned
 from stageflow.core.timer import PipelineTimer
 from stageflow.errors import NotMappedError
 from stageflow.events.emitter import Emitter
-from stageflow.events.sinks import NO_SINK
-from stageflow.frozen import EMPTY, for_reader, is_shareable
+from stageflow.events.sinks import NO_SINK, NoOpEventSink
+from stageflow.frozen import EMPTY, FrozenDict, for_reader, freeze, is_shareable
 from stageflow.protocols import ConfigProvider, CorrelationIds, EventSink
 from stageflow.wording import shown
 
@@ -210,6 +211,44 @@ class StageContext:
         self.stage_name = stage_name
         self.inputs = inputs
 
+    @staticmethod
+    def alone(
+        stage_name: str,
+        context: PipelineContext | None = None,
+        *,
+        inputs: Mapping[str, Any] = EMPTY,
+        attempt: int = 1,
+        decision: Any = None,
+    ) -> StageContext:
+        """Return the context of a stage that is called by hand, without a run around it: in a test, say.
+
+        Nothing of a run happens but what the stage does itself: nothing is checked, recorded, retried or limited in
+        time. It never is `cancelled`, has no streams and no items. Make it where an event loop runs, so that its timer
+        is that loop's; a child that the stage runs needs the loop, too.
+
+        Args:
+            stage_name: The name that the stage is to have.
+            context: What it is asked and given; nothing unless given.
+            inputs: By name, what the stages returned that it declares as dependencies: what a stage may return. One
+                whose output is not OK reads as absent.
+            attempt: Which attempt it is, from 1.
+            decision: What was decided for it, if it is to have been suspended.
+
+        Raises:
+            StageReturnTypeError: One of the inputs is nothing that a stage may return.
+            NotCopyableError: The decision cannot be copied.
+        """
+        context = PipelineContext() if context is None else context
+        timer, emitter = PipelineTimer(_running_loop()), None
+        if context.event_sink is not None and type(context.event_sink) is not NoOpEventSink:
+            emitter = Emitter(context.snapshot.run_id, context.event_sink, timer.now)
+        scope = RunScope(context, emitter, timer)
+        if decision is not None:
+            scope.decisions = FrozenDict({stage_name: freeze(decision, "decision")})
+        outputs = [returned(name, result) for name, result in inputs.items()]
+        read = StageInputs(outputs, stage_name, {name: place for place, name in enumerate(inputs)})
+        return StageContext(scope, stage_name, read) if attempt == 1 else LaterContext(scope, stage_name, read, attempt)
+
     @property
     def snapshot(self) -> ContextSnapshot:
         """What the run was asked."""
@@ -350,6 +389,13 @@ class StageContext:
         keys[key] = 0
         keys[first] = max(number, 1)
         return key
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 _NO_SEPARATORS = {ord(mark): f"%{ord(mark):02X}" for mark in "%/#"}

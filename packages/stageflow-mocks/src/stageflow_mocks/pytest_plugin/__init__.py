@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from stageflow_mocks.providers.stt import MockSTT
     from stageflow_mocks.providers.tts import MockTTS
     from stageflow_mocks.pytest_plugin.golden import Golden, GoldenFiles
+    from stageflow_mocks.recording_sink import RecordingEventSink
 
 SIMULATION = "stageflow_simulation"
 TASKS = "stageflow_tasks"
@@ -202,6 +203,12 @@ def stageflow_stt(request: pytest.FixtureRequest) -> MockSTT:
 def stageflow_tts(request: pytest.FixtureRequest) -> MockTTS:
     """A MockTTS, made from what the marker `stageflow_tts` says."""
     return _renewable(request, lambda: _made_as_marked(request, stageflow_mocks.MockTTS))
+
+
+@pytest.fixture
+def stageflow_events(request: pytest.FixtureRequest) -> RecordingEventSink:
+    """A RecordingEventSink to give to a run: `event_sink=stageflow_events`."""
+    return _renewable(request, stageflow_mocks.RecordingEventSink)
 
 
 def _made_as_marked(request: pytest.FixtureRequest, make: Callable[..., Any], *otherwise: Any) -> Any:
