@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from stageflow_mocks.providers.timing import Exponential, Latency, Uniform
     from stageflow_mocks.providers.tool import MockTool
     from stageflow_mocks.providers.tts import MockTTS
+    from stageflow_mocks.pytest_plugin.golden import Golden
     from stageflow_mocks.recording_sink import RecordedEvent, RecordingEventSink
     from stageflow_mocks.settings import FakeConfig
 
@@ -59,6 +60,7 @@ __all__ = [
     "FakeRandom",
     "Fault",
     "GarbageBody",
+    "Golden",
     "GroqServer",
     "Hang",
     "Heard",
@@ -131,6 +133,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "providers.timing": ("Exponential", "Latency", "Uniform"),
     "providers.tool": ("MockTool",),
     "providers.tts": ("MockTTS",),
+    "pytest_plugin.golden": ("Golden",),
     "recording_sink": ("RecordedEvent", "RecordingEventSink"),
     "settings": ("FakeConfig",),
 }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Generator, Iterator
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import stageflow_mocks
 
@@ -20,15 +20,6 @@ except ImportError as error:
     raise ImportError(
         'The pytest plugin of Stageflow needs pytest: pip install "stageflow-mocks[pytest]"', name=error.name
     ) from error
-
-if TYPE_CHECKING:
-    from stageflow_mocks.groq_server import GroqServer
-    from stageflow_mocks.mock_auth import MockAuth
-    from stageflow_mocks.providers.llm import MockLLM
-    from stageflow_mocks.providers.stt import MockSTT
-    from stageflow_mocks.providers.tts import MockTTS
-    from stageflow_mocks.pytest_plugin.golden import Golden, GoldenFiles
-    from stageflow_mocks.recording_sink import RecordingEventSink
 
 SIMULATION = "stageflow_simulation"
 TASKS = "stageflow_tasks"
@@ -47,7 +38,7 @@ _MARKERS = {
 _LEFT = ("fail", "ignore")
 
 # The golden files of a session, once a test has asked for one.
-_GOLDEN_FILES: pytest.StashKey[GoldenFiles] = pytest.StashKey()
+_GOLDEN_FILES: pytest.StashKey[Any] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -160,7 +151,7 @@ def _renewable(request: pytest.FixtureRequest, make: Callable[[], Any]) -> Any:
 
 
 @pytest.fixture
-def stageflow_golden(request: pytest.FixtureRequest) -> Iterator[Golden]:
+def stageflow_golden(request: pytest.FixtureRequest) -> Iterator[stageflow_mocks.Golden]:
     """Compare what a test gives with a file beside it: `stageflow_golden(results.data(reply))`."""
     golden = _loaded("golden")
     stash = request.config.stash
@@ -172,7 +163,7 @@ def stageflow_golden(request: pytest.FixtureRequest) -> Iterator[Golden]:
 
 
 @pytest.fixture
-def stageflow_groq_server(request: pytest.FixtureRequest) -> Iterator[GroqServer]:
+def stageflow_groq_server(request: pytest.FixtureRequest) -> Iterator[stageflow_mocks.GroqServer]:
     """A GroqServer that runs in a thread of its own, so that tests of any kind can ask it; needs the extra `server`."""
     server = _made_as_marked(request, stageflow_mocks.GroqServer)
     with _loaded("serving").served(server):
@@ -180,19 +171,19 @@ def stageflow_groq_server(request: pytest.FixtureRequest) -> Iterator[GroqServer
 
 
 @pytest.fixture
-def stageflow_mock_auth(request: pytest.FixtureRequest) -> MockAuth:
+def stageflow_mock_auth(request: pytest.FixtureRequest) -> stageflow_mocks.MockAuth:
     """A MockAuth with keys of its own; needs the extra `auth`."""
     return _renewable(request, lambda: _made_as_marked(request, stageflow_mocks.MockAuth))
 
 
 @pytest.fixture
-def stageflow_llm(request: pytest.FixtureRequest) -> MockLLM:
+def stageflow_llm(request: pytest.FixtureRequest) -> stageflow_mocks.MockLLM:
     """A MockLLM that answers what the marker `stageflow_llm` says, and repeats what it is asked without one."""
     return _renewable(request, lambda: _made_as_marked(request, stageflow_mocks.MockLLM, stageflow_mocks.echo))
 
 
 @pytest.fixture
-def stageflow_stt(request: pytest.FixtureRequest) -> MockSTT:
+def stageflow_stt(request: pytest.FixtureRequest) -> stageflow_mocks.MockSTT:
     """A MockSTT that hears what the marker `stageflow_stt` says."""
     if request.node.get_closest_marker("stageflow_stt") is None:
         pytest.fail('Say what stageflow_stt hears: @pytest.mark.stageflow_stt("Good morning.")', pytrace=False)
@@ -200,13 +191,13 @@ def stageflow_stt(request: pytest.FixtureRequest) -> MockSTT:
 
 
 @pytest.fixture
-def stageflow_tts(request: pytest.FixtureRequest) -> MockTTS:
+def stageflow_tts(request: pytest.FixtureRequest) -> stageflow_mocks.MockTTS:
     """A MockTTS, made from what the marker `stageflow_tts` says."""
     return _renewable(request, lambda: _made_as_marked(request, stageflow_mocks.MockTTS))
 
 
 @pytest.fixture
-def stageflow_events(request: pytest.FixtureRequest) -> RecordingEventSink:
+def stageflow_events(request: pytest.FixtureRequest) -> stageflow_mocks.RecordingEventSink:
     """A RecordingEventSink to give to a run: `event_sink=stageflow_events`."""
     return _renewable(request, stageflow_mocks.RecordingEventSink)
 
