@@ -103,6 +103,24 @@ def test_what_fixtures_started_is_not_the_tests(pytester: pytest.Pytester) -> No
     result.assert_outcomes(passed=1)
 
 
+def test_a_method_that_is_checked_keeps_its_instance(pytester: pytest.Pytester) -> None:
+    """Fixtures of the class set up the very instance that the test sees."""
+    pytester.makepyfile("""
+        import asyncio, pytest
+
+        class TestClass:
+            @pytest.fixture(autouse=True)
+            def _own(self):
+                self.own = 1
+
+            async def test_it(self):
+                await asyncio.sleep(0)
+                assert self.own == 1
+    """)
+    result = pytester.runpytest(*OPTIONS, *AUTO, "-o", "stageflow_tasks=fail")
+    result.assert_outcomes(passed=1)
+
+
 def test_a_task_factory_of_others_stays(pytester: pytest.Pytester) -> None:
     """The loop's own task factory makes the tasks while the check is on, and is the loop's again after it."""
     pytester.makepyfile("""

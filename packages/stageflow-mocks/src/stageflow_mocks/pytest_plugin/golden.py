@@ -67,6 +67,7 @@ class OutputsOfTest:
 
     def __init__(self, item: pytest.Item, files: GoldenFiles) -> None:
         self.files = files
+        self.changed: dict[Path, str] = {}
         self.command = command_for(item, "--stageflow-update-golden")
         self._folder = item.path.parent / "golden" / item.path.stem
         inside = item.nodeid.partition("::")[2].replace("::", ".")
@@ -79,10 +80,9 @@ class OutputsOfTest:
 
     def write(self) -> None:
         """Write what has changed."""
-        for path, text in self.files.written.items():
-            if path.parent == self._folder and self.texts.get(path) != text and path.name.startswith(f"{self._stem}."):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(text, "utf-8", newline="\n")
+        for path, text in self.changed.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, "utf-8", newline="\n")
 
 
 class Golden:
@@ -118,7 +118,7 @@ class Golden:
         if expected is not None and text == (_relaid(expected) if suffix == ".json" else expected):
             return
         if files.is_updating and not was_written:
-            files.written[path] = text
+            files.written[path] = outputs.changed[path] = text
             return
         raise GoldenMismatchError(path, expected, text, outputs.command, was_written=was_written)
 
