@@ -23,6 +23,7 @@ PUBLIC = {
     "stageflow.capabilities",
     "stageflow.errors",
     "stageflow.interceptors",
+    "stageflow.interceptors.base",
     "stageflow.interceptors.idempotency",
     "stageflow.observability",
     "stageflow.observability.call_logger",

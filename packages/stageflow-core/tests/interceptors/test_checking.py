@@ -86,6 +86,10 @@ NO_HOOKS = "has none of the hooks of an interceptor. Derive it from BaseIntercep
             type("Odd", (BaseInterceptor,), {"only_watches": "yes", "before": Auth.before})(),
             "'Odd', has the only_watches 'yes'. It is True or False.",
         ),
+        (
+            type("Odd", (BaseInterceptor,), {"calls_again": 1, "before": Auth.before})(),
+            "'Odd', has the calls_again 1. It is True or False.",
+        ),
         (5, f"5, {NO_HOOKS}"),
         ((), "(), is several. Unpack it: (*several, another), or with_interceptors(*several)."),
         (

@@ -308,6 +308,95 @@ async def test_calling_twice_is_refused_and_fails_the_stage(attempt):
         assert 1 == len(outer.seen)
 
 
+def calling_again(function):
+    """An interceptor whose `around` is this function, and may call again."""
+    interceptor = guard("around", function)
+    interceptor.calls_again = True
+    return interceptor
+
+
+@simulated
+async def test_one_that_says_so_may_call_again(attempt):
+    """What counts is what the last call gave, and the hooks further in are called each time."""
+
+    async def twice(ctx, call):
+        first, last = await call(), await call()
+        assert first is not last
+        return last
+
+    asked = []
+
+    async def ask(ctx):
+        asked.append(ctx.attempt)
+
+    trial = attempt(calling_again(twice), guard("before", ask))
+    assert StageOutput.ok(answer=42) == await trial.run()
+    assert (2, [1, 1]) == (trial.calls, asked)
+
+
+@simulated
+async def test_one_that_may_call_again_calls_one_at_a_time(attempt):
+    """Two at once would share what the attempt has."""
+
+    async def slow_stage():
+        await asyncio.sleep(1)
+        return {"answer": 42}
+
+    async def at_once(ctx, call):
+        return (await asyncio.gather(call(), call()))[0]
+
+    trial = attempt(calling_again(at_once), stage=slow_stage)
+    with pytest.raises(InterceptorError, match=r"called `call\(\)` twice"):
+        await trial.run()
+    assert 1 == trial.calls
+
+
+@simulated
+async def test_a_second_call_that_is_left_running_is_ended(attempt):
+    """That the first one had ended does not count for it."""
+    ended = []
+
+    async def slow_stage():
+        try:
+            await asyncio.sleep(1)
+        finally:
+            ended.append("stage")
+        return {"answer": 42}
+
+    async def leaves(ctx, call):
+        output = await call()
+        asyncio.create_task(call())  # noqa: RUF006 - that is the mistake
+        await asyncio.sleep(0.5)
+        return output
+
+    trial = attempt(calling_again(leaves), stage=slow_stage)
+    with pytest.raises(InterceptorError, match=r"ended while its `call\(\)` was still running"):
+        await trial.run()
+    assert ["stage", "stage"] == ended
+
+
+@simulated
+async def test_calling_again_does_not_undo_what_broke_further_in(attempt):
+    """Else a guard that broke the first time would let the stage through the second time."""
+    asked = []
+
+    async def breaks_once(ctx):
+        asked.append(ctx.attempt)
+        if len(asked) == 1:
+            raise RuntimeError("no connection")
+
+    async def again(ctx, call):
+        try:
+            return await call()
+        except InterceptorError:
+            return await call()
+
+    trial = attempt(calling_again(again), guard("before", breaks_once))
+    with pytest.raises(InterceptorError):
+        await trial.run()
+    assert (0, [1]) == (trial.calls, asked)
+
+
 @simulated
 async def test_around_may_run_the_call_in_a_task(attempt):
     """As asyncio.wait_for and its like do; the hooks inside keep their limits."""

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from stageflow_mocks.auth_tokens import TOKEN_KINDS, IssuedToken, TokenCase, TokenKind
     from stageflow_mocks.clock_and_chance import FakeClock, FakeRandom
     from stageflow_mocks.conversation import ChatMessage, Responder, answer_from_conversation
+    from stageflow_mocks.faults import FailingEventSink, FaultInterceptor, FaultPlan, FaultPlanError, FaultRule
     from stageflow_mocks.groq_faults import (
         CutOff,
         Disconnect,
@@ -54,11 +55,16 @@ __all__ = [
     "Disconnect",
     "ErrorFrame",
     "Exponential",
+    "FailingEventSink",
     "Failure",
     "FakeClock",
     "FakeConfig",
     "FakeRandom",
     "Fault",
+    "FaultInterceptor",
+    "FaultPlan",
+    "FaultPlanError",
+    "FaultRule",
     "GarbageBody",
     "Golden",
     "GroqServer",
@@ -105,6 +111,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "auth_tokens": ("IssuedToken", "TOKEN_KINDS", "TokenCase", "TokenKind"),
     "clock_and_chance": ("FakeClock", "FakeRandom"),
     "conversation": ("ChatMessage", "Responder", "answer_from_conversation"),
+    "faults": ("FailingEventSink", "FaultInterceptor", "FaultPlan", "FaultPlanError", "FaultRule"),
     "groq_faults": (
         "CutOff",
         "Disconnect",

@@ -18,8 +18,8 @@ async def look() -> dict[str, str]:
 
 
 @stage
-async def say(look: dict[str, str]) -> None:
-    return None
+async def say(look: dict[str, str]) -> dict[str, str]:
+    return {"text": f"The sky is {look['sky']}."}
 
 
 async def test_it_keeps_the_events_of_a_run():

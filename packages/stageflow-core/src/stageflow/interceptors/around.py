@@ -88,7 +88,7 @@ class Call:
 
     def _begin(self) -> None:
         problem = None
-        if self._begun:
+        if self._begun and not self._may_begin_again():
             problem = "called `call()` twice", "An attempt runs the stage once: for more, give it a RetryPolicy."
         elif self._over:
             problem = "had ended when its `call()` was awaited", "Await call() within `around`."
@@ -96,7 +96,7 @@ class Call:
             misuse = InterceptorError(self._ctx.stage_name, self._layer.name, "around", problem[0], hint=problem[1])
             self.misuse = self.misuse or misuse
             raise misuse
-        self._begun = True
+        self._begun, self.outcome = True, None
         taken = self._ctx.scope.leave(self._task)
         if taken is None:  # its time limit has cancelled `around`, which swallowed that
             self._ctx.scope.enter(self._task, 0.0)
@@ -105,6 +105,10 @@ class Call:
         if taken:
             self._seconds = max(self._seconds - taken, 0.0)
         self.runner = running_task(self._ctx)
+
+    def _may_begin_again(self) -> bool:
+        # What broke further in stands, see `_judged`: to run it again would undo that.
+        return self._layer.calls_again and self.outcome is not None and not self.outcome.sealed
 
     def close(self) -> bool:
         """Note that `around` has ended; return whether it has left `call()` running."""

@@ -18,7 +18,7 @@ HOOK_TIMEOUT = 30.0
 """Seconds that a hook may take unless its interceptor says otherwise."""
 
 Proceed = Callable[[], Awaitable[StageOutput[Any]]]
-"""What `around` is given: `await call()` runs what is inside, once."""
+"""What `around` is given: `await call()` runs what is inside, once unless its interceptor `calls_again`."""
 
 
 class ErrorAction(StrEnum):
@@ -156,12 +156,15 @@ class BaseInterceptor:
         priority: Any number.
         hook_timeout: Seconds that each hook may take; for `around` without what `call()` takes.
         only_watches: Whether no outcome depends on it: a suspended run may go on without it, or with one more.
+        calls_again: Whether its `around` may await `call()` again once that has ended. The stage then runs more than
+            once in one attempt, as no policy knows of: for tests that want to see what becomes of it.
     """
 
     name: str = cast("str", _NameOfClass())
     priority: float = 0
     hook_timeout: float = HOOK_TIMEOUT
     only_watches: bool = False
+    calls_again: bool = False
 
     async def before(self, ctx: InterceptorContext) -> InterceptorResult | None:
         """Return None to let the stage run, or an InterceptorResult, which is the outcome in its place."""

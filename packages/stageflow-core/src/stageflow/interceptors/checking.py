@@ -84,6 +84,9 @@ def _problems(interceptor: Any) -> Iterator[tuple[str, str]]:
     only_watches: Any = getattr(interceptor, "only_watches", False)
     if not isinstance(only_watches, bool):
         yield f"has the only_watches {shown(only_watches)}", "It is True or False."
+    calls_again: Any = getattr(interceptor, "calls_again", False)
+    if not isinstance(calls_again, bool):
+        yield f"has the calls_again {shown(calls_again)}", "It is True or False."
     for hook in hooks:
         yield from _problems_of_hook(hook, getattr(interceptor, hook))
     yield from _misspelt(interceptor)

@@ -51,13 +51,15 @@ class Layer:
     Attributes:
         depth: How many layers of its chain are outside of it.
         seconds: How long a hook may take.
+        calls_again: Whether its `around` may run what is inside more than once.
     """
 
-    __slots__ = ("after", "around", "before", "depth", "fallback", "name", "on_error", "seconds")
+    __slots__ = ("after", "around", "before", "calls_again", "depth", "fallback", "name", "on_error", "seconds")
 
     def __init__(self, interceptor: Any) -> None:
         self.name: str = interceptor.name
         self.seconds: float = getattr(interceptor, "hook_timeout", HOOK_TIMEOUT)
+        self.calls_again: bool = getattr(interceptor, "calls_again", False)
         self.depth = 0
         self.around = _overridden(interceptor, "around")
         self.before = self._timed("before", _overridden(interceptor, "before"))

@@ -1,0 +1,146 @@
+"""Fault plans: what is refused when they are made or loaded, and their JSON."""
+
+import json
+import math
+
+import pytest
+from stageflow import Pipeline, StageContext
+from stageflow.errors import ProviderError
+from stageflow_mocks.faults import ERRORS, FAULTS, FaultPlan, FaultPlanError, FaultRule
+
+
+def plan_of(*faults, **fields):
+    """Load a plan of these faults."""
+    return FaultPlan.from_dict({"schema_version": 1, "seed": 7, "faults": [*faults], **fields})
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ({"fault": "latencey", "stage": "a"}, "faults[0].fault: there is no fault 'latencey'. Did you mean 'latency'?"),
+        ({"fault": ["latency"], "stage": "a"}, "faults[0].fault: there is no fault ['latency']."),
+        ({"stage": "a"}, "faults[0].fault: it is missing. There is: latency,"),
+        ({"fault": "hang"}, "faults[0].stage: 'hang' needs a name or a pattern here, not None."),
+        ({"fault": "hang", "stage": ""}, "faults[0].stage: 'hang' needs a name or a pattern here, not ''."),
+        ({"fault": "hang", "stage": "a", "pipeline": 3}, "faults[0].pipeline: 'hang' needs a name"),
+        ({"fault": "hang", "stage": "a", "event": "b"}, "faults[0].event: 'hang' goes by 'stage'."),
+        ({"fault": "sink_drops", "stage": "a"}, "faults[0].event: 'sink_drops' needs a name or a pattern"),
+        ({"fault": "sink_drops", "event": "a", "item": 1}, "faults[0].item: 'sink_drops' strikes events"),
+        ({"fault": "hang", "stage": "a", "seconds": 1}, "faults[0].seconds: 'hang' has no such option."),
+        ({"fault": "truncated", "stage": "a", "seconds": 1}, "There is: keep."),
+        ({"fault": "hang", "stage": "a", "rat": 1}, "faults[0].rat: there is no such field. Did you mean 'rate'?"),
+        ({"fault": "hang", "stage": "a", "rate": 1.1}, "faults[0].rate: 1.1 is out of range: it goes from 0 to 1."),
+        ({"fault": "hang", "stage": "a", "rate": -0.1}, "faults[0].rate: -0.1 is out of range"),
+        ({"fault": "hang", "stage": "a", "rate": math.nan}, "faults[0].rate: nan is no finite number."),
+        ({"fault": "hang", "stage": "a", "rate": True}, "faults[0].rate: True is no finite number."),
+        ({"fault": "hang", "stage": "a", "rate": "1"}, "faults[0].rate: '1' is no finite number."),
+        ({"fault": "hang", "stage": "a", "rate": 1, "call": 1}, "faults[0].rate: it stands beside 'call'."),
+        ({"fault": "hang", "stage": "a", "call": 0}, "faults[0].call: 0 is no whole number from 1 on."),
+        ({"fault": "hang", "stage": "a", "call": 1.0}, "faults[0].call: 1.0 is no whole number from 1 on."),
+        ({"fault": "hang", "stage": "a", "item": -1}, "faults[0].item: -1 is no whole number from 0 on."),
+        ({"fault": "cancel", "stage": "a", "at_await": 0}, "faults[0].at_await: 0 is no whole number from 1 on."),
+        ({"fault": "latency", "stage": "a", "seconds": math.inf}, "faults[0].seconds: inf is no finite number."),
+        ({"fault": "latency", "stage": "a", "seconds": -1}, "faults[0].seconds: -1 is out of range"),
+        ({"fault": "truncated", "stage": "a", "keep": 1}, "faults[0].keep: 1 is out of range: it goes from 0 to less"),
+        ({"fault": "latency", "stage": "a", "distribution": "unifrom"}, "Did you mean 'uniform'?"),
+        (
+            {"fault": "error", "stage": "a", "error": "TimeOutError"},
+            "faults[0].error: there is no error 'TimeOutError'.",
+        ),
+        ({"fault": "error", "stage": "a", "error": "provider-ratelimited"}, "Did you mean 'provider-rate-limited'?"),
+        (
+            {"fault": "error", "stage": "a", "error": "ValueError", "retry_after": 1},
+            "faults[0].retry_after: 'ValueError'",
+        ),
+        ("hang", "faults[0]: 'hang' is no mapping."),
+    ],
+)
+def test_a_fault_that_cannot_be_is_refused_when_the_plan_is_loaded(fault, message):
+    """The message says where in the plan, what is there, and what is nearest."""
+    with pytest.raises(FaultPlanError) as caught:
+        plan_of(fault)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ([], "$: [] is no mapping"),
+        ({"faults": []}, "schema_version: None is not 1"),
+        ({"schema_version": 2, "faults": []}, "schema_version: 2 is not 1, which is what this version reads"),
+        ({"schema_version": True, "faults": []}, "schema_version: True is not 1"),
+        ({"schema_version": 1, "faults": {}}, "faults: {} is no list"),
+        ({"schema_version": 1, "fault": []}, "fault: there is no such field. Did you mean 'faults'?"),
+        ({"schema_version": 1, "faults": [], "seed": "x"}, "seed: 'x' is no whole number"),
+    ],
+)
+def test_what_is_no_plan_is_refused(data, message):
+    """Of another version, say, or with a misspelt field."""
+    with pytest.raises(FaultPlanError) as caught:
+        FaultPlan.from_dict(data)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("record", [3, {"schema_version": 1, "injected": 3}, {"schema_version": 1, "injected": [3]}])
+def test_what_is_no_record_is_not_replayed(record):
+    """Nothing is run by it."""
+    with pytest.raises(FaultPlanError, match="3 is no"):
+        FaultPlan.replay(record)
+
+
+def test_a_plan_survives_json():
+    """Every fault, with what it does unless told otherwise written out."""
+    faults = [{"fault": name, "event" if name.startswith("sink_") else "stage": "a*"} for name in FAULTS]
+    faults += [{"fault": "hang", "stage": "a", "rate": 0.5}, {"fault": "hang", "stage": "a", "call": 2, "item": 0}]
+    plan = plan_of(*faults)
+    again = FaultPlan.from_dict(json.loads(json.dumps(plan.to_dict(), allow_nan=False)))
+    assert (again.seed, again.rules) == (plan.seed, plan.rules) == (7, plan.rules)
+    assert {"fault": "latency", "stage": "a*", "seconds": 1.0, "distribution": "fixed"} == plan.to_dict()["faults"][0]
+
+
+def test_errors_of_an_application_have_names_in_a_table():
+    """A plan that names one is loaded with the table, and not without."""
+
+    class QuotaError(Exception):
+        pass
+
+    data = {"schema_version": 1, "faults": [{"fault": "error", "stage": "a", "error": "quota"}]}
+    assert FaultPlan.from_dict(data, errors={"quota": QuotaError}).errors["quota"] is QuotaError
+    with pytest.raises(FaultPlanError, match="there is no error 'quota'"):
+        FaultPlan.from_dict(data)
+
+
+def test_an_error_that_could_not_be_raised_is_refused():
+    """A class that wants more than a message, something that is no exception, and one that would end the program."""
+
+    class NeedsMore(Exception):
+        def __init__(self, a, b):
+            super().__init__(a, b)
+
+    for kind, problem in ((NeedsMore, "cannot be made"), (int, "no class of exc"), (SystemExit, "no class of exc")):
+        with pytest.raises(FaultPlanError, match=problem):
+            FaultPlan(errors={"mine": kind})
+
+
+def test_every_error_of_providers_is_known_by_its_code():
+    """Those that core has, whichever they will be."""
+    for kind in (ProviderError, *ProviderError.__subclasses__()):
+        assert ERRORS[kind.code] is kind
+
+
+def test_a_rule_about_no_stage_of_a_pipeline_is_refused():
+    """The message has the nearest name."""
+
+    async def reply(ctx: StageContext):
+        return {}
+
+    chat = Pipeline("chat").with_stage("reply", reply).with_stage("remember", reply)
+    FaultPlan(FaultRule(fault="hang", stage="re*")).check(chat)
+    with pytest.raises(FaultPlanError) as caught:
+        FaultPlan(FaultRule(fault="hang", stage="re*"), FaultRule(fault="hang", stage="repyl")).check(chat)
+    assert (
+        "Fault plan, faults[1].stage: no stage is called 'repyl'. Did you mean 'reply'? There is: remember, reply."
+        == str(caught.value)
+    )
+    with pytest.raises(FaultPlanError, match="no stage of a pipeline 'chta' is called 'reply'"):
+        FaultPlan(FaultRule(fault="hang", stage="reply", pipeline="chta")).check(chat)
