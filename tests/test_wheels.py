@@ -6,6 +6,7 @@ import zipfile
 from dataclasses import dataclass
 from email import message_from_bytes
 from email.message import Message
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,38 @@ IMPORT_NAMES = {
     "stageflow-mocks": "stageflow_mocks",
     "stageflow-observability": "stageflow_observability",
 }
+TESTS_OF_A_USER = """
+import asyncio, pytest
+from stageflow import Pipeline, stage
+from stageflow.providers import LLMRequest, Message
+
+@stage
+async def slow():
+    await asyncio.sleep(3600)
+    return {"text": "done"}
+
+@pytest.mark.stageflow_simulation(seeds=50)
+async def test_pipeline_golden(stageflow_golden):
+    results = await Pipeline("slow", [slow]).run()
+    assert results.duration_ms == 3_600_000
+    stageflow_golden(results.data(slow))
+
+@pytest.mark.stageflow_llm("Hello.")
+@pytest.mark.stageflow_simulation(seeds=2)
+async def test_mock(stageflow_llm):
+    assert (await stageflow_llm.complete(LLMRequest([Message("user", "Hi")]))).text == "Hello."
+
+@pytest.mark.stageflow_tasks(left="fail")
+@pytest.mark.stageflow_simulation(seeds=2)
+async def test_leaks():
+    asyncio.create_task(asyncio.sleep(1))
+
+def test_plain():
+    pass
+
+def needs_server(stageflow_groq_server):
+    pass
+"""
 SIBLINGS = [name for name in IMPORT_NAMES if name != "stageflow-core"]
 
 
@@ -165,6 +198,28 @@ def test_the_command_of_core_needs_no_extra(wheels: dict[str, Wheel], tmp_path: 
     assert "No findings.\n" == stageflow("lint", ".", cwd=source).stdout
     drawn = stageflow("graph", "hello.pipeline:pipeline", "--format", "svg", cwd=source)
     assert (2, True) == (drawn.returncode, 'pip install "stageflow-core[graph-svg]"' in drawn.stderr)
+
+
+def test_the_pytest_plugin_needs_core_and_mocks_alone(wheels: dict[str, Wheel], tmp_path: Path) -> None:
+    """In an environment of core, mocks and pytest, without any other plugin, it simulates, checks and compares."""
+    environment, mocks = tmp_path / "environment", wheels["stageflow-mocks"]
+    run_uv("venv", "--quiet", environment)
+    asked = [wheels["stageflow-core"].path, f"stageflow-mocks[pytest] @ {mocks.path.as_uri()}"]
+    pinned = tmp_path / "pins"
+    pinned.write_text(f"pytest=={version('pytest')}\npluggy=={version('pluggy')}\n")
+    run_uv("pip", "install", "--quiet", "--python", environment, "--constraint", pinned, *asked)
+    (tmp_path / "test_it.py").write_text(TESTS_OF_A_USER)
+
+    def run_pytest(*arguments: str) -> str:
+        command = [environment / "bin" / "python", "-I", "-m", "pytest", "-W", "error", "--strict-markers", *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False).stdout
+
+    told = run_pytest("--stageflow-update-golden")
+    assert "1 failed, 3 passed" in told
+    assert "made at" in told
+    assert "pytest test_it.py::test_leaks --stageflow-seed=0" in told
+    assert "2 passed" in run_pytest("-k", "golden or mock")
+    assert 'pip install "stageflow-mocks[server]"' in run_pytest("--override-ini=python_functions=needs_*")
 
 
 def extras(wheel: Wheel) -> list[str]:

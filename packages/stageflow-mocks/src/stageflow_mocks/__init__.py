@@ -5,32 +5,29 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from stageflow_mocks.auth_tokens import TOKEN_KINDS, IssuedToken, TokenCase, TokenKind
-from stageflow_mocks.clock_and_chance import FakeClock, FakeRandom
-from stageflow_mocks.conversation import ChatMessage, Responder, answer_from_conversation
-from stageflow_mocks.groq_faults import (
-    CutOff,
-    Disconnect,
-    ErrorFrame,
-    Fault,
-    GarbageBody,
-    Hang,
-    NoChoices,
-    Pace,
-    RateLimited,
-    ServerError,
-    StoppedEarly,
-)
-from stageflow_mocks.groq_tools import CallTool
-from stageflow_mocks.harness import Chunks, make_context, make_snapshot, run_stage
-from stageflow_mocks.memory_run_store import InMemoryRunStore
-from stageflow_mocks.recording_sink import RecordedEvent, RecordingEventSink
-from stageflow_mocks.settings import FakeConfig
-
 if TYPE_CHECKING:
     from stageflow_mocks.auth_server import AuthRequest, MockAuthServer
+    from stageflow_mocks.auth_tokens import TOKEN_KINDS, IssuedToken, TokenCase, TokenKind
+    from stageflow_mocks.clock_and_chance import FakeClock, FakeRandom
+    from stageflow_mocks.conversation import ChatMessage, Responder, answer_from_conversation
     from stageflow_mocks.faults import FailingEventSink, FaultInterceptor, FaultPlan, FaultPlanError, FaultRule
+    from stageflow_mocks.groq_faults import (
+        CutOff,
+        Disconnect,
+        ErrorFrame,
+        Fault,
+        GarbageBody,
+        Hang,
+        NoChoices,
+        Pace,
+        RateLimited,
+        ServerError,
+        StoppedEarly,
+    )
     from stageflow_mocks.groq_server import GroqServer, ReceivedRequest
+    from stageflow_mocks.groq_tools import CallTool
+    from stageflow_mocks.harness import Chunks, make_context, make_snapshot, run_stage
+    from stageflow_mocks.memory_run_store import InMemoryRunStore
     from stageflow_mocks.mock_auth import MockAuth
     from stageflow_mocks.providers.answers import Answer, echo
     from stageflow_mocks.providers.calls import RecordedCall
@@ -42,6 +39,9 @@ if TYPE_CHECKING:
     from stageflow_mocks.providers.timing import Exponential, Latency, Uniform
     from stageflow_mocks.providers.tool import MockTool
     from stageflow_mocks.providers.tts import MockTTS
+    from stageflow_mocks.pytest_plugin.golden import Golden
+    from stageflow_mocks.recording_sink import RecordedEvent, RecordingEventSink
+    from stageflow_mocks.settings import FakeConfig
 
 __all__ = [
     "Answer",
@@ -66,6 +66,7 @@ __all__ = [
     "FaultPlanError",
     "FaultRule",
     "GarbageBody",
+    "Golden",
     "GroqServer",
     "Hang",
     "Heard",
@@ -103,45 +104,51 @@ __all__ = [
     "run_stage",
 ]
 
-# Looked up when they are asked for, not when the package is imported: these need an extra, `server` or `auth`,
-_NEEDS_EXTRA = {
-    "AuthRequest": "auth_server",
-    "GroqServer": "groq_server",
-    "MockAuth": "mock_auth",
-    "MockAuthServer": "auth_server",
-    "ReceivedRequest": "groq_server",
+# Each name is looked up when it is asked for: some need an extra, some load Stageflow, and pytest loads this package in
+# every session, because of the plugin.
+_HOMES: dict[str, tuple[str, ...]] = {
+    "auth_server": ("AuthRequest", "MockAuthServer"),
+    "auth_tokens": ("IssuedToken", "TOKEN_KINDS", "TokenCase", "TokenKind"),
+    "clock_and_chance": ("FakeClock", "FakeRandom"),
+    "conversation": ("ChatMessage", "Responder", "answer_from_conversation"),
+    "faults": ("FailingEventSink", "FaultInterceptor", "FaultPlan", "FaultPlanError", "FaultRule"),
+    "groq_faults": (
+        "CutOff",
+        "Disconnect",
+        "ErrorFrame",
+        "Fault",
+        "GarbageBody",
+        "Hang",
+        "NoChoices",
+        "Pace",
+        "RateLimited",
+        "ServerError",
+        "StoppedEarly",
+    ),
+    "groq_server": ("GroqServer", "ReceivedRequest"),
+    "groq_tools": ("CallTool",),
+    "harness": ("Chunks", "make_context", "make_snapshot", "run_stage"),
+    "memory_run_store": ("InMemoryRunStore",),
+    "mock_auth": ("MockAuth",),
+    "providers.answers": ("Answer", "echo"),
+    "providers.calls": ("RecordedCall",),
+    "providers.errors": ("ScriptError", "UnscriptedCallError"),
+    "providers.faults": ("AtCall", "AtRate", "Failure", "Malformed", "MockFault"),
+    "providers.hearing": ("Heard",),
+    "providers.llm": ("MockLLM",),
+    "providers.stt": ("MockSTT",),
+    "providers.timing": ("Exponential", "Latency", "Uniform"),
+    "providers.tool": ("MockTool",),
+    "providers.tts": ("MockTTS",),
+    "pytest_plugin.golden": ("Golden",),
+    "recording_sink": ("RecordedEvent", "RecordingEventSink"),
+    "settings": ("FakeConfig",),
 }
-
-# and these need more of the core than a server does.
-_NEEDS_CORE = {
-    "Answer": "providers.answers",
-    "AtCall": "providers.faults",
-    "AtRate": "providers.faults",
-    "Exponential": "providers.timing",
-    "FailingEventSink": "faults",
-    "Failure": "providers.faults",
-    "FaultInterceptor": "faults",
-    "FaultPlan": "faults",
-    "FaultPlanError": "faults",
-    "FaultRule": "faults",
-    "Heard": "providers.hearing",
-    "Latency": "providers.timing",
-    "Malformed": "providers.faults",
-    "MockFault": "providers.faults",
-    "MockLLM": "providers.llm",
-    "MockSTT": "providers.stt",
-    "MockTTS": "providers.tts",
-    "MockTool": "providers.tool",
-    "RecordedCall": "providers.calls",
-    "ScriptError": "providers.errors",
-    "Uniform": "providers.timing",
-    "UnscriptedCallError": "providers.errors",
-    "echo": "providers.answers",
-}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    module = _NEEDS_EXTRA.get(name) or _NEEDS_CORE.get(name)
+    module = _HOME_OF.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f".{module}", __name__), name)

@@ -16,6 +16,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, Self, TypeAlias
@@ -56,7 +57,8 @@ class ReceivedRequest:
     status: int | None = None
     frames_sent: int = 0
     ending: Ending = "open"
-    _ended: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
+    # Not asyncio's: who waits may have another event loop than the server.
+    _ended: Future[None] = field(default_factory=Future, repr=False)
 
     @property
     def messages(self) -> list[ChatMessage]:
@@ -65,13 +67,13 @@ class ReceivedRequest:
 
     async def wait_ended(self) -> Ending:
         """Wait until the server has finished with the request, and say how."""
-        await self._ended.wait()
+        await asyncio.shield(asyncio.wrap_future(self._ended))
         return self.ending
 
     def end(self, ending: Ending) -> None:
         """Record the ending and wake who waits for it."""
         self.ending = ending
-        self._ended.set()
+        self._ended.set_result(None)
 
 
 class GroqServer:

@@ -1,0 +1,209 @@
+"""The pytest plugin: simulated time, a check for tasks that are left behind, golden outputs, fixtures.
+
+pytest loads it in every session of an environment that has stageflow-mocks, before coverage is measured and whether or
+not a test uses it. So this module imports pytest alone; what a marker, an option or a fixture needs is loaded when one
+is used.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Generator, Iterator
+from importlib import import_module
+from typing import Any, cast
+
+import stageflow_mocks
+
+try:
+    import pytest
+except ImportError as error:
+    raise ImportError(
+        'The pytest plugin of Stageflow needs pytest: pip install "stageflow-mocks[pytest]"', name=error.name
+    ) from error
+
+SIMULATION = "stageflow_simulation"
+TASKS = "stageflow_tasks"
+
+_MARKERS = {
+    SIMULATION: "(seeds=1000): run this async test under a virtual clock, once for each seed with its tasks "
+    "in another order; or seed=7, or neither for asyncio's own order; max_steps= bounds each run.",
+    TASKS: '(left="fail"): fail this async test if asyncio tasks that it made are still there at its end; "ignore" '
+    'lets them be, allowed=["name*"] those of these names.',
+    "stageflow_llm": "(answers, ...): the fixture of this name is a MockLLM made from these arguments.",
+    "stageflow_stt": "(answers, ...): the fixture of this name is a MockSTT made from these arguments.",
+    "stageflow_tts": "(...): the fixture of this name is a MockTTS made from these arguments.",
+    "stageflow_groq_server": "(...): the fixture of this name is a GroqServer made from these arguments.",
+    "stageflow_mock_auth": "(...): the fixture of this name is a MockAuth made from these arguments.",
+}
+_LEFT = ("fail", "ignore")
+
+# The golden files of a session, once a test has asked for one.
+_GOLDEN_FILES: pytest.StashKey[Any] = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what the plugin understands to the command line and the configuration."""
+    group = parser.getgroup("stageflow")
+    group.addoption(
+        "--stageflow-seed",
+        type=int,
+        metavar="N",
+        help=f"run the tests that are marked {SIMULATION} under this seed alone, to repeat a failure",
+    )
+    group.addoption(
+        "--stageflow-update-golden",
+        action="store_true",
+        help="write what tests give to stageflow_golden as the golden outputs, where they differ",
+    )
+    parser.addini(
+        "stageflow_tasks",
+        'what to do about an async test that leaves asyncio tasks behind: "fail" it, or "ignore" them',
+        default="ignore",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the markers known, and check what was configured."""
+    for marker, meaning in _MARKERS.items():
+        config.addinivalue_line("markers", marker + meaning)
+    left = config.getini("stageflow_tasks")
+    if left not in _LEFT:
+        raise pytest.UsageError(f"stageflow_tasks is one of {', '.join(_LEFT)} in the configuration, not {left!r}.")
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_pycollect_makeitem() -> Generator[None, object, object]:
+    """Put what a marker asks for around its test, before a plugin that runs async tests sees it."""
+    made = yield
+    for item in _listed(made):
+        if isinstance(item, pytest.Function):
+            _surround(item)
+    return made
+
+
+def _listed(made: Any) -> list[Any]:
+    return cast("list[Any]", made) if isinstance(made, list) else [made]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Tell which golden outputs were written."""
+    files = config.stash.get(_GOLDEN_FILES, None)
+    if files is not None and files.written:
+        terminalreporter.section("golden outputs written")
+        for path in sorted(files.written):
+            terminalreporter.write_line(str(path))
+
+
+def _surround(item: pytest.Function) -> None:
+    simulation = item.get_closest_marker(SIMULATION)
+    is_async = inspect.iscoroutinefunction(item.obj)
+    if simulation is not None and not is_async:
+        raise pytest.Collector.CollectError(
+            f"{item.nodeid}: {SIMULATION} is for `async def` tests, and this is none that it can see. "
+            "Below another decorator, as @given of hypothesis, write @simulated(...) of stageflow_mocks.simulation."
+        )
+    if not is_async:
+        return
+    try:
+        allowed = _tasks_allowed(item)
+        if allowed is not None:
+            _loaded("leaks").forbid_leaks(item, allowed)
+        if simulation is not None:
+            _loaded("simulating").simulate(item, simulation, _renewals)
+    except (TypeError, ValueError) as error:
+        raise pytest.Collector.CollectError(f"{item.nodeid}: {error}") from None
+
+
+def _tasks_allowed(item: pytest.Function) -> tuple[str, ...] | None:
+    """Return the names of tasks that the test may leave behind, or None if it may leave any."""
+    marker = item.get_closest_marker(TASKS)
+    left, allowed = _read_tasks_marker(*marker.args, **marker.kwargs) if marker is not None else (None, ())
+    if left is None:
+        left = "fail" if allowed else item.config.getini("stageflow_tasks")
+    return allowed if left == "fail" else None
+
+
+def _read_tasks_marker(*, left: str | None = None, allowed: Any = ()) -> tuple[str | None, tuple[str, ...]]:
+    if left is not None and left not in _LEFT:
+        raise ValueError(f"{TASKS}(left=...) is one of {', '.join(_LEFT)}, not {left!r}.")
+    if isinstance(allowed, str):
+        raise TypeError(f"{TASKS}(allowed=...) takes several names, not one: write [{allowed!r}].")
+    return left, tuple(allowed)
+
+
+def _loaded(module: str) -> Any:
+    return import_module(f".{module}", __name__)
+
+
+# What a fixture of ours gave to a test, by the fixture's name, and how another one is made for the next seed.
+_RENEWALS = pytest.StashKey[dict[str, tuple[Any, Callable[[], Any]]]]()
+
+
+def _renewals(item: pytest.Item) -> dict[str, tuple[Any, Callable[[], Any]]]:
+    return item.stash.setdefault(_RENEWALS, {})
+
+
+def _renewable(request: pytest.FixtureRequest, make: Callable[[], Any]) -> Any:
+    assert request.fixturename is not None
+    value = make()
+    _renewals(request.node)[request.fixturename] = (value, make)
+    return value
+
+
+@pytest.fixture
+def stageflow_golden(request: pytest.FixtureRequest) -> Iterator[stageflow_mocks.Golden]:
+    """Compare what a test gives with a file beside it: `stageflow_golden(results.data(reply))`."""
+    golden = _loaded("golden")
+    stash = request.config.stash
+    if _GOLDEN_FILES not in stash:
+        stash[_GOLDEN_FILES] = golden.GoldenFiles(is_updating=request.config.getoption("--stageflow-update-golden"))
+    outputs = golden.OutputsOfTest(request.node, stash[_GOLDEN_FILES])
+    yield _renewable(request, lambda: golden.Golden(outputs))
+    outputs.write()
+
+
+@pytest.fixture
+def stageflow_groq_server(request: pytest.FixtureRequest) -> Iterator[stageflow_mocks.GroqServer]:
+    """A GroqServer that runs in a thread of its own, so that tests of any kind can ask it; needs the extra `server`."""
+    server = _made_as_marked(request, stageflow_mocks.GroqServer)
+    with _loaded("serving").served(server):
+        yield server
+
+
+@pytest.fixture
+def stageflow_mock_auth(request: pytest.FixtureRequest) -> stageflow_mocks.MockAuth:
+    """A MockAuth with keys of its own; needs the extra `auth`."""
+    return _renewable(request, lambda: _made_as_marked(request, stageflow_mocks.MockAuth))
+
+
+@pytest.fixture
+def stageflow_llm(request: pytest.FixtureRequest) -> stageflow_mocks.MockLLM:
+    """A MockLLM that answers what the marker `stageflow_llm` says, and repeats what it is asked without one."""
+    return _renewable(request, lambda: _made_as_marked(request, stageflow_mocks.MockLLM, stageflow_mocks.echo))
+
+
+@pytest.fixture
+def stageflow_stt(request: pytest.FixtureRequest) -> stageflow_mocks.MockSTT:
+    """A MockSTT that hears what the marker `stageflow_stt` says."""
+    if request.node.get_closest_marker("stageflow_stt") is None:
+        pytest.fail('Say what stageflow_stt hears: @pytest.mark.stageflow_stt("Good morning.")', pytrace=False)
+    return _renewable(request, lambda: _made_as_marked(request, stageflow_mocks.MockSTT))
+
+
+@pytest.fixture
+def stageflow_tts(request: pytest.FixtureRequest) -> stageflow_mocks.MockTTS:
+    """A MockTTS, made from what the marker `stageflow_tts` says."""
+    return _renewable(request, lambda: _made_as_marked(request, stageflow_mocks.MockTTS))
+
+
+@pytest.fixture
+def stageflow_events(request: pytest.FixtureRequest) -> stageflow_mocks.RecordingEventSink:
+    """A RecordingEventSink to give to a run: `event_sink=stageflow_events`."""
+    return _renewable(request, stageflow_mocks.RecordingEventSink)
+
+
+def _made_as_marked(request: pytest.FixtureRequest, make: Callable[..., Any], *otherwise: Any) -> Any:
+    """Make what a fixture gives, from the arguments of the marker of the same name, or from others if there is none."""
+    assert request.fixturename is not None
+    marker = request.node.get_closest_marker(request.fixturename)
+    return make(*otherwise) if marker is None else make(*marker.args, **marker.kwargs)

@@ -1,0 +1,200 @@
+"""The fixtures whose names begin with `stageflow_`."""
+
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+
+import pytest
+from stageflow_mocks.pytest_plugin.serving import served
+
+pytest_plugins = "pytester"
+
+OPTIONS = [
+    "-p",
+    "no:randomly",
+    "--strict-markers",
+    "-W",
+    "error",
+    "-o",
+    "asyncio_mode=auto",
+    "-o",
+    "asyncio_default_fixture_loop_scope=function",
+]
+
+
+def test_a_server_serves_tests_of_any_kind(pytester: pytest.Pytester) -> None:
+    """An ordinary test and an async one ask the same kind of server; it can be told to fail, and says what came."""
+    pytester.makepyfile("""
+        import httpx, pytest
+        from stageflow_mocks import RateLimited
+
+        def asked(server):
+            return {
+                "url": f"{server.base_url}/openai/v1/chat/completions",
+                "headers": {"authorization": "Bearer any"},
+                "json": {"model": "m", "messages": [{"role": "user", "content": "My name is Ada."}]},
+            }
+
+        def test_ordinary(stageflow_groq_server):
+            with httpx.Client(trust_env=False) as client:
+                answer = client.post(**asked(stageflow_groq_server))
+                assert "Ada" in answer.json()["choices"][0]["message"]["content"]
+                stageflow_groq_server.fail_next(RateLimited(retry_after=3))
+                assert client.post(**asked(stageflow_groq_server)).headers["retry-after"] == "3"
+            assert len(stageflow_groq_server.requests) == 2
+
+        async def test_async(stageflow_groq_server):
+            async with httpx.AsyncClient(trust_env=False) as client:
+                assert (await client.post(**asked(stageflow_groq_server))).status_code == 200
+            (request,) = stageflow_groq_server.requests
+            assert await request.wait_ended() == "completed"
+    """)
+    pytester.runpytest(*OPTIONS).assert_outcomes(passed=2)
+
+
+def test_a_server_that_cannot_start_says_so() -> None:
+    """What goes wrong in the thread of a server is raised in the test's, at its start and at its end."""
+
+    @asynccontextmanager
+    async def broken(when: str):
+        if when == "start":
+            raise OSError("no port")
+        yield
+        raise OSError("no end")
+
+    with pytest.raises(OSError, match="no port"), served(broken("start")):
+        pass
+    with pytest.raises(OSError, match="no end"), served(broken("end")):
+        pass
+
+
+def test_mock_auth_is_new_for_each_test_and_seed(pytester: pytest.Pytester) -> None:
+    """A token that one run revokes is not revoked in the next, and the test gets what the fixture made at first."""
+    pytester.makepyfile("""
+        import pytest
+
+        @pytest.mark.stageflow_simulation(seeds=3)
+        async def test_revokes(stageflow_mock_auth):
+            assert not stageflow_mock_auth.revoked
+            stageflow_mock_auth.token("revoked")
+            assert stageflow_mock_auth.revoked
+
+        def test_other(stageflow_mock_auth):
+            assert not stageflow_mock_auth.revoked
+    """)
+    pytester.runpytest(*OPTIONS).assert_outcomes(passed=2)
+
+
+def test_mocks_of_providers_are_made_as_their_markers_say(pytester: pytest.Pytester) -> None:
+    """A marker gives the script, of a function or a module; each test and each seed begins it anew."""
+    pytester.makepyfile("""
+        import pytest
+        from stageflow.providers import AudioFormat, LLMRequest, Message, STTRequest, TTSRequest
+
+        pytestmark = pytest.mark.stageflow_llm(["One.", "Two."], latency=0.5)
+        ASKED = LLMRequest([Message("user", "Hello?")])
+
+        @pytest.mark.stageflow_simulation(seeds=3)
+        async def test_module(stageflow_llm):
+            assert (await stageflow_llm.complete(ASKED)).text == "One."
+            assert (await stageflow_llm.complete(ASKED)).text == "Two."
+            assert len(stageflow_llm.calls) == 2
+
+        @pytest.mark.stageflow_llm("Mine.")
+        async def test_function(stageflow_llm):
+            assert (await stageflow_llm.complete(ASKED)).text == "Mine."
+
+        @pytest.mark.stageflow_stt("Good morning.")
+        async def test_voice(stageflow_stt, stageflow_tts):
+            spoken = await stageflow_tts.synthesize(TTSRequest("Good morning."))
+            heard = await stageflow_stt.transcribe(STTRequest(spoken.audio, format=spoken.format))
+            assert heard.text == "Good morning."
+
+        def test_deaf(stageflow_stt):
+            pass
+    """)
+    pytester.makepyfile(
+        test_unmarked="""
+        from stageflow.providers import LLMRequest, Message
+
+        async def test_echo(stageflow_llm):
+            assert (await stageflow_llm.complete(LLMRequest([Message("user", "Hello?")]))).text == "Hello?"
+    """
+    )
+    result = pytester.runpytest(*OPTIONS)
+    result.assert_outcomes(passed=4, errors=1)
+    result.stdout.fnmatch_lines(["*Say what stageflow_stt hears*"])
+
+
+def test_events_are_recorded_for_each_test_and_seed(pytester: pytest.Pytester) -> None:
+    """The sink of a test holds the events of its own run, and under several seeds those of the seed."""
+    pytester.makepyfile("""
+        import pytest
+        from stageflow import Pipeline, stage
+
+        @stage
+        async def hello():
+            return {"text": "Hello."}
+
+        @pytest.mark.stageflow_simulation(seeds=3)
+        async def test_it(stageflow_events):
+            await Pipeline("chat", [hello]).run(event_sink=stageflow_events)
+            stageflow_events.assert_sequence(
+                ["pipeline.created", "pipeline.started", "stage.hello.*", "stage.hello.completed", "pipeline.completed"]
+            )
+    """)
+    pytester.runpytest(*OPTIONS).assert_outcomes(passed=1)
+
+
+def test_a_fixture_that_would_carry_records_from_seed_to_seed_is_refused(pytester: pytest.Pytester) -> None:
+    """Another fixture that holds on to a recording one cannot be made again; one that the test overrides is its own."""
+    pytester.makepyfile("""
+        import pytest
+
+        @pytest.fixture
+        def holder(stageflow_mock_auth):
+            return [stageflow_mock_auth]
+
+        @pytest.mark.stageflow_simulation(seeds=3)
+        async def test_many(holder):
+            pass
+
+        @pytest.mark.stageflow_simulation(seed=3)
+        async def test_one(holder):
+            pass
+
+        class TestOwn:
+            @pytest.fixture
+            def stageflow_mock_auth(self):
+                return "own"
+
+            @pytest.mark.stageflow_simulation(seeds=3)
+            async def test_own(self, stageflow_mock_auth):
+                assert stageflow_mock_auth == "own"
+    """)
+    result = pytester.runpytest(*OPTIONS)
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(["*Fixture 'holder' holds on to 'stageflow_mock_auth'*"])
+
+
+def test_a_session_that_uses_nothing_loads_nothing(pytester: pytest.Pytester) -> None:
+    """The plugin loads neither Stageflow nor asyncio, nor anything of our own beside itself."""
+    pytester.makepyfile("""
+        import sys
+
+        def test_it():
+            loaded = {name for name in sys.modules if name.partition(".")[0] in ("stageflow", "stageflow_mocks")}
+            assert loaded == {"stageflow_mocks", "stageflow_mocks.pytest_plugin"}
+            assert "asyncio" not in sys.modules
+    """)
+    others = ["asyncio", "anyio", "randomly", "socket", "timeout", "cov", "hypothesispytest"]
+    alone = [argument for name in others for argument in ("-p", f"no:{name}")]
+    result = pytester.runpytest_subprocess("-W", "error", *alone)
+    result.assert_outcomes(passed=1)
+
+
+def test_without_pytest_the_module_says_what_to_install() -> None:
+    """Who imports the plugin by hand, without the extra, is told the line to type."""
+    code = "import sys; sys.modules['pytest'] = None; import stageflow_mocks.pytest_plugin"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert 'pip install "stageflow-mocks[pytest]"' in done.stderr
