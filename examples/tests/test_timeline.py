@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from stageflow import Pipeline, PipelineResults, StageContext, StageOutput
+from stageflow import Pipeline, PipelineResults, StageContext, StageKind, StageOutput
 
 from examples.terminal.timeline import Style, bar, timeline
 from examples.terminal.writing import visible
@@ -82,8 +82,8 @@ async def test_statuses() -> None:
     """What refused, what failed, what was skipped because of it, and what was stopped, all say so."""
     pipeline = (
         Pipeline("p")
-        .with_stage("fine", _ok)
-        .with_stage("guard", _refuses, dependencies="fine")
+        .with_stage("fine", _ok, StageKind.WORK)
+        .with_stage("guard", _refuses, StageKind.GUARD, dependencies="fine")
         .with_stage("after", _ok, dependencies="guard")
     )
     lines = timeline(await pipeline.start().outcome(), PLAIN)
