@@ -170,7 +170,7 @@ class BaseInterceptor:
         """Return None to let the stage run, or an InterceptorResult, which is the outcome in its place."""
 
     async def around(self, ctx: InterceptorContext, call: Proceed) -> StageOutput[Any]:
-        """Run what is inside with `await call()`, at most once, and return the outcome.
+        """Run what is inside with `await call()`, once unless it `calls_again`, and return the outcome.
 
         `call()` raises what the stage raised; let that pass, or return another outcome in its place.
         """
