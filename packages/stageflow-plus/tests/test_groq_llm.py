@@ -54,7 +54,7 @@ from stageflow_mocks import (
     ServerError,
     StoppedEarly,
 )
-from stageflow_mocks.groq_wire import Refusal
+from stageflow_mocks.groq.wire import Refusal
 from stageflow_plus import ChatStage, GroqLLM
 from stageflow_plus.groq_errors import provider_error, retry_after_seconds
 from stageflow_plus.groq_llm import _as_one_chunk

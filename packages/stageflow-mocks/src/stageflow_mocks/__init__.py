@@ -6,12 +6,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stageflow_mocks.auth_server import AuthRequest, MockAuthServer
-    from stageflow_mocks.auth_tokens import TOKEN_KINDS, IssuedToken, TokenCase, TokenKind
-    from stageflow_mocks.clock_and_chance import FakeClock, FakeRandom
+    from stageflow_mocks.auth.mock_auth import MockAuth
+    from stageflow_mocks.auth.server import AuthRequest, MockAuthServer
+    from stageflow_mocks.auth.tokens import TOKEN_KINDS, IssuedToken, TokenCase, TokenKind
     from stageflow_mocks.conversation import ChatMessage, Responder, answer_from_conversation
     from stageflow_mocks.faults import FailingEventSink, FaultInterceptor, FaultPlan, FaultPlanError, FaultRule
-    from stageflow_mocks.groq_faults import (
+    from stageflow_mocks.groq.server import GroqServer, ReceivedRequest
+    from stageflow_mocks.harness.clock_and_chance import FakeClock, FakeRandom
+    from stageflow_mocks.harness.recording_sink import RecordedEvent, RecordingEventSink
+    from stageflow_mocks.harness.run_store import InMemoryRunStore
+    from stageflow_mocks.harness.running import Chunks, make_context, make_snapshot, run_stage
+    from stageflow_mocks.harness.settings import FakeConfig
+    from stageflow_mocks.model_answers import CallTool
+    from stageflow_mocks.provider_faults import (
         CutOff,
         Disconnect,
         ErrorFrame,
@@ -24,11 +31,6 @@ if TYPE_CHECKING:
         ServerError,
         StoppedEarly,
     )
-    from stageflow_mocks.groq_server import GroqServer, ReceivedRequest
-    from stageflow_mocks.groq_tools import CallTool
-    from stageflow_mocks.harness import Chunks, make_context, make_snapshot, run_stage
-    from stageflow_mocks.memory_run_store import InMemoryRunStore
-    from stageflow_mocks.mock_auth import MockAuth
     from stageflow_mocks.providers.answers import Answer, echo
     from stageflow_mocks.providers.calls import RecordedCall
     from stageflow_mocks.providers.errors import ScriptError, UnscriptedCallError
@@ -40,8 +42,6 @@ if TYPE_CHECKING:
     from stageflow_mocks.providers.tool import MockTool
     from stageflow_mocks.providers.tts import MockTTS
     from stageflow_mocks.pytest_plugin.golden import Golden
-    from stageflow_mocks.recording_sink import RecordedEvent, RecordingEventSink
-    from stageflow_mocks.settings import FakeConfig
 
 __all__ = [
     "Answer",
@@ -107,12 +107,19 @@ __all__ = [
 # Each name is looked up when it is asked for: some need an extra, some load Stageflow, and pytest loads this package in
 # every session, because of the plugin.
 _HOMES: dict[str, tuple[str, ...]] = {
-    "auth_server": ("AuthRequest", "MockAuthServer"),
-    "auth_tokens": ("IssuedToken", "TOKEN_KINDS", "TokenCase", "TokenKind"),
-    "clock_and_chance": ("FakeClock", "FakeRandom"),
+    "auth.mock_auth": ("MockAuth",),
+    "auth.server": ("AuthRequest", "MockAuthServer"),
+    "auth.tokens": ("IssuedToken", "TOKEN_KINDS", "TokenCase", "TokenKind"),
     "conversation": ("ChatMessage", "Responder", "answer_from_conversation"),
     "faults": ("FailingEventSink", "FaultInterceptor", "FaultPlan", "FaultPlanError", "FaultRule"),
-    "groq_faults": (
+    "groq.server": ("GroqServer", "ReceivedRequest"),
+    "harness.clock_and_chance": ("FakeClock", "FakeRandom"),
+    "harness.recording_sink": ("RecordedEvent", "RecordingEventSink"),
+    "harness.run_store": ("InMemoryRunStore",),
+    "harness.running": ("Chunks", "make_context", "make_snapshot", "run_stage"),
+    "harness.settings": ("FakeConfig",),
+    "model_answers": ("CallTool",),
+    "provider_faults": (
         "CutOff",
         "Disconnect",
         "ErrorFrame",
@@ -125,11 +132,6 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "ServerError",
         "StoppedEarly",
     ),
-    "groq_server": ("GroqServer", "ReceivedRequest"),
-    "groq_tools": ("CallTool",),
-    "harness": ("Chunks", "make_context", "make_snapshot", "run_stage"),
-    "memory_run_store": ("InMemoryRunStore",),
-    "mock_auth": ("MockAuth",),
     "providers.answers": ("Answer", "echo"),
     "providers.calls": ("RecordedCall",),
     "providers.errors": ("ScriptError", "UnscriptedCallError"),
@@ -141,8 +143,6 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "providers.tool": ("MockTool",),
     "providers.tts": ("MockTTS",),
     "pytest_plugin.golden": ("Golden",),
-    "recording_sink": ("RecordedEvent", "RecordingEventSink"),
-    "settings": ("FakeConfig",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -19,7 +19,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
-from stageflow_mocks.groq_tools import CallTool
+from stageflow_mocks.model_answers import CallTool
 
 ChatMessage: TypeAlias = Mapping[str, Any]
 """One message as it came over the wire: `role`, and `content` as text or as a list of text parts."""

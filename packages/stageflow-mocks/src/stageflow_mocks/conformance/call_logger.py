@@ -12,7 +12,7 @@ from stageflow.calls import logged_call
 from stageflow.errors import ProviderServerError
 
 from stageflow_mocks.conformance.suite import Conformance, ends_when_cancelled, not_told, promise, promised
-from stageflow_mocks.recording_sink import RecordingEventSink
+from stageflow_mocks.harness.recording_sink import RecordingEventSink
 
 _CALL: Mapping[str, Any] = {
     "operation": "chat",

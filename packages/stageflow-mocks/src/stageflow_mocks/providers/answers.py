@@ -13,8 +13,7 @@ from typing import Any, TypeAlias, cast
 
 from stageflow.providers import FinishReason, LLMChunk, LLMRequest, ToolCallPiece, Usage
 
-from stageflow_mocks.groq_tools import CallTool
-from stageflow_mocks.groq_wire import split_tokens
+from stageflow_mocks.model_answers import CallTool, split_tokens
 from stageflow_mocks.providers.wording import listed, nearest, shown
 
 

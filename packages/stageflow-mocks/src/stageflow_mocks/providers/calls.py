@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, ClassVar, Literal
 
-from stageflow_mocks.groq_faults import Hang, Pace
+from stageflow_mocks.provider_faults import Hang, Pace
 from stageflow_mocks.providers.faults import (
     FAULTS,
     AtCall,

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias, cast, get_args
 
 from stageflow.errors import ProviderError, ProviderRateLimited, ProviderServerError, ProviderUnreachable
 
-from stageflow_mocks.groq_faults import CutOff, Disconnect, Hang, Pace, RateLimited, ServerError
+from stageflow_mocks.provider_faults import CutOff, Disconnect, Hang, Pace, RateLimited, ServerError
 from stageflow_mocks.providers.wording import nearest, shown
 
 MalformedHow = Literal["goes_on", "no_calls", "half_call", "no_final", "half_sample"]

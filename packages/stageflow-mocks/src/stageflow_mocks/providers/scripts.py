@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Any, Generic, TypeVar, cast
 
-from stageflow_mocks.groq_faults import Pace
+from stageflow_mocks.provider_faults import Pace
 from stageflow_mocks.providers.calls import LiveCall
 from stageflow_mocks.providers.errors import UnscriptedCallError
 from stageflow_mocks.providers.faults import FAULTS, MockFault, spoils

@@ -10,7 +10,7 @@ from stageflow.errors import ToolArgumentsError
 from stageflow.providers import Tool, ToolCall
 from stageflow.tool_calls import arguments_of
 
-from stageflow_mocks.groq_faults import Disconnect, Hang, Pace, RateLimited, ServerError
+from stageflow_mocks.provider_faults import Disconnect, Hang, Pace, RateLimited, ServerError
 from stageflow_mocks.providers.calls import LiveCall, Mock
 from stageflow_mocks.providers.errors import ScriptError
 from stageflow_mocks.providers.faults import AtCall, AtRate, Failure, spoils

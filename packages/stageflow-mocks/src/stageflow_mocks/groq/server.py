@@ -21,12 +21,12 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, Self, TypeAlias
 
-from stageflow_mocks import groq_wire as wire
 from stageflow_mocks.conversation import ChatMessage, Responder, answer_from_conversation
-from stageflow_mocks.groq_answers import Answer, Break, Response, instead_of_answer, refuse
-from stageflow_mocks.groq_faults import Fault, Pace
-from stageflow_mocks.groq_tools import CallTool
+from stageflow_mocks.groq import wire
+from stageflow_mocks.groq.answers import Answer, Break, Response, instead_of_answer, refuse
 from stageflow_mocks.loopback import LoopbackServer
+from stageflow_mocks.model_answers import CallTool
+from stageflow_mocks.provider_faults import Fault, Pace
 
 try:
     from starlette.applications import Starlette

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias, TypeVar
 
-from stageflow_mocks import groq_wire as wire
-from stageflow_mocks.groq_faults import (
+from stageflow_mocks.groq import wire
+from stageflow_mocks.provider_faults import (
     CutOff,
     Disconnect,
     ErrorFrame,

@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import math
 import random
-import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
 from stageflow_mocks.conversation import ChatMessage, message_text
-from stageflow_mocks.groq_tools import Asked, CallTool, asked, malformed_format, malformed_message, malformed_tools
+from stageflow_mocks.groq.tools import Asked, asked, malformed_format, malformed_message, malformed_tools
+from stageflow_mocks.model_answers import CallTool, split_tokens
 
 JsonObject: TypeAlias = dict[str, Any]
 
@@ -30,8 +30,6 @@ _UNDERSTOOD = frozenset(
 # These steer how a real model samples or is billed; an answer derived by rules is the same whatever they say.
 _WITHOUT_EFFECT = frozenset({"temperature", "top_p", "frequency_penalty", "presence_penalty", "user", "service_tier"})
 
-# A token of this server is up to eight characters of a word, with the white space before it.
-_TOKEN = re.compile(r"\s*\S{1,8}|\s+")
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
@@ -197,11 +195,6 @@ def _accepted(given: JsonObject) -> ChatRequest:
         stop=(stop,) if isinstance(stop, str) else tuple(stop),
         asked=asked(given),
     )
-
-
-def split_tokens(text: str) -> list[str]:
-    """Cut a text into the pieces that a stream sends; joined, they are the text again."""
-    return _TOKEN.findall(text)
 
 
 def count_prompt_tokens(messages: Sequence[ChatMessage]) -> int:

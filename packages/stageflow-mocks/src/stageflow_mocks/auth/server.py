@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
-from stageflow_mocks.auth_claims import require_name
-from stageflow_mocks.auth_keys import Algorithm
-from stageflow_mocks.groq_faults import Hang
+from stageflow_mocks.auth.claims import require_name
+from stageflow_mocks.auth.keys import Algorithm
+from stageflow_mocks.auth.mock_auth import MockAuth
 from stageflow_mocks.loopback import LoopbackServer
-from stageflow_mocks.mock_auth import MockAuth
+from stageflow_mocks.provider_faults import Hang
 
 try:
     from starlette.applications import Starlette

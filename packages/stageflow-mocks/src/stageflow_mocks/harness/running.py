@@ -30,7 +30,7 @@ from stageflow import (
 )
 from stageflow.errors import UnknownDependencyError
 
-from stageflow_mocks.only_one_stage import SinkWithoutFakes, around_stage
+from stageflow_mocks.harness.only_one_stage import SinkWithoutFakes, around_stage
 
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from stageflow_mocks.auth_claims import (
+from stageflow_mocks.auth.claims import (
     ClaimNames,
     audience_claim,
     own_claims,
@@ -28,8 +28,8 @@ from stageflow_mocks.auth_claims import (
     several_names,
     whole_seconds,
 )
-from stageflow_mocks.auth_keys import ALGORITHMS, Algorithm, SigningKey
-from stageflow_mocks.auth_tokens import (
+from stageflow_mocks.auth.keys import ALGORITHMS, Algorithm, SigningKey
+from stageflow_mocks.auth.tokens import (
     TOKEN_KINDS,
     IssuedToken,
     TokenKind,

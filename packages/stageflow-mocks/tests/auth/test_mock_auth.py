@@ -13,7 +13,7 @@ import pytest
 from joserfc import errors, jwt
 from joserfc.jwk import KeySet, OctKey
 from stageflow_mocks import TOKEN_KINDS, MockAuth, TokenKind
-from stageflow_mocks.auth_keys import ALGORITHMS, Algorithm
+from stageflow_mocks.auth.keys import ALGORITHMS, Algorithm
 from stageflow_mocks.simulation import simulated
 
 NOW = 1_800_000_000

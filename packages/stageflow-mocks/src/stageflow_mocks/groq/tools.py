@@ -7,31 +7,16 @@ Whether arguments and answers satisfy a schema is not looked at: they do if the 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
+
+from stageflow_mocks.model_answers import CallTool
 
 JsonObject: TypeAlias = dict[str, Any]
 
 _CHOICES = ("auto", "none", "required")
 _FORMATS = ("text", "json_object", "json_schema")
-
-
-@dataclass(frozen=True, slots=True)
-class CallTool:
-    """What a responder returns in place of text, alone or in a list: the model wants a tool called.
-
-    `arguments` are written as JSON, or go out as they are if they are a string, which need not be JSON.
-    """
-
-    name: str
-    arguments: Mapping[str, Any] | str = field(default_factory=dict[str, Any])
-
-    def written(self) -> str:
-        """The arguments as the model writes them."""
-        if isinstance(self.arguments, str):
-            return self.arguments
-        return json.dumps(dict(self.arguments), ensure_ascii=False, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""A server that speaks Groq's protocol on the loopback interface."""

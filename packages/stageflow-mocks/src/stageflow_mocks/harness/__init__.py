@@ -1,0 +1,1 @@
+"""What a test of one stage or one pipeline needs around it."""

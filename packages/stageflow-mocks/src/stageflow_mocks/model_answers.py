@@ -1,0 +1,33 @@
+"""What every fake of a language model answers with: tool calls, and text that is cut into tokens."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_TOKEN = re.compile(r"\s*\S{1,8}|\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class CallTool:
+    """What a responder returns in place of text, alone or in a list: the model wants a tool called.
+
+    `arguments` are written as JSON, or go out as they are if they are a string, which need not be JSON.
+    """
+
+    name: str
+    arguments: Mapping[str, Any] | str = field(default_factory=dict[str, Any])
+
+    def written(self) -> str:
+        """The arguments as the model writes them."""
+        if isinstance(self.arguments, str):
+            return self.arguments
+        return json.dumps(dict(self.arguments), ensure_ascii=False, separators=(",", ":"))
+
+
+def split_tokens(text: str) -> list[str]:
+    """Cut a text into tokens of up to eight characters, with the white space before; joined, they are the text."""
+    return _TOKEN.findall(text)
