@@ -198,7 +198,7 @@ async def test_faults() -> None:
 @simulated
 async def test_pieces_are_for_streams() -> None:
     """A whole transcript is of a whole recording."""
-    with pytest.raises(ProviderRequestError, match=r"pieces of it are for stream\(\)"):
+    with pytest.raises(ProviderRequestError, match=r"comes in pieces\. .* or call stream\(\)"):
         await MockSTT("x").transcribe(asks(microphone(1)))
 
 

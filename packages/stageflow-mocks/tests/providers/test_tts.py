@@ -124,7 +124,7 @@ async def test_faults() -> None:
 @simulated
 async def test_pieces_are_for_streams() -> None:
     """Whole speech is of a whole text."""
-    with pytest.raises(ProviderRequestError, match=r"pieces of it are for stream\(\)"):
+    with pytest.raises(ProviderRequestError, match=r"comes in pieces\. .* or call stream\(\)"):
         await MockTTS().synthesize(TTSRequest(writes("x")))
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, TypeAlias
 
-from stageflow.errors import ProviderProtocolError, ProviderRequestError
+from stageflow.errors import ProviderProtocolError
 from stageflow.providers import AudioFormat, STTChunk, STTRequest, STTResponse
 
 from stageflow_mocks.providers.calls import LiveCall, Mock
@@ -75,8 +75,7 @@ class MockSTT(Mock):
             ScriptError: The script has no answer for this.
         """
         with self._recorded("transcribe", request) as call:
-            if not isinstance(request.audio, bytes):
-                raise self._refused(call, "takes the audio as bytes here: pieces of it are for stream()")
+            request.whole(self.name)
             async with aclosing(self._chunks(call, request)) as chunks:
                 async for _ in chunks:
                     pass
@@ -130,15 +129,14 @@ class MockSTT(Mock):
         is_known_first = self._script.by is None and self._script.function is None
         if is_known_first:
             hearing = self._hearing(self._script.next(call, _asked(request)))
-        async with aclosing(_pieces(request.audio)) as pieces:
-            async for piece in pieces:
-                audio += piece
-                if hearing is None and (known := self._known_by_beginning(audio)) is not None:
-                    hearing = self._hearing(self._script.of(call, known))
-                heard_ms = duration_ms(request.format, len(audio))
-                if hearing is not None and heard_ms is not None:
-                    for chunk in hearing.until(heard_ms):
-                        yield chunk
+        async for piece in request.pieces():
+            audio += piece
+            if hearing is None and (known := self._known_by_beginning(audio)) is not None:
+                hearing = self._hearing(self._script.of(call, known))
+            heard_ms = duration_ms(request.format, len(audio))
+            if hearing is not None and heard_ms is not None:
+                for chunk in hearing.until(heard_ms):
+                    yield chunk
         if not is_known_first:
             answer = await self._by_audio(call, bytes(audio), request)
             hearing = hearing or self._hearing(answer)
@@ -171,9 +169,6 @@ class MockSTT(Mock):
         recordings = listed([f"{len(recording):,} bytes" for recording in known])
         raise self._script.unscripted(call, f"{len(audio):,} bytes of {request.format.encoding}", recordings, why)
 
-    def _refused(self, call: LiveCall, why: str) -> ProviderRequestError:
-        return ProviderRequestError(f"Mock '{self.name}' {why}.", provider=self.name, request_id=call.request_id)
-
 
 def duration_ms(format: AudioFormat, size: int) -> float | None:
     """Return how long so many bytes last; None of audio that does not tell it by their number."""
@@ -198,11 +193,3 @@ def _read(given: Any, what: str) -> Heard:
 
 def _asked(request: STTRequest) -> str:
     return f"{request.format.encoding} audio" + ("" if request.language is None else f" in {request.language}")
-
-
-async def _pieces(audio: bytes | AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
-    if isinstance(audio, bytes):
-        yield audio
-        return
-    async for piece in audio:
-        yield piece
