@@ -173,6 +173,8 @@ class Mock:
         self._per_chunk: Latency = per_chunk
         self._calls: list[RecordedCall] = []
         self._next_faults: deque[MockFault] = deque()
+        if not isinstance(faults, list | tuple):
+            raise TypeError(f"faults of a {kind} is a list of AtCall and AtRate, not {shown(faults)}.")
         self._faults = tuple(faults)
         for place, rule in enumerate(self._faults):
             if not isinstance(rule, AtCall | AtRate):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -203,6 +205,15 @@ class Mock:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} '{self.name}', {len(self._calls)} calls>"
+
+    def _require(self, request: Any, kind: type[Any]) -> None:
+        """Refuse what is no request at all, which the type checker has refused before."""
+        if not isinstance(request, kind):
+            name = kind.__name__
+            article = "an" if name.startswith(("LLM", "STT")) else "a"
+            raise TypeError(
+                f"{type(self).__name__} '{self.name}' is asked with {article} {name}, not {shown(request)}."
+            )
 
     def _check(self, what: str, fault: Any) -> None:
         check_fault(what, fault, self.faults_taken, self.malformed_ways)

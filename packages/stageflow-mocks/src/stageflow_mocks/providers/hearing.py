@@ -9,7 +9,7 @@ from typing import cast
 
 from stageflow.providers import STTChunk, STTResponse, Word
 
-from stageflow_mocks.providers.wording import shown
+from stageflow_mocks.providers.wording import brief_repr, shown
 
 _SENTENCE_END = re.compile(r"[.!?]\W*$")
 _GOES_ON = frozenset(("dr.", "e.g.", "i.e.", "mr.", "mrs.", "ms.", "prof.", "st.", "vs."))
@@ -20,7 +20,7 @@ def ends_sentence(word: str) -> bool:
     return _SENTENCE_END.search(word) is not None and word.strip().lower() not in _GOES_ON
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Heard:
     """What a mock hears, for what a text alone cannot say.
 
@@ -35,10 +35,17 @@ class Heard:
     confidence: float | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "words", STTResponse(self.text, words=self.words, confidence=self.confidence).words)
+        try:
+            checked = STTResponse(self.text, words=self.words, confidence=self.confidence)
+        except (TypeError, ValueError) as error:
+            raise type(error)(str(error).replace("an STTResponse", "a Heard")) from None
+        object.__setattr__(self, "words", checked.words)
         spoken = [word.text for word in self.words]
         if self.words and spoken != self.text.split():
             raise ValueError(f"words of a Heard are those of its text, {shown(self.text)}, and not {shown(spoken)}.")
+
+    def __repr__(self) -> str:
+        return brief_repr(self)
 
 
 class Hearing:

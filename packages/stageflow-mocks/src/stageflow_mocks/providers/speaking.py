@@ -84,6 +84,8 @@ async def phrases(
 async def _words(pieces: AsyncIterator[str]) -> AsyncGenerator[str]:
     rest = ""
     async for piece in pieces:
+        if not isinstance(piece, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"A piece of the text of a TTSRequest is a string, not {shown(piece)}.")
         words = (rest + piece).split()
         goes_on = bool(words) and not (rest + piece)[-1].isspace()
         rest = words.pop() if goes_on else ""

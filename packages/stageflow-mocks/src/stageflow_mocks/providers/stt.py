@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from stageflow.errors import ProviderProtocolError
 from stageflow.providers import AudioFormat, STTChunk, STTRequest, STTResponse
@@ -57,7 +57,7 @@ class MockSTT(Mock):
         if isinstance(ms_per_word, bool) or not isinstance(ms_per_word, int | float) or not 0 < ms_per_word < 60_000:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ValueError(f"ms_per_word of a MockSTT is a time in milliseconds above 0, not {shown(ms_per_word)}.")
         self._ms_per_word = ms_per_word
-        self._script = Script[Heard](name, answers, read=_read, check=self._check)
+        self._script = Script[Heard](name, answers, read=_read, check=self._check, asked_with="the audio")
         for recording in self._script.by or {}:
             if not isinstance(recording, bytes):
                 raise TypeError(f"A recording that a MockSTT knows is bytes, not {shown(recording)}.")
@@ -74,6 +74,7 @@ class MockSTT(Mock):
             ProviderError: As a fault has it; an answer that is cut off or malformed is a ProviderProtocolError.
             ScriptError: The script has no answer for this.
         """
+        self._require(request, STTRequest)
         with self._recorded("transcribe", request) as call:
             request.whole(self.name)
             async with aclosing(self._chunks(call, request)) as chunks:
@@ -92,6 +93,7 @@ class MockSTT(Mock):
             ProviderError: As a fault has it; an answer that is cut off or malformed raises nothing.
             ScriptError: The script has no answer for this.
         """
+        self._require(request, STTRequest)
         with self._recorded("transcribe", request) as call:
             async with aclosing(self._chunks(call, request)) as chunks:
                 async for chunk in chunks:
@@ -130,7 +132,7 @@ class MockSTT(Mock):
         if is_known_first:
             hearing = self._hearing(self._script.next(call, _asked(request)))
         async for piece in request.pieces():
-            audio += piece
+            audio += _bytes_of(piece)
             if hearing is None and (known := self._known_by_beginning(audio)) is not None:
                 hearing = self._hearing(self._script.of(call, known))
             heard_ms = duration_ms(request.format, len(audio))
@@ -166,7 +168,7 @@ class MockSTT(Mock):
         why = "has no answer: this recording is not among those that it knows."
         if alike:
             why += f" The nearest is that of {shown(known[nearest])}: its first {alike:,} bytes are the same."
-        recordings = listed([f"{len(recording):,} bytes" for recording in known])
+        recordings = listed([f"{len(recording):,} bytes ({shown(heard)})" for recording, heard in known.items()])
         raise self._script.unscripted(call, f"{len(audio):,} bytes of {request.format.encoding}", recordings, why)
 
 
@@ -181,6 +183,12 @@ def _alike(one: bytes, other: bytes) -> int:
     """Return how many bytes two recordings have in common at their beginnings."""
     both = min(len(one), len(other))
     return next((place for place in range(both) if one[place] != other[place]), both)
+
+
+def _bytes_of(piece: Any) -> bytes | bytearray | memoryview:
+    if not isinstance(piece, bytes | bytearray | memoryview):
+        raise TypeError(f"A piece of the audio of an STTRequest is bytes, not {shown(piece)}.")
+    return cast("bytes", piece)
 
 
 def _read(given: Any, what: str) -> Heard:

@@ -84,6 +84,7 @@ class MockTTS(Mock):
         Raises:
             ProviderError: As a fault has it; speech that is cut off or malformed is a ProviderProtocolError.
         """
+        self._require(request, TTSRequest)
         with self._recorded("synthesize", request) as call:
             request.whole(self.name)
             async with aclosing(self._chunks(call, request)) as chunks:
@@ -101,6 +102,7 @@ class MockTTS(Mock):
         Raises:
             ProviderError: As a fault has it; speech that is cut off or malformed raises nothing.
         """
+        self._require(request, TTSRequest)
         with self._recorded("synthesize", request) as call:
             async with aclosing(self._chunks(call, request)) as chunks:
                 async for chunk in chunks:
