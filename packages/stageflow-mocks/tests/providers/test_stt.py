@@ -140,7 +140,9 @@ async def test_an_unknown_recording_is_compared_with_those_that_it_knows() -> No
         await stt.transcribe(asks(b"\1\2\3\3"))
     assert "The nearest is that of Heard('Yes')" in str(caught.value)
     assert "its first 3 bytes are the same." in str(caught.value)
-    assert "asked:    4 bytes of pcm_s16le\n  scripted: 4 bytes, 2 bytes" in str(caught.value)
+    assert "asked:    4 bytes of pcm_s16le\n  scripted: 4 bytes (Heard('Yes')), 2 bytes (Heard('No'))" in str(
+        caught.value
+    )
     stt.fail_next(ServerError())
     with pytest.raises(ProviderServerError):
         await read(stt, asks(b"\7\7"))

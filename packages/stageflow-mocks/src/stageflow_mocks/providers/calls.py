@@ -44,6 +44,7 @@ class RecordedCall:
         chunks: How many pieces of the answer there were.
         first_chunk_at: When the first of them was given.
         answer: What was answered, if it was whole.
+        pieces: What was taken of the request's text or audio, as it came; one, if it was given as a whole.
     """
 
     number: int
@@ -57,6 +58,7 @@ class RecordedCall:
     chunks: int = 0
     first_chunk_at: float | None = None
     answer: Any = None
+    pieces: list[Any] = field(default_factory=list[Any])
 
     def __str__(self) -> str:
         begun = f"{self.number}. {self.operation} at {self.started_at:.6g} s"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol
@@ -67,7 +67,7 @@ def check_speed(request: TTSRequest) -> None:
 
 
 async def phrases(
-    pieces: AsyncIterator[str], is_phrase: Callable[[Sequence[str]], bool]
+    pieces: AsyncGenerator[str], is_phrase: Callable[[Sequence[str]], bool]
 ) -> AsyncGenerator[Sequence[str]]:
     """Yield the words of a text that are said together, as soon as each of them is known to be whole."""
     together: list[str] = []
@@ -81,15 +81,14 @@ async def phrases(
         yield together
 
 
-async def _words(pieces: AsyncIterator[str]) -> AsyncGenerator[str]:
+async def _words(pieces: AsyncGenerator[str]) -> AsyncGenerator[str]:
     rest = ""
-    async for piece in pieces:
-        if not isinstance(piece, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"A piece of the text of a TTSRequest is a string, not {shown(piece)}.")
-        words = (rest + piece).split()
-        goes_on = bool(words) and not (rest + piece)[-1].isspace()
-        rest = words.pop() if goes_on else ""
-        for word in words:
-            yield word
+    async with aclosing(pieces) as given:
+        async for piece in given:
+            words = (rest + piece).split()
+            goes_on = bool(words) and not (rest + piece)[-1].isspace()
+            rest = words.pop() if goes_on else ""
+            for word in words:
+                yield word
     if rest:
         yield rest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 from stageflow.errors import ProviderProtocolError
 from stageflow.providers import AudioFormat, STTChunk, STTRequest, STTResponse
@@ -12,6 +12,7 @@ from stageflow.providers import AudioFormat, STTChunk, STTRequest, STTResponse
 from stageflow_mocks.providers.calls import LiveCall, Mock
 from stageflow_mocks.providers.faults import AtCall, AtRate, MockFault, spoils
 from stageflow_mocks.providers.hearing import Heard, Hearing
+from stageflow_mocks.providers.intake import audio_piece, taken_in
 from stageflow_mocks.providers.scripts import Script
 from stageflow_mocks.providers.timing import Latency
 from stageflow_mocks.providers.wording import listed, shown
@@ -131,14 +132,15 @@ class MockSTT(Mock):
         is_known_first = self._script.by is None and self._script.function is None
         if is_known_first:
             hearing = self._hearing(self._script.next(call, _asked(request)))
-        async for piece in request.pieces():
-            audio += _bytes_of(piece)
-            if hearing is None and (known := self._known_by_beginning(audio)) is not None:
-                hearing = self._hearing(self._script.of(call, known))
-            heard_ms = duration_ms(request.format, len(audio))
-            if hearing is not None and heard_ms is not None:
-                for chunk in hearing.until(heard_ms):
-                    yield chunk
+        async with aclosing(taken_in(request.audio, audio_piece, call)) as pieces:
+            async for piece in pieces:
+                audio += piece
+                if hearing is None and (known := self._known_by_beginning(audio)) is not None:
+                    hearing = self._hearing(self._script.of(call, known))
+                heard_ms = duration_ms(request.format, len(audio))
+                if hearing is not None and heard_ms is not None:
+                    for chunk in hearing.until(heard_ms):
+                        yield chunk
         if not is_known_first:
             answer = await self._by_audio(call, bytes(audio), request)
             hearing = hearing or self._hearing(answer)
@@ -183,12 +185,6 @@ def _alike(one: bytes, other: bytes) -> int:
     """Return how many bytes two recordings have in common at their beginnings."""
     both = min(len(one), len(other))
     return next((place for place in range(both) if one[place] != other[place]), both)
-
-
-def _bytes_of(piece: Any) -> bytes | bytearray | memoryview:
-    if not isinstance(piece, bytes | bytearray | memoryview):
-        raise TypeError(f"A piece of the audio of an STTRequest is bytes, not {shown(piece)}.")
-    return cast("bytes", piece)
 
 
 def _read(given: Any, what: str) -> Heard:

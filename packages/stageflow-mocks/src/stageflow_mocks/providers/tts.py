@@ -12,6 +12,7 @@ from stageflow.providers import AudioFormat, TTSChunk, TTSRequest, TTSResponse, 
 from stageflow_mocks.providers.calls import LiveCall, Mock
 from stageflow_mocks.providers.faults import AtCall, AtRate, spoils
 from stageflow_mocks.providers.flite import Flite
+from stageflow_mocks.providers.intake import taken_in, text_piece
 from stageflow_mocks.providers.speaking import Sound, Speaker, UnspeakableError, phrases
 from stageflow_mocks.providers.timing import Latency
 from stageflow_mocks.providers.tones import Tones
@@ -138,7 +139,9 @@ class MockTTS(Mock):
             )
 
     async def _sounds(self, call: LiveCall, request: TTSRequest, format: AudioFormat) -> AsyncGenerator[Sound]:
-        async with aclosing(phrases(request.pieces(), self._speaker.is_phrase)) as said_together:
+        async with aclosing(
+            phrases(taken_in(request.text, text_piece, call), self._speaker.is_phrase)
+        ) as said_together:
             async for words in said_together:
                 for sound in await self._answered(call, self._speaker.say(words, request, format)):
                     yield sound
