@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, ClassVar, Literal
+
+from stageflow.errors import ProviderProtocolError
 
 from stageflow_mocks.provider_faults import Hang, Pace
 from stageflow_mocks.providers.faults import (
@@ -243,6 +245,20 @@ class Mock:
             record.ended = "ok" if record.ended == "running" else record.ended
         finally:
             record.ended_at = loop.time()
+
+    async def _drained(self, call: LiveCall, chunks: AsyncGenerator[Any]) -> Any:
+        """Return what all of the chunks make: those of speech put it into the record at their end.
+
+        Raises:
+            ProviderProtocolError: It is cut off, or malformed.
+        """
+        async with aclosing(chunks):
+            async for _ in chunks:
+                pass
+        if call.record.answer is None:
+            told = f"The answer of mock '{self.name}' is incomplete, as it was told to be."
+            raise ProviderProtocolError(told, provider=self.name, request_id=call.request_id)
+        return call.record.answer
 
     def _drawn_fault(self, call: int, random: Random) -> MockFault | None:
         # Each rate is drawn for, so that what strikes this call does not change what is drawn after it.

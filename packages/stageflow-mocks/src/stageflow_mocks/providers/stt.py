@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, TypeAlias
 
-from stageflow.errors import ProviderProtocolError
 from stageflow.providers import AudioFormat, STTChunk, STTRequest, STTResponse
 
 from stageflow_mocks.providers.calls import LiveCall, Mock
@@ -78,14 +77,7 @@ class MockSTT(Mock):
         self._require(request, STTRequest)
         with self._recorded("transcribe", request) as call:
             request.whole(self.name)
-            async with aclosing(self._chunks(call, request)) as chunks:
-                async for _ in chunks:
-                    pass
-            response: STTResponse | None = call.record.answer
-            if response is None:
-                told = f"What mock '{self.name}' heard is incomplete, as it was told to be."
-                raise ProviderProtocolError(told, provider=self.name, request_id=call.request_id)
-            return response
+            return await self._drained(call, self._chunks(call, request))
 
     async def stream(self, request: STTRequest) -> AsyncGenerator[STTChunk]:
         """Yield what is heard while the audio comes in.

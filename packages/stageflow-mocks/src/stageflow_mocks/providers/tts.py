@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Iterable, Mapping, Sequen
 from contextlib import aclosing
 from typing import Any, Literal, TypeVar, cast
 
-from stageflow.errors import ProviderProtocolError, ProviderRequestError
+from stageflow.errors import ProviderRequestError
 from stageflow.providers import AudioFormat, TTSChunk, TTSRequest, TTSResponse, Word
 
 from stageflow_mocks.providers.calls import LiveCall, Mock
@@ -88,14 +88,7 @@ class MockTTS(Mock):
         self._require(request, TTSRequest)
         with self._recorded("synthesize", request) as call:
             request.whole(self.name)
-            async with aclosing(self._chunks(call, request)) as chunks:
-                async for _ in chunks:
-                    pass
-            response: TTSResponse | None = call.record.answer
-            if response is None:
-                told = f"The speech of mock '{self.name}' is incomplete, as it was told to be."
-                raise ProviderProtocolError(told, provider=self.name, request_id=call.request_id)
-            return response
+            return await self._drained(call, self._chunks(call, request))
 
     async def stream(self, request: TTSRequest) -> AsyncGenerator[TTSChunk]:
         """Yield the speech, a word in each chunk, while the text comes in.
