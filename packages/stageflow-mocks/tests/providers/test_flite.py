@@ -166,7 +166,20 @@ async def test_texts_that_are_no_english() -> None:
         return (await tts.synthesize(TTSRequest(text))).audio
 
     assert await said("Zoë \u201cdon\u2019t\u201d 🙂") == await said('Zoe "don\'t"')
+    assert await said("We\u2019ll see") == await said("We'll see") != await said("Well see")
     assert await said("a\ud800") == await said("a")
+
+
+@where_it_is
+@simulated
+async def test_signs_among_words_do_not_move_them() -> None:
+    """The program takes some of them for several words, and others for none."""
+    plain = await MockTTS(spoken_by="flite").synthesize(TTSRequest("one two three"))
+    signs = await MockTTS(spoken_by="flite").synthesize(TTSRequest("' one ' 🙂 two three"))
+    lengths = {word.text: word.end_ms - word.start_ms for word in signs.words}
+    for word in plain.words:
+        assert lengths[word.text] == pytest.approx(word.end_ms - word.start_ms, rel=0.35), word
+    assert lengths["'"] == lengths["🙂"] == 0
 
 
 @where_it_is
@@ -187,6 +200,7 @@ async def test_text_is_never_an_option() -> None:
         ({"pause_ms": 0}, TypeError, "pause_ms of a MockTTS is for tones"),
         ({"voices": ["rmss"]}, ValueError, r"are those of flite, kal16, .*; 'rmss' is none\. Did you mean 'rms'\?"),
         ({"voices": {"Ada": "http://voices.test"}}, ValueError, "are those of flite"),
+        ({"voices": ["awb_time"]}, ValueError, "'awb_time' is none"),  # which can only tell the time
         ({"voices": {"Ada": 3}}, ValueError, "3 is none"),
         ({"voices": []}, ValueError, "at least one name"),
     ],

@@ -81,6 +81,13 @@ async def test_a_source_that_never_waits_is_held() -> None:
 
 
 @simulated
+async def test_long_speech_is_taken_to_its_end() -> None:
+    """However many pieces it has."""
+    chunks = [chunk async for chunk in MockSTT("one two").stream(asks(microphone(250, every=0)))]
+    assert "one two" == chunks[-1].text
+
+
+@simulated
 async def test_what_came_in_is_recorded() -> None:
     """Piece by piece, or the whole; also of a call that was left."""
     tts, stt = MockTTS(), MockSTT("x")
