@@ -5,6 +5,7 @@ import shutil
 import stat
 import struct
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -292,3 +293,26 @@ async def test_two_streams_at_once_do_not_mix() -> None:
 
     one, two = await asyncio.gather(said("One two. Three."), said("Four five six."))
     assert one == tts.calls[0].answer.audio != two == tts.calls[1].answer.audio
+
+
+def test_who_gives_up_does_not_wait_for_the_program(program, monkeypatch) -> None:
+    """A call that is cancelled ends at once, in real time; the thread ends when the program does."""
+    program("")
+    released, ended = threading.Event(), []
+
+    def held(*_options):
+        released.wait(10)
+        ended.append(True)
+        raise FliteError("too late")
+
+    async def gives_up():
+        tts = MockTTS(spoken_by="flite")
+        monkeypatch.setattr(flite, "_run", held)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(tts.synthesize(TTSRequest("Yes.")), 0.01)
+        assert [] == ended
+        released.set()
+        return tts.calls[0].ended
+
+    assert "cancelled" == asyncio.run(gives_up())
+    assert [True] == ended

@@ -469,3 +469,11 @@ async def test_no_number_is_no_json() -> None:
     """Python reads NaN as JSON, and nobody else does."""
     with pytest.raises(ScriptError, match="is no JSON"):
         await MockLLM('{"a": NaN}').complete(asks(json_schema={"type": "object"}))
+
+
+def test_an_answer_is_shown_as_it_was_written() -> None:
+    """Without what it did not say."""
+    assert "Answer('Hi.')" == repr(Answer("Hi."))
+    assert "Answer()" == repr(Answer())
+    assert "Answer(finish_reason='stop')" == repr(Answer(finish_reason="stop"))
+    assert "Answer(tool_calls=(CallTool(name='a', arguments={}),))" == repr(Answer(tool_calls=[CallTool("a")]))

@@ -24,6 +24,8 @@ from stageflow_mocks import (
 llm: LLMProvider = MockLLM("Hello.")
 stt: STTProvider = MockSTT({b"": "Hello."})
 tts: TTSProvider = MockTTS(latency=Uniform(0.1, 0.2))
+MockTTS(spoken_by="flite", voices={"Ada": "slt"})
+MockTTS(spoken_by="espeak")  # pyright: ignore[reportArgumentType]
 StagePorts(llm=MockLLM(echo), stt=MockSTT(["a", "b"]), tts=MockTTS())
 
 MockLLM(["One.", RateLimited(2), CallTool("weather"), [CallTool("a"), CallTool("b")], Answer("x")])

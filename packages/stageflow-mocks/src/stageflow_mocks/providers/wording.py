@@ -39,13 +39,11 @@ def listed(names: Sequence[str], most: int = 12) -> str:
 
 def brief_repr(value: Any) -> str:
     """Return the repr of a dataclass by what it was given: without the fields that are as they are by themselves."""
-    first, *others = fields(value)
-    told = [(field, getattr(value, field.name)) for field in others]
-    given = [
-        repr(getattr(value, first.name)),
-        *(f"{field.name}={one!r}" for field, one in told if one != field.default),
-    ]
-    return f"{type(value).__qualname__}({', '.join(given)})"
+    told = [(field, getattr(value, field.name)) for field in fields(value)]
+    given = [(field.name, repr(one)) for field, one in told if one != field.default]
+    names_first = fields(value)[0].name
+    parts = (text if name == names_first else f"{name}={text}" for name, text in given)
+    return f"{type(value).__qualname__}({', '.join(parts)})"
 
 
 def check_takes(what: str, function: Callable[..., Any], *given: str, **named: str) -> None:
