@@ -68,6 +68,7 @@ class RecordingEventSink:
             AssertionError: Others came; the message shows both, side by side.
             TypeError: The types are not given as a list of strings and `...`.
         """
+        __tracebackhide__ = True  # pytest shows the test, not this
         if isinstance(expected, str) or not all(isinstance(one, str) or one is ... for one in expected):
             raise TypeError(f"assert_sequence() takes a list of types and `...`, not {expected!r}.")
         happened = self.types if stage is None else [event.type for event in self.of(stage)]
