@@ -284,5 +284,11 @@ def test_a_failure_shows_the_test_and_not_the_event_loop(pytester: pytest.Pytest
             "*ProviderRateLimited: *",
         ]
     )
-    for inside in ("asyncio*base_events.py", "asyncio*runners.py", "simulation", "providers*llm.py", "recording_sink.py"):
+    for inside in (
+        "asyncio*base_events.py",
+        "asyncio*runners.py",
+        "simulation",
+        "providers*llm.py",
+        "recording_sink.py",
+    ):
         result.stdout.no_fnmatch_line(f"*{inside}*: in *")

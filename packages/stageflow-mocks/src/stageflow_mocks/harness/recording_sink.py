@@ -75,6 +75,8 @@ class RecordingEventSink:
         rows = _aligned(expected, happened)
         if all(row.fits for row in rows):
             return
+        if not self.events:
+            raise AssertionError("No event has come. Was the sink given to the run, as event_sink=...?")
         whose = "" if stage is None else f" of stage '{stage}'"
         raise AssertionError(f"The events{whose} are not those that were expected:\n{_table(rows)}")
 

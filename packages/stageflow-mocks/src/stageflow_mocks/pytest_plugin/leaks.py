@@ -53,7 +53,6 @@ class TaskLeakError(AssertionError):
 
 def forbid_leaks(item: pytest.Function, allowed: Sequence[str]) -> None:
     """Let an async test fail that leaves tasks behind, other than those of these names (`*` stands for any text)."""
-
     started_in = f"{item.config.invocation_params.dir}{os.sep}"
 
     def around(function: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coroutine[Any, Any, None]]:
