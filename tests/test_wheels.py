@@ -190,11 +190,6 @@ def newcomers(wheels: dict[str, Wheel], tmp_path_factory: pytest.TempPathFactory
     return environment / "bin"
 
 
-def run_pytest(programs: Path, folder: Path, *arguments: str) -> str:
-    command = [programs / "python", "-I", "-m", "pytest", "-q", "-W", "error", "--strict-markers", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout
-
-
 def test_a_newcomer_comes_to_what_the_page_says(newcomers: Path, tmp_path: Path) -> None:
     """The blocks of docs/how-to/testing.md, up to where more is installed, do in that environment what they say."""
     project = Project(tmp_path, newcomers, is_shown_alone=True)
@@ -207,18 +202,14 @@ def test_a_newcomer_comes_to_what_the_page_says(newcomers: Path, tmp_path: Path)
 
 
 def test_the_pytest_plugin_passes_its_tests_with_core_and_mocks_alone(newcomers: Path, tmp_path: Path) -> None:
-    """Those that run pytest within pytest do so in an environment of core, mocks and pytest, without other plugins."""
+    """Some that run pytest within pytest do so there, too; a fixture that lacks its libraries says what to install."""
     shutil.copy(TESTS_OF_THE_PLUGIN, tmp_path)
-    # Of those that are left out some are about other plugins, and the others about arguments, many times over.
-    chosen = "not asyncio and not anyio and not random_numbers and not makes_no_sense"
-    told = run_pytest(newcomers, tmp_path, "-k", chosen)
-    assert re.search(r"^\d+ passed, \d+ deselected", told, re.MULTILINE), told
-
-
-def test_a_fixture_of_the_pytest_plugin_names_the_extra_that_it_needs(newcomers: Path, tmp_path: Path) -> None:
-    """Where the libraries of the servers are missing, a test that asks for one is told what to install."""
-    (tmp_path / "test_it.py").write_text("def test_it(stageflow_groq_server):\n    pass\n")
-    assert 'pip install "stageflow-mocks[server]"' in run_pytest(newcomers, tmp_path)
+    (tmp_path / "test_it.py").write_text("def test_extra(stageflow_groq_server):\n    pass\n")
+    chosen = "none or each_seed or command_that_is_shown or one_seed_may or extra"
+    command = [newcomers / "python", "-I", "-m", "pytest", "-q", "-W", "error", "--strict-markers", "-k", chosen]
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False).stdout
+    assert re.search(r"^4 passed, \d+ deselected, 1 error", told, re.MULTILINE), told
+    assert 'pip install "stageflow-mocks[server]"' in told
 
 
 def extras(wheel: Wheel) -> list[str]:
