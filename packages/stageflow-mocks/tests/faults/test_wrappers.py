@@ -5,6 +5,8 @@ import copy
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from stageflow import Pipeline, RetryPolicy, StageContext, StageExecutionError, StageKind, StagePorts
 from stageflow.errors import (
     ProtocolMismatchError,
@@ -362,6 +364,49 @@ def test_another_order_of_tasks_changes_no_fault_of_a_provider():
     assert [records[0]] * 20 == records
 
 
+CALL_FAULTS = sorted({*OPTIONS["answer"], *OPTIONS["stream"]})
+RULES = st.builds(
+    lambda fault, operation, when: rule(fault, operation, **when),
+    st.sampled_from(CALL_FAULTS),
+    st.sampled_from(("complete", "stream", "*")),
+    st.sampled_from(({}, {"rate": 0.3}, {"rate": 0.7}, {"call": 1}, {"call": 2})),
+)
+
+
+async def chat_outcome(plan):
+    """Run two stages that ask one model, whole and in pieces; return what they ended as, and the record."""
+    llm = FaultyLLM(MockLLM(TEXT, name="llm", latency=1, per_chunk=1), plan)
+
+    async def whole(ctx: StageContext):
+        return {"answer": str(await llm.complete(ASKED))}
+
+    async def pieces(ctx: StageContext):
+        texts, error = await read(llm)
+        if error is not None:
+            raise error
+        return {"texts": texts}
+
+    again = RetryPolicy(max_attempts=3, base_delay=0, jitter=False, retry_on=ProviderTransientError)
+    chat = Pipeline("chat", on_failure="continue")
+    for name, stage in (("whole", whole), ("pieces", pieces)):
+        chat = chat.with_stage(name, stage, retry=again, timeout=100)
+    results = await chat.start().outcome()
+    assert all(call.ended != "running" for call in llm.calls)
+    ended = {name: (results[name].status, results.data(name) if results[name].data else None) for name in results}
+    return ended, llm.record()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(RULES, max_size=4), st.integers(0, 1000), st.integers(0, 1000))
+def test_under_any_plan_no_call_is_left_and_its_record_does_the_same_again(rules, seed, order):
+    """Through JSON, in the same order of tasks to the letter."""
+    plan = FaultPlan(*rules, seed=seed)
+    outcome = run(chat_outcome(plan), seed=order)
+    record = json.loads(json.dumps(outcome[1], allow_nan=False))
+    assert outcome == run(chat_outcome(FaultPlan.from_dict(json.loads(json.dumps(plan.to_dict())))), seed=order)
+    assert outcome == run(chat_outcome(FaultPlan.replay(record)), seed=order)
+
+
 @simulated
 async def test_one_replay_of_all_records():
     """Of stages, a provider and a store: each takes from the plan what is its own."""
@@ -445,6 +490,25 @@ def test_what_cannot_be_done_is_refused_when_it_is_wrapped():
         FaultyLLM(MockLLM(TEXT), {})
     with pytest.raises(ProtocolMismatchError, match="What FaultyLLM wraps"):
         FaultyLLM(MockTTS(), FaultPlan())
+
+
+def test_a_rule_about_no_provider_is_refused_beforehand():
+    """By the plan, which is told what there is; a pipeline alone says nothing of providers, nor they of stages."""
+    plan = FaultPlan(rule("error"), FaultRule(fault="error", provider="lmm"), FaultRule(fault="hang", stage="*"))
+    with pytest.raises(FaultPlanError) as caught:
+        plan.check(MockLLM(TEXT, name="llm"), FaultyRunStore(InMemoryRunStore(), plan))
+    message = (
+        "Fault plan, faults[1].provider: no provider is called 'lmm'. Did you mean 'llm'? There is: llm, run_store."
+    )
+    assert message == str(caught.value)
+    plan.check(MockLLM(TEXT, name="llm"), MockLLM(TEXT, name="lmm"))
+    plan.check()
+    one, other = (Pipeline(name).with_stage(name, _read_into) for name in ("a", "b"))
+    with pytest.raises(FaultPlanError, match="no stage is called 'b'"):
+        FaultPlan(FaultRule(fault="hang", stage="b")).check(one)
+    FaultPlan(FaultRule(fault="hang", stage="b"), rule("error")).check(one, other)
+    with pytest.raises(TypeError, match="is neither"):
+        plan.check(InMemoryRunStore())
 
 
 @simulated

@@ -69,17 +69,30 @@ class FaultPlan:
         provider = place.owner if rule.target == "provider" else "fault-plan"
         return made(self.errors[rule.error], message, provider, rule.retry_after)
 
-    def check(self, pipeline: Pipeline) -> None:
-        """Refuse the plan if a rule is about no stage of this pipeline.
+    def check(self, *things: Any) -> None:
+        """Refuse the plan if a rule is about none of these.
+
+        Args:
+            things: Pipelines, for the rules about stages; providers, wrapped or not, and wrapped stores, for those
+                about providers. If there are none of a sort, the rules about that are let be.
 
         Raises:
             FaultPlanError: It is the first such rule.
         """
-        self.check_names(pipeline.name, [spec.name for spec in pipeline.stages])
-
-    def check_names(self, pipeline: str, stages: Iterable[str]) -> None:
-        """Refuse the plan if a rule is about none of these stages of a pipeline."""
-        self.check_places([Place(pipeline, stage, None, 1) for stage in stages], "stage")
+        pipelines = [thing for thing in things if isinstance(thing, Pipeline)]
+        if pipelines:
+            self.check_places(
+                [Place(each.name, spec.name, None, 1) for each in pipelines for spec in each.stages], "stage"
+            )
+        names = [_name_of(thing) for thing in things if not isinstance(thing, Pipeline)]
+        for number, rule in enumerate(self.rules):
+            if (
+                names
+                and rule.target == "provider"
+                and not any(fnmatch.fnmatchcase(name, rule.pattern) for name in names)
+            ):
+                problem = f"no provider is called {rule.pattern!r}"
+                raise FaultPlanError(f"faults[{number}].provider", problem, among(rule.pattern, sorted(names)))
 
     def check_places(self, places: Iterable[Place], kind: Literal["stage", "event"]) -> None:
         """Refuse the plan if a rule is about none of these stages, or types of events."""
@@ -149,6 +162,13 @@ class FaultPlan:
 
     def __repr__(self) -> str:
         return f"FaultPlan({', '.join(map(repr, self.rules))}, seed={self.seed})"
+
+
+def _name_of(provider: Any) -> str:
+    name: Any = getattr(provider, "name", None)
+    if not isinstance(name, str):
+        raise TypeError(f"check() takes pipelines, and providers, which have a name; {provider!r} is neither.")
+    return name
 
 
 def _fields(data: Any, known: tuple[str, ...]) -> Mapping[str, Any]:
