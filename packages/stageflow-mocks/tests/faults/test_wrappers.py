@@ -157,6 +157,34 @@ async def test_a_hang_may_come_in_the_middle_of_a_stream():
 
 
 @simulated
+async def test_a_model_that_is_not_to_be_asked_is_not_asked():
+    """Not even for a stream that it would begin to fetch when it is asked for."""
+    asked = []
+
+    class Eager:
+        name = "llm"
+
+        async def complete(self, request):
+            asked.append(request)
+
+        def stream(self, request):
+            asked.append(request)
+            return MockLLM(TEXT).stream(request)
+
+    async def whole(llm):
+        await llm.complete(ASKED)
+
+    without = [(rule(fault), ask) for fault in ("error", "hang", "latency") for ask in (whole, read)]
+    for plan, ask in (*without, (rule("partial_write", after_chunks=0), read)):
+        asking = asyncio.create_task(ask(FaultyLLM(Eager(), FaultPlan(plan))))
+        await asyncio.wait({asking}, timeout=0.5)
+        asking.cancel()
+        await asyncio.wait({asking})
+        assert asking.cancelled() or asking.exception() or asking.result()
+    assert [] == asked
+
+
+@simulated
 async def test_a_wrong_type_is_what_the_answer_holds():
     """A text in place of the answer, and of each chunk; the audio of a voice."""
     llm = faulty(rule("wrong_type"))
@@ -210,6 +238,7 @@ async def test_a_truncated_stream_just_ends():
     with pytest.raises(ProviderProtocolError, match="before it was complete"):
         pieces.whole()
     assert (2, "closed") == (pieces.chunks, llm.calls[0].ended)
+    assert [("truncated", "stream", 1, True)] == struck(llm)
     llm = faulty(rule("truncated", after_chunks=5))
     assert TEXT == "".join((await read(llm))[0])
     assert [("truncated", "stream", 1, False)] == struck(llm)
@@ -265,6 +294,14 @@ async def test_the_chunks_of_a_stream_overtake_each_other():
     async for chunk in faulty(rule("reordered"), answers="One two three").stream(ASKED):
         pieces.add(chunk)
     assert " twoOne three" == pieces.whole().text
+
+
+@simulated
+async def test_no_chunk_is_lost_that_nothing_overtakes():
+    """The last of an odd number, of a voice, whose streams have no end of their own."""
+    tts = FaultyTTS(MockTTS(), FaultPlan(FaultRule(fault="reordered", provider="mock-tts")))
+    words = [chunk.words[0].text async for chunk in tts.stream(TTSRequest("one two three"))]
+    assert ["two", "one", "three"] == words
 
 
 @simulated

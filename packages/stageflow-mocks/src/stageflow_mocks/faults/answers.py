@@ -35,7 +35,7 @@ def cut(answer: Any, keep: float) -> Any:
 
 def ends_answer(chunk: Any) -> bool:
     """Return whether a chunk tells how an answer of a language model ended: one such chunk is all there may be."""
-    return isinstance(chunk, LLMChunk) and (chunk.finish_reason is not None or chunk.usage is not None)
+    return isinstance(chunk, LLMChunk) and chunk.finish_reason is not None
 
 
 def _cut(whole: T, keep: float, unit: int = 1) -> T:
