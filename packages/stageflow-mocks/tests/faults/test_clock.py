@@ -137,6 +137,43 @@ async def test_threads_have_the_clock_of_who_asked_them():
 
 
 @simulated
+async def test_a_child_that_the_stage_runs_has_its_clock():
+    """It runs on the same machine, as it were; a stage that streams and one mapped over a list have it as well."""
+    seen = {}
+
+    async def inner(ctx: StageContext):
+        await asyncio.sleep(1)
+        seen["child"] = off_by_s()
+        return {}
+
+    async def skewed(ctx: StageContext):
+        await ctx.run_pipeline(Pipeline("child").with_stage("inner", inner))
+        return {"items": [1, 2]}
+
+    async def streams(ctx: StageContext):
+        for _ in range(2):
+            await asyncio.sleep(1)
+            seen.setdefault("streams", set()).add(off_by_s())
+            yield {"n": 1}
+
+    async def each(ctx: StageContext):
+        await asyncio.sleep(1)
+        seen[ctx.item] = off_by_s()
+        return {}
+
+    pipeline = (
+        Pipeline("p")
+        .with_stage("skewed", skewed)
+        .with_stage("each", each, dependencies="skewed", map_over=("skewed", "items"))
+        .with_stage("streams", streams)
+    )
+    plan = FaultPlan(skew(), skew("streams", 60), FaultRule(fault="clock_skew", stage="each", item=1, seconds=-60))
+    await run_with_interceptors(pipeline, interceptors=(FaultInterceptor(plan, pipeline=pipeline),))
+    assert {"child": 3600, "streams": {60}, 1: 0, 2: -60} == seen
+    assert_put_right()
+
+
+@simulated
 async def test_the_clock_is_put_right_however_the_stage_ends():
     """It fails, is cancelled, is tried again, or swallows its cancellation."""
 

@@ -205,6 +205,47 @@ def test_what_struck_is_written_down_as_a_rule_for_its_place_alone(rule, seed, k
     assert [] == again.strikes(kind, "other", "other")
 
 
+def test_a_rule_strikes_what_its_field_says_and_nothing_else_of_that_name():
+    """A stage, a provider and an event may be called the same."""
+    plan = FaultPlan(
+        FaultRule(fault="hang", stage="a"),
+        FaultRule(fault="hang", provider="a"),
+        FaultRule(fault="clock_skew", event="a"),
+        FaultRule(fault="clock_skew", stage="a", pipeline="a"),
+    )
+    striker = Striker(plan, "a test")
+    for kind, owner, name, numbers in (
+        ("stage", "a", "a", [0, 3]),
+        ("answer", "a", "a", [1]),
+        ("stream", "a", "stream", [1]),
+        ("event", "", "a", [2]),
+        ("stage", "b", "a", [0]),
+        ("answer", "b", "a", []),
+    ):
+        found = [strike.rule for strike in striker.strikes(kind, owner, name)]
+        assert [plan.rules[number] for number in numbers] == found
+
+
+def test_a_record_names_a_provider_exactly():
+    """One that is called like a pattern, too."""
+    striker = Striker(FaultPlan(FaultRule(fault="hang", provider="llm*")), "a test")
+    assert 1 == len(striker.strikes("answer", "llm[1]*", "complete"))
+    again = Striker(FaultPlan.replay(striker.record.to_dict()), "a test")
+    assert [] == again.strikes("answer", "llm1", "complete")
+    assert 1 == len(again.strikes("answer", "llm[1]*", "complete"))
+
+
+def test_a_delay_that_is_drawn_can_be_written_down_and_done():
+    """However long the one that is asked for: JSON has no infinity, and a clock not every year."""
+    endless = FaultRule(fault="latency", stage="a", seconds=1.7e308, distribution="exponential")
+    far = FaultRule(fault="clock_skew", stage="a", seconds=-1e9, distribution="exponential")
+    striker = Striker(FaultPlan(endless, far), "a test")
+    drawn = [[strike.seconds for strike in striker.strikes("stage", "p", "a")] for _ in range(20)]
+    assert {-1e9} < {skew for _, skew in drawn}
+    assert all(-1e9 <= skew <= 0 for _, skew in drawn)
+    FaultPlan.replay(through_json(striker.record.to_dict()))
+
+
 def test_errors_of_an_application_have_names_in_a_table():
     """A plan that names one is loaded with the table, and not without."""
 

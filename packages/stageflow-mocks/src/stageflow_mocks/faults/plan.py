@@ -15,7 +15,7 @@ from stageflow import Pipeline
 
 from stageflow_mocks.faults.errors import ERRORS, FaultPlanError, among, check_table, made
 from stageflow_mocks.faults.rules import FaultRule, Place
-from stageflow_mocks.faults.targets import Kind
+from stageflow_mocks.faults.targets import OPTIONS, Kind
 
 SCHEMA_VERSION = 1
 
@@ -58,7 +58,7 @@ class FaultPlan:
                 continue
             draw = random.Random(f"{self.seed} {number} {tuple(place)!r}")
             if rule.strikes(place, kind, draw):
-                yield number, rule, None if rule.seconds is None else rule.delay_s(draw)
+                yield number, rule, rule.delay_s(draw) if "seconds" in OPTIONS[kind][rule.fault] else None
 
     def error_of(self, rule: FaultRule, place: Place) -> Exception:
         """Return the exception that a rule raises at a place."""

@@ -73,7 +73,7 @@ def _entry(place: Place, kind: Kind, rule: FaultRule, seconds: float | None) -> 
         entry["pipeline"] = glob.escape(place.owner)
     if place.item is not None:
         entry["item"] = place.item
-    if seconds is not None and "seconds" in options:
+    if seconds is not None:
         entry |= {"seconds": seconds, "distribution": "fixed"}
     entry["struck"] = False
     return entry
