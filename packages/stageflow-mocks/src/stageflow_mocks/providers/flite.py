@@ -29,6 +29,8 @@ from stageflow_mocks.providers.speaking import Sound, UnspeakableError, check_sp
 from stageflow_mocks.providers.wording import listed, nearest, shown
 from stageflow_mocks.simulation.outside_world import NoOutsideWorld
 
+__tracebackhide__ = True  # pytest shows who asked, and not how it is answered
+
 P = ParamSpec("P")
 T = TypeVar("T")
 

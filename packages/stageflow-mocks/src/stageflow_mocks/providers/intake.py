@@ -9,6 +9,8 @@ from typing import Any, TypeVar, cast
 from stageflow_mocks.providers.calls import LiveCall
 from stageflow_mocks.providers.wording import shown
 
+__tracebackhide__ = True  # pytest shows who asked, and not how it is answered
+
 T = TypeVar("T", str, bytes)
 
 _MOST_WAITING = 100

@@ -11,6 +11,8 @@ from stageflow.providers import AudioFormat, TTSRequest
 
 from stageflow_mocks.providers.wording import shown
 
+__tracebackhide__ = True  # pytest shows who asked, and not how it is answered
+
 SLOWEST, FASTEST = 0.1, 10.0
 
 

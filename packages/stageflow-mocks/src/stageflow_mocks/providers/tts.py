@@ -18,6 +18,8 @@ from stageflow_mocks.providers.timing import Latency
 from stageflow_mocks.providers.tones import Tones
 from stageflow_mocks.providers.wording import shown
 
+__tracebackhide__ = True  # pytest shows who asked, and not how it is answered
+
 T = TypeVar("T")
 
 _MS = 60.0
