@@ -4,7 +4,7 @@ import subprocess
 import sys
 from contextlib import asynccontextmanager
 
-# Before pytester, which forgets modules that are first imported in an inner run: httpx imports httpcore when it is used,
+# Before pytester, which forgets what an inner run is the first to import: httpx imports httpcore when it is used,
 # and would know its exceptions by another copy than the one that raises them.
 import httpcore  # noqa: F401
 import pytest
