@@ -30,6 +30,7 @@ from stageflow_mocks.cassettes.audio import (
     with_silence,
     without_audio,
 )
+from stageflow_mocks.cassettes.events import hidden_parts, learn_events
 from stageflow_mocks.cassettes.secret_values import MARK, Secrets
 
 Pieces: TypeAlias = Sequence[tuple[float, bytes]]
@@ -88,6 +89,7 @@ def learn_response(pieces: Pieces, secrets: Secrets) -> None:
         secrets.learn_json(json.loads(text))
     except (ValueError, RecursionError):
         secrets.learn_text(text)
+        learn_events(text, secrets)
 
 
 def request_body(content: bytes, content_type: str, secrets: Secrets | None) -> dict[str, Any] | None:
@@ -195,6 +197,7 @@ def response_body(pieces: Pieces, content_type: str, secrets: Secrets, *, keep_a
         if texts is not None:
             if not keep_audio:
                 texts = _edited(texts, lambda text: list(audio_spans(text)))
+            texts = _edited(texts, lambda text: hidden_parts(text, secrets))
             texts = _edited(texts, lambda text: [(*span, MARK) for span in secrets.spans(text)])
             return {"text": [[rounded(gap), text] for gap, text in texts]}
     hidden = [(gap, piece) for gap, piece in pieces] if sound else _hidden_pieces(pieces, secrets)

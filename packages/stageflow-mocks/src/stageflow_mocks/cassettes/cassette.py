@@ -30,7 +30,7 @@ from stageflow_mocks.cassettes.errors import (
 from stageflow_mocks.cassettes.matching import differences, weight
 from stageflow_mocks.cassettes.secret_values import FindSecrets, Secrets
 from stageflow_mocks.cassettes.takes import Asked, Take
-from stageflow_mocks.cassettes.tape import Exchange
+from stageflow_mocks.cassettes.tape import Exchange, RecordedRequest
 from stageflow_mocks.cassettes.wire import CassetteTransport, decoded
 
 CassetteMode: TypeAlias = Literal["replay", "record"]
@@ -134,10 +134,15 @@ class Cassette:
         except UnicodeDecodeError as error:
             raise CassetteFileError(self.path, "", f"it is no text ({error})", self._hint) from None
 
-    def save(self) -> bool:
-        """Write what was recorded, unless something was refused, and tell whether it was. `with` does it."""
+    def save(self, error: BaseException | None = None) -> bool:
+        """Write what was recorded, and tell whether that was done. `with` does it.
+
+        It is not if something was refused; nor after an `error` of the test, if nothing was asked or it was stopped by
+        hand. After any other it is: what the service has answered is needed to mend the test.
+        """
         self._is_open = False
-        if not self.is_recording or self._refused:
+        is_stopped = isinstance(error, (KeyboardInterrupt, SystemExit)) or (error is not None and not self._takes)
+        if not self.is_recording or self._refused or is_stopped:
             return False
         for take in self._takes:
             take.leave()  # who has not closed an answer by now has left it
@@ -166,8 +171,7 @@ class Cassette:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._is_worth_keeping(exc):
-            self.save()
+        self.save(exc)
         self._left(exc)
 
     async def __aenter__(self) -> Self:
@@ -177,20 +181,14 @@ class Cassette:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._is_worth_keeping(exc):
-            await asyncio.to_thread(self.save)
+        await asyncio.to_thread(self.save, exc)
         self._left(exc)
 
-    def _is_worth_keeping(self, exc: BaseException | None) -> bool:
-        # What a service has answered is needed to mend a test that fails because of it.
-        return exc is None or (bool(self._takes) and not isinstance(exc, (KeyboardInterrupt, SystemExit)))
-
     def _left(self, exc: BaseException | None) -> None:
-        self._is_open = False
         if exc is None:
             self.check()
-            return
-        self.tell(exc)
+        else:
+            self.tell(exc)
 
     def tell(self, exc: BaseException) -> None:
         """Add to an error what the cassette has refused, where the error does not show it."""
@@ -222,20 +220,28 @@ class Cassette:
             UnknownRequestError: There is none.
         """
         self._check_open(asked)
-        plain = asked.recorded(None, self._headers)
+        asked.learn(self._secrets)
+        found = self._taken(asked.recorded(None, self._headers))
+        if found is None:
+            # What cannot be compared as it is, like base64 of what holds a secret, may be the same when it is hidden.
+            found = self._taken(asked.recorded(self._secrets, self._headers))
+        if found is None:
+            raise self._refuse(self._unknown(asked))
+        return found
+
+    def _taken(self, request: RecordedRequest) -> Exchange | None:
         for number in list(self._free):
             recorded = self._exchanges[number]
-            if differences(recorded.request, plain, self._varying, self._headers):
+            if differences(recorded.request, request, self._varying, self._headers):
                 continue
             try:
                 self._free.remove(number)
             except ValueError:  # another thread was faster
                 continue
             return recorded
-        raise self._refuse(self._unknown(asked))
+        return None
 
     def _unknown(self, asked: Asked) -> UnknownRequestError:
-        asked.learn(self._secrets)
         shown = asked.recorded(self._secrets, self._headers)
         free = set(self._free)
         found = [differences(each.request, shown, self._varying, self._headers) for each in self._exchanges]

@@ -129,8 +129,8 @@ class CassetteCheckError(AssertionError):
         if self.refused:
             lines.append("This was raised, and something has caught it.")
         if self.unused:
-            many = "An exchange" if len(self.unused) == 1 else f"{len(self.unused)} exchanges"
-            lines.append(f"{many} of the cassette was never asked for: {self.cassette}")
+            many = "An exchange was" if len(self.unused) == 1 else f"{len(self.unused)} exchanges were"
+            lines.append(f"{many} never asked for: {self.cassette}")
             lines.extend(f"  {each}" for each in self.unused)
             lines.append(f"  {self.hint}")
         return "\n".join(lines)

@@ -201,7 +201,7 @@ class Secrets:
 
     def hidden_bytes(self, content: bytes) -> bytes:
         """Return the content with marks in place of the values that are known."""
-        for value in sorted(self._values, key=len, reverse=True):
+        for value in sorted(tuple(self._values), key=len, reverse=True):
             content = content.replace(value.encode(), MARK.encode())
         return content
 
@@ -233,7 +233,7 @@ class Secrets:
                 yield from (match for match in pattern.finditer(text) if match["value"] and self.is_name(match["name"]))
 
     def _forms(self) -> list[str]:
-        forms = {form for value in self._values for form in _forms_of(value)}
+        forms = {form for value in tuple(self._values) for form in _forms_of(value)}
         return sorted(forms, key=len, reverse=True)
 
 

@@ -19,6 +19,7 @@ class TapesOfTest:
         self._is_recording = is_recording
         self._how = f"Record it anew: {command_for(item, '--stageflow-record')}"
         self._inserted: Cassette | None = None
+        self._error: BaseException | None = None
 
     def insert(self) -> Cassette:
         """Return a cassette from its beginning, once the one before it has been asked for all that it holds."""
@@ -38,10 +39,11 @@ class TapesOfTest:
             self._inserted.check()
 
     def tell(self, error: BaseException) -> None:
-        """Add to an error what the last cassette has refused."""
+        """Add to the error of the test what the last cassette has refused."""
+        self._error = error
         if self._inserted is not None:
             self._inserted.tell(error)
 
     def eject(self) -> bool:
         """Write what was recorded, and tell whether anything was."""
-        return self._inserted is not None and self._inserted.save()
+        return self._inserted is not None and self._inserted.save(self._error)
