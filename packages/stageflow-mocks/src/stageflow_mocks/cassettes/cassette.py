@@ -219,6 +219,7 @@ class Cassette:
         Raises:
             UnknownRequestError: There is none.
         """
+        __tracebackhide__ = True
         self._check_open(asked)
         asked.learn(self._secrets)
         found = self._taken(asked.recorded(None, self._headers))
@@ -260,6 +261,7 @@ class Cassette:
         Raises:
             RecordingInCIError: It would ask another machine from within continuous integration.
         """
+        __tracebackhide__ = True
         self._check_open(asked)
         if os.environ.get("CI", "").lower() not in ("", "0", "false") and not _is_here(asked.url):
             asked.learn(self._secrets)

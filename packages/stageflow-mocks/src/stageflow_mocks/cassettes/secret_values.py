@@ -201,7 +201,7 @@ class Secrets:
 
     def hidden_bytes(self, content: bytes) -> bytes:
         """Return the content with marks in place of the values that are known."""
-        for value in sorted(tuple(self._values), key=len, reverse=True):
+        for value in sorted(self._values, key=len, reverse=True):
             content = content.replace(value.encode(), MARK.encode())
         return content
 

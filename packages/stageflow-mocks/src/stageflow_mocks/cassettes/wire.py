@@ -48,6 +48,7 @@ class CassetteTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         self._inner: Any = inner
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        __tracebackhide__ = True
         request.read()
         asked = _asked(request)
         if not self._deck.is_recording:
@@ -65,6 +66,7 @@ class CassetteTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         return _tapped(response, take)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        __tracebackhide__ = True
         await request.aread()
         asked = _asked(request)
         loop = asyncio.get_running_loop()

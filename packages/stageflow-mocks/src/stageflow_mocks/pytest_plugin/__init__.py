@@ -199,8 +199,12 @@ def stageflow_cassette(request: pytest.FixtureRequest) -> Iterator[stageflow_moc
     """A Cassette, which replays what a file beside the test holds; needs the extra `cassettes`."""
     marker = request.node.get_closest_marker("stageflow_cassette")
     options: dict[str, Any] = {} if marker is None else dict(marker.kwargs)
-    if marker is not None and marker.args:
-        pytest.fail("The marker stageflow_cassette takes options by name, and no file: each test has its own.", False)
+    if marker is not None and (marker.args or {"path", "mode", "how_to_record"} & set(options)):
+        pytest.fail(
+            "The marker stageflow_cassette takes no file, since each test has its own, and no mode, which is "
+            "--stageflow-record.",
+            pytrace=False,
+        )
     is_recording = bool(request.config.getoption("--stageflow-record"))
     tapes = _loaded("recording").TapesOfTest(request.node, options, is_recording=is_recording)
     request.node.stash[_CASSETTES] = tapes

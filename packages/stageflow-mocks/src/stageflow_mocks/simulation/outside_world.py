@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
 from typing import Any, NoReturn
 
 from stageflow_mocks.simulation.errors import OutsideWorldError
@@ -36,7 +35,7 @@ class NoOutsideWorld(asyncio.BaseEventLoop):
             raise OutsideWorldError("Another thread (call_soon_threadsafe, run_coroutine_threadsafe)")
         return self.call_soon(callback, *args, context=context)
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+    def run_in_executor(self, executor: Any = None, func: Any = None, *args: Any) -> asyncio.Future[Any]:
         if not self._threads_in_place:
             raise OutsideWorldError(_THREAD)
         done = self.create_future()
