@@ -14,6 +14,7 @@ import groq
 import httpx
 import pytest
 from groq import AsyncGroq, Groq
+from stageflow import Pipeline, RetryPolicy, StageExecutionError, StagePorts
 from stageflow.providers import LLMRequest, Message
 from stageflow_mocks import (
     CallTool,
@@ -28,7 +29,7 @@ from stageflow_mocks import (
 )
 from stageflow_mocks.loopback import LoopbackServer
 from stageflow_mocks.simulation import run
-from stageflow_plus import GroqLLM
+from stageflow_plus import ChatStage, GroqLLM
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -312,6 +313,24 @@ async def test_our_provider_takes_its_client_from_a_cassette(tmp_path: Path) -> 
 
     base_url, recorded = await _recorded(path, talk)
     assert recorded == await _replayed(path, base_url, talk)
+
+
+async def test_no_policy_of_a_stage_tries_an_unknown_request_again(tmp_path: Path) -> None:
+    """A run fails at once, whatever its policy retries, and its cause is the refusal itself."""
+    path = tmp_path / "c.json"
+    chat = Pipeline("chat").with_stage(
+        "reply", ChatStage(), retry=RetryPolicy(max_attempts=5, base_delay=100, retry_on=Exception)
+    )
+
+    async def talk(client: AsyncGroq, said: str) -> Any:
+        return await chat.run(input_text=said, ports=StagePorts(llm=GroqLLM(client)))
+
+    base_url, _ = await _recorded(path, lambda client: talk(client, "Ada."))
+    with pytest.raises(StageExecutionError, match="body.messages") as caught:
+        await _replayed(path, base_url, lambda client: talk(client, "Bob."))
+    assert isinstance(caught.value.__cause__, UnknownRequestError)
+    assert caught.value.attempts == 1
+    assert not hasattr(caught.value, "__notes__")
 
 
 def _wav(seconds: float) -> bytes:
