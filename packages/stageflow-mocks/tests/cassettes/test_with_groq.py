@@ -326,7 +326,7 @@ async def test_no_policy_of_a_stage_tries_an_unknown_request_again(tmp_path: Pat
         return await chat.run(input_text=said, ports=StagePorts(llm=GroqLLM(client)))
 
     base_url, _ = await _recorded(path, lambda client: talk(client, "Ada."))
-    with pytest.raises(StageExecutionError, match="body.messages") as caught:
+    with pytest.raises(StageExecutionError, match=r"body\.messages") as caught:
         await _replayed(path, base_url, lambda client: talk(client, "Bob."))
     assert isinstance(caught.value.__cause__, UnknownRequestError)
     assert caught.value.attempts == 1
