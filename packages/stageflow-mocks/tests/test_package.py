@@ -66,16 +66,9 @@ def test_cassettes_need_their_extra_alone() -> None:
 
 def test_import_is_light() -> None:
     """Importing the package imports neither a web framework nor cryptography nor httpx."""
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import sys, stageflow_mocks as _; print([n in sys.modules for n in ('starlette', 'uvicorn', 'joserfc', 'httpx')])",
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    heavy = "('starlette', 'uvicorn', 'joserfc', 'httpx')"
+    code = f"import sys, stageflow_mocks; print([name in sys.modules for name in {heavy}])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[False, False, False, False]\n"
 
 
