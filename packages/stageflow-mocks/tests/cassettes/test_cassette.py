@@ -149,6 +149,19 @@ def test_what_the_reader_does_between_pieces_does_not_delay_them(tmp_path: Path)
     assert _replay(path, slowly) == 3.9
 
 
+def test_json_that_is_streamed_keeps_its_pieces(tmp_path: Path) -> None:
+    """It is JSON in the file, and comes in its pieces at their times; what came in packets is one."""
+    path = tmp_path / "c.json"
+    headers = [("content-type", "application/json")]
+    service = Service((0.5, b'[{"n":1},'), (0.25, b'{"n":2}'), (0.25, b"]"), headers=headers)
+    recorded = _record(path, _read_timed, service)
+    body = json.loads(path.read_text())["exchanges"][0]["response"]["body"]
+    assert body == {"json": [{"n": 1}, {"n": 2}], "pieces": [[0.5, 9], [0.25, 7], [0.25, 1]]}
+    assert recorded == _replay(path, _read_timed)
+    _record(path, _read_timed, Service((0.5, b'{"n"'), (0.01, b":1}"), headers=headers))
+    assert _replay(path, _read_timed)[1:] == [(0.51, b'{"n":1}')]
+
+
 @pytest.mark.parametrize(
     "error", [httpx.ReadError("reset"), httpx.ReadTimeout("slow"), httpx.RemoteProtocolError("incomplete")]
 )

@@ -98,6 +98,8 @@ FIRST, SECOND, THIRD = (("exchanges", number) for number in range(3))
         ((*FIRST, "response", "status"), 42, "exchanges[0].response.status: 42 is no status from 100 to 599"),
         ((*FIRST, "response", "after"), "1", "exchanges[0].response.after: '1' is no number of seconds"),
         ((*FIRST, "response", "after"), -1, "exchanges[0].response.after: -1 is no number of seconds"),
+        ((*FIRST, "response", "body", "pieces"), [], "response.body: it has to have one of after, pieces"),
+        ((*THIRD, "response", "body", "pieces"), [], "response.body.pieces: there are none"),
         ((*FIRST, "response", "body", "layout"), "spcaed", "layout: 'spcaed' is none. Did you mean 'spaced'?"),
         ((*FIRST, "response", "headers"), [["a", 1]], "exchanges[0].response.headers[0][1]: 1 is no text"),
         ((*SECOND, "request", "body", "form"), [1], "exchanges[1].request.body.form[0]: 1 is no list"),

@@ -82,6 +82,12 @@ def test_names_of_the_users_own() -> None:
     assert not Secrets().is_name("sig")
 
 
+def test_who_finds_secrets_returns_several() -> None:
+    """One text would be taken for as many secrets as it has letters."""
+    with pytest.raises(TypeError, match="find_secrets returns several texts, not one"):
+        Secrets(find=lambda text: text).learn_text("abc")
+
+
 @pytest.mark.parametrize(
     "secret",
     [

@@ -3,6 +3,7 @@
 A body is a mapping whose first key tells its kind:
 
     {"json": ..., "layout": "spaced", "after": 0.2}             JSON; `layout` if it is not compact
+    {"json": ..., "pieces": [[0.4, 20], [0.3, 9]]}              JSON that came slowly, with the sizes of its pieces
     {"text": [[0.4, "data: ..."], [0.02, "data: ..."]]}         text in pieces, each with the seconds since the last
     {"base64": [[0.1, "AAEC"]]}                                 other content
     {"audio": {"type": "audio/wav", "bytes": 9, "sha256": ...}, "pieces": [[0.1, 9]]}
@@ -35,6 +36,9 @@ from stageflow_mocks.cassettes.secret_values import MARK, Secrets
 
 Pieces: TypeAlias = Sequence[tuple[float, bytes]]
 """What came, each with the seconds since the one before."""
+
+_STREAMED_S = 0.05
+"""JSON that takes as long from its first piece to its last is a stream of parts; what is faster came in packets."""
 
 _LAYOUTS: dict[str, dict[str, Any]] = {
     "compact": {"separators": (",", ":"), "ensure_ascii": False},
@@ -192,6 +196,8 @@ def response_body(pieces: Pieces, content_type: str, secrets: Secrets, *, keep_a
         return {"audio": described(content, sound), "pieces": sizes}
     if sound is None:
         if _may_be_json(pieces, content_type) and (kept := _json_body(content, secrets, keep_audio=keep_audio)):
+            if sum(gap for gap, _ in pieces[1:]) >= _STREAMED_S:
+                return {**kept, "pieces": [[rounded(gap), len(piece)] for gap, piece in pieces]}
             return {**kept, "after": rounded(sum(gap for gap, _ in pieces))}
         texts = _texts(pieces)
         if texts is not None:
@@ -211,18 +217,26 @@ def response_pieces(body: dict[str, Any] | None) -> list[tuple[float, bytes]]:
             return []
         case {"json": value, "after": after}:
             return [(after, _written_json(with_silence(value), body.get("layout", "compact")))]
+        case {"json": value, "pieces": pieces}:
+            return _cut(_written_json(with_silence(value), body.get("layout", "compact")), pieces)
         case {"text": pieces}:
             return [(gap, with_silence(text).encode()) for gap, text in pieces]
         case {"base64": pieces}:
             return [(gap, base64.b64decode(piece)) for gap, piece in pieces]
         case {"audio": about, "pieces": pieces}:
-            content, played, place = silence(about), list[tuple[float, bytes]](), 0
-            for gap, size in pieces:
-                played.append((gap, content[place : place + size]))
-                place += size
-            return played
+            return _cut(silence(about), pieces)
         case _:
             raise AssertionError(f"no body of a cassette: {body}")
+
+
+def _cut(content: bytes, pieces: Sequence[Sequence[Any]]) -> list[tuple[float, bytes]]:
+    """Cut content into pieces of these sizes; the last is what is left, more or less if a secret was hidden."""
+    played: list[tuple[float, bytes]] = []
+    place = 0
+    for gap, size in pieces[:-1]:
+        played.append((gap, content[place : place + size]))
+        place += size
+    return [*played, (pieces[-1][0], content[place:])]
 
 
 def _content_type(content_type: str) -> tuple[str, dict[str, str]]:

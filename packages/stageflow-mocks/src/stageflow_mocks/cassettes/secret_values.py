@@ -140,7 +140,10 @@ class Secrets:
             self.learn(field["value"])
 
     def _learn_found(self, text: str) -> None:
-        found = {value for value in self._find(text) if value} if self._find is not None else set[str]()
+        values = self._find(text) if self._find is not None else ()
+        if isinstance(values, str):
+            raise TypeError(f"find_secrets returns several texts, not one: [{MARK}].")
+        found = {value for value in values if value}
         if not found <= self._values:
             self._values |= found
             self._pattern = None

@@ -257,8 +257,11 @@ class _Reader:
         kind = self._kind(value, place, ("json", "text", "base64", "audio"))
         where = f"{place}.{kind}"
         if kind == "json":
-            body = self._fields(value, place, ("json", "after"), ("layout",))
-            self._seconds(body["after"], f"{place}.after")
+            body = self._fields(value, place, ("json", self._kind(value, place, ("after", "pieces"))), ("layout",))
+            if "after" in body:
+                self._seconds(body["after"], f"{place}.after")
+            else:
+                self._sizes(body["pieces"], f"{place}.pieces")
             layout = body.get("layout", "compact")
             if layout not in LAYOUTS:
                 raise self._wrong(f"{place}.layout", f"{layout!r} is none", _among(str(layout), sorted(LAYOUTS)))
@@ -266,7 +269,7 @@ class _Reader:
         if kind == "audio":
             body = self._fields(value, place, ("audio", "pieces"))
             self._audio(body["audio"], where)
-            total = sum(self._pieces(body["pieces"], f"{place}.pieces", self._size))
+            total = self._sizes(body["pieces"], f"{place}.pieces")
             if total != body["audio"]["bytes"]:
                 raise self._wrong(f"{place}.pieces", f"their sizes are {total} bytes, not those of the whole")
             return body
@@ -284,6 +287,12 @@ class _Reader:
             self._seconds(pair[0], f"{where}[0]")
             found.append(check(pair[1], f"{where}[1]"))
         return found
+
+    def _sizes(self, value: Any, place: str) -> int:
+        sizes = self._pieces(value, place, self._size)
+        if not sizes:
+            raise self._wrong(place, "there are none")
+        return sum(sizes)
 
     def _audio(self, value: Any, place: str) -> None:
         fields = self._fields(value, place, ("type", "bytes", "sha256"), ("head", "fill"))
