@@ -19,7 +19,18 @@ if TYPE_CHECKING:
         UnknownRequestError,
     )
     from stageflow_mocks.conversation import ChatMessage, Responder, answer_from_conversation
-    from stageflow_mocks.faults import FailingEventSink, FaultInterceptor, FaultPlan, FaultPlanError, FaultRule
+    from stageflow_mocks.faults import (
+        FailingEventSink,
+        FaultInterceptor,
+        FaultPlan,
+        FaultPlanError,
+        FaultRule,
+        FaultyIdempotencyStore,
+        FaultyLLM,
+        FaultyRunStore,
+        FaultySTT,
+        FaultyTTS,
+    )
     from stageflow_mocks.groq.server import GroqServer, ReceivedRequest
     from stageflow_mocks.harness.clock_and_chance import FakeClock, FakeRandom
     from stageflow_mocks.harness.recording_sink import RecordedEvent, RecordingEventSink
@@ -78,6 +89,11 @@ __all__ = [
     "FaultPlan",
     "FaultPlanError",
     "FaultRule",
+    "FaultyIdempotencyStore",
+    "FaultyLLM",
+    "FaultyRunStore",
+    "FaultySTT",
+    "FaultyTTS",
     "GarbageBody",
     "Golden",
     "GroqServer",
@@ -136,7 +152,18 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "UnknownRequestError",
     ),
     "conversation": ("ChatMessage", "Responder", "answer_from_conversation"),
-    "faults": ("FailingEventSink", "FaultInterceptor", "FaultPlan", "FaultPlanError", "FaultRule"),
+    "faults": (
+        "FailingEventSink",
+        "FaultInterceptor",
+        "FaultPlan",
+        "FaultPlanError",
+        "FaultRule",
+        "FaultyIdempotencyStore",
+        "FaultyLLM",
+        "FaultyRunStore",
+        "FaultySTT",
+        "FaultyTTS",
+    ),
     "groq.server": ("GroqServer", "ReceivedRequest"),
     "harness.clock_and_chance": ("FakeClock", "FakeRandom"),
     "harness.recording_sink": ("RecordedEvent", "RecordingEventSink"),
