@@ -116,6 +116,7 @@ def test_extras_name_what_they_are_for(wheels: dict[str, Wheel]) -> None:
         ("stageflow-core", "graph-svg"): {"fast-sugiyama"},
         ("stageflow-plus", "groq"): {"groq", "httpx"},
         ("stageflow-mocks", "auth"): {"joserfc"},
+        ("stageflow-mocks", "cassettes"): {"httpx"},
         ("stageflow-mocks", "clock"): {"time-machine"},
         ("stageflow-mocks", "pytest"): {"pytest"},
         ("stageflow-mocks", "server"): {"starlette", "uvicorn"},

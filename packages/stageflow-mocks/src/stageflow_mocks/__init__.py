@@ -9,6 +9,15 @@ if TYPE_CHECKING:
     from stageflow_mocks.auth.mock_auth import MockAuth
     from stageflow_mocks.auth.server import AuthRequest, MockAuthServer
     from stageflow_mocks.auth.tokens import TOKEN_KINDS, IssuedToken, TokenCase, TokenKind
+    from stageflow_mocks.cassettes.cassette import Cassette
+    from stageflow_mocks.cassettes.errors import (
+        CassetteCheckError,
+        CassetteFileError,
+        CassetteRefusal,
+        RecordingEndsError,
+        RecordingInCIError,
+        UnknownRequestError,
+    )
     from stageflow_mocks.conversation import ChatMessage, Responder, answer_from_conversation
     from stageflow_mocks.faults import (
         FailingEventSink,
@@ -60,6 +69,10 @@ __all__ = [
     "AtRate",
     "AuthRequest",
     "CallTool",
+    "Cassette",
+    "CassetteCheckError",
+    "CassetteFileError",
+    "CassetteRefusal",
     "ChatMessage",
     "Chunks",
     "CutOff",
@@ -104,7 +117,9 @@ __all__ = [
     "ReceivedRequest",
     "RecordedCall",
     "RecordedEvent",
+    "RecordingEndsError",
     "RecordingEventSink",
+    "RecordingInCIError",
     "Responder",
     "ScriptError",
     "ServerError",
@@ -113,6 +128,7 @@ __all__ = [
     "TokenCase",
     "TokenKind",
     "Uniform",
+    "UnknownRequestError",
     "UnscriptedCallError",
     "answer_from_conversation",
     "echo",
@@ -127,6 +143,15 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "auth.mock_auth": ("MockAuth",),
     "auth.server": ("AuthRequest", "MockAuthServer"),
     "auth.tokens": ("IssuedToken", "TOKEN_KINDS", "TokenCase", "TokenKind"),
+    "cassettes.cassette": ("Cassette",),
+    "cassettes.errors": (
+        "CassetteCheckError",
+        "CassetteFileError",
+        "CassetteRefusal",
+        "RecordingEndsError",
+        "RecordingInCIError",
+        "UnknownRequestError",
+    ),
     "conversation": ("ChatMessage", "Responder", "answer_from_conversation"),
     "faults": (
         "FailingEventSink",

@@ -32,7 +32,7 @@ def simulate(item: pytest.Function, marker: pytest.Mark, renewals: Renewals) -> 
         TypeError: The marker has arguments that it does not take.
         ValueError: There are no seeds, so that the test would never run.
     """
-    seeds, max_steps = _read_marker(*marker.args, **marker.kwargs)
+    seeds, options = _read_marker(*marker.args, **marker.kwargs)
     repeated: int | None = item.config.getoption("--stageflow-seed")
     chosen: Sequence[int | None] = seeds if repeated is None else (repeated,)
 
@@ -40,6 +40,10 @@ def simulate(item: pytest.Function, marker: pytest.Mark, renewals: Renewals) -> 
         @functools.wraps(function)
         def in_simulated_time(*args: Any, **kwargs: Any) -> None:
             __tracebackhide__ = True
+            if _records(item):
+                # A service is asked, which no clock that jumps can wait for.
+                asyncio.run(function(*args, **kwargs))
+                return
             made = renewals(item)
             renewed = {name: make for name, (value, make) in made.items() if kwargs.get(name) is value}
             if len(chosen) > 1:
@@ -51,7 +55,7 @@ def simulate(item: pytest.Function, marker: pytest.Mark, renewals: Renewals) -> 
                     random.setstate(drawn)
                     kwargs.update({name: make() for name, make in renewed.items()})
                 try:
-                    run(function(*args, **kwargs), seed=seed, max_steps=max_steps)
+                    run(function(*args, **kwargs), seed=seed, **options)
                 except BaseException as error:
                     if seed is not None:
                         which = "" if len(chosen) == 1 else f", number {number + 1} of {len(chosen)}"
@@ -77,8 +81,12 @@ def _leave_out_the_loop(traceback: TracebackType | None) -> None:
 
 
 def _read_marker(
-    *, seeds: int | Iterable[int] | None = None, seed: int | None = None, max_steps: int = MAX_STEPS
-) -> tuple[Sequence[int | None], int]:
+    *,
+    seeds: int | Iterable[int] | None = None,
+    seed: int | None = None,
+    max_steps: int = MAX_STEPS,
+    threads_in_place: bool = False,
+) -> tuple[Sequence[int | None], dict[str, Any]]:
     if seed is not None and seeds is not None:
         raise TypeError("stageflow_simulation() takes seed= or seeds=, not both.")
     chosen: Sequence[int | None]
@@ -90,7 +98,11 @@ def _read_marker(
         raise TypeError(f"A seed of stageflow_simulation() is an integer, not {wrong!r}.")
     if max_steps < 1:
         raise ValueError(f"max_steps of stageflow_simulation() is at least 1, not {max_steps!r}.")
-    return chosen, max_steps
+    return chosen, {"max_steps": max_steps, "threads_in_place": threads_in_place}
+
+
+def _records(item: pytest.Function) -> bool:
+    return "stageflow_cassette" in item.fixturenames and bool(item.config.getoption("--stageflow-record"))
 
 
 def _refuse_shared(item: pytest.Function, made: Mapping[str, Any]) -> None:

@@ -13,7 +13,13 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def run(coroutine: Coroutine[Any, Any, T], *, seed: int | None = None, max_steps: int = MAX_STEPS) -> T:
+def run(
+    coroutine: Coroutine[Any, Any, T],
+    *,
+    seed: int | None = None,
+    max_steps: int = MAX_STEPS,
+    threads_in_place: bool = False,
+) -> T:
     """Run the coroutine in simulated time and return its result, as `asyncio.run` does in real time.
 
     Tasks that are left over are cancelled at its end, as there.
@@ -23,13 +29,17 @@ def run(coroutine: Coroutine[Any, Any, T], *, seed: int | None = None, max_steps
         seed: Decides in which order tasks run that are ready at the same moment, and what `loop.random` gives. The same
             seed gives the same again, in another process too. None leaves tasks in asyncio's order.
         max_steps: How many steps of tasks and callbacks it may take.
+        threads_in_place: Whether what is to run in a thread (`asyncio.to_thread`) is called in place, in no simulated
+            time, as for a client that looks at its machine there. It must not wait for anything. Else it is refused.
 
     Raises:
         StalledError: What is awaited can never come.
         TooManyStepsError: It takes too many steps, without an end most likely.
         OutsideWorldError: Something real was asked for.
     """
-    with asyncio.Runner(loop_factory=lambda: VirtualClockLoop(seed, max_steps=max_steps)) as runner:
+    with asyncio.Runner(
+        loop_factory=lambda: VirtualClockLoop(seed, max_steps=max_steps, threads_in_place=threads_in_place)
+    ) as runner:
         return runner.run(coroutine)
 
 
@@ -37,11 +47,11 @@ def run(coroutine: Coroutine[Any, Any, T], *, seed: int | None = None, max_steps
 def simulated(function: Callable[P, Coroutine[Any, Any, T]], /) -> Callable[P, T]: ...
 @overload
 def simulated(
-    *, seed: int | None = None, max_steps: int = MAX_STEPS
+    *, seed: int | None = None, max_steps: int = MAX_STEPS, threads_in_place: bool = False
 ) -> Callable[[Callable[P, Coroutine[Any, Any, T]]], Callable[P, T]]: ...
 @overload
 def simulated(
-    *, seeds: Iterable[int], max_steps: int = MAX_STEPS
+    *, seeds: Iterable[int], max_steps: int = MAX_STEPS, threads_in_place: bool = False
 ) -> Callable[[Callable[P, Coroutine[Any, Any, T]]], Callable[P, T]]: ...
 def simulated(
     function: Callable[..., Coroutine[Any, Any, Any]] | None = None,
@@ -50,6 +60,7 @@ def simulated(
     seed: int | None = None,
     seeds: Iterable[int] | None = None,
     max_steps: int = MAX_STEPS,
+    threads_in_place: bool = False,
 ) -> Any:
     """Make an async test one that runs in simulated time; see `run`.
 
@@ -72,7 +83,8 @@ def simulated(
         def in_simulated_time(*args: P.args, **kwargs: P.kwargs) -> T:
             def attempt(number: int) -> T:
                 try:
-                    return run(function(*args, **kwargs), seed=chosen[number], max_steps=max_steps)
+                    coroutine = function(*args, **kwargs)
+                    return run(coroutine, seed=chosen[number], max_steps=max_steps, threads_in_place=threads_in_place)
                 except BaseException as error:
                     if chosen[number] is not None:
                         error.add_note(_how_to_repeat(chosen, number))

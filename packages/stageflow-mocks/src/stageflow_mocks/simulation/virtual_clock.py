@@ -50,6 +50,7 @@ class VirtualClockLoop(NoOutsideWorld):
     Args:
         seed: Decides in which order tasks run that are ready at the same moment; None leaves them in the order in which
             they became ready, as asyncio does.
+        threads_in_place: Whether a function that is to run in a thread is called in place; else it is refused.
         max_steps: After how many steps of tasks and callbacks the loop raises TooManyStepsError; and again after so
             many more, since what cleans up may not end either.
 
@@ -65,8 +66,8 @@ class VirtualClockLoop(NoOutsideWorld):
     _timer_cancelled_count: int
     _stopping: bool
 
-    def __init__(self, seed: int | None = None, *, max_steps: int = MAX_STEPS) -> None:
-        super().__init__()
+    def __init__(self, seed: int | None = None, *, max_steps: int = MAX_STEPS, threads_in_place: bool = False) -> None:
+        super().__init__(threads_in_place=threads_in_place)
         if max_steps < 1:
             self.close()
             raise ValueError(f"max_steps is at least 1, not {max_steps!r}.")
