@@ -142,7 +142,7 @@ def test_extras_name_what_they_are_for(wheels: dict[str, Wheel]) -> None:
         ("stageflow-plus", "groq"): {"groq", "httpx"},
         ("stageflow-mocks", "auth"): {"joserfc"},
         ("stageflow-mocks", "pytest"): {"pytest"},
-        ("stageflow-mocks", "server"): {"starlette", "uvicorn"},
+        ("stageflow-mocks", "server"): {"python-multipart", "starlette", "uvicorn"},
     } == brought
 
 

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from stageflow_mocks.auth.tokens import TOKEN_KINDS, IssuedToken, TokenCase, TokenKind
     from stageflow_mocks.conversation import ChatMessage, Responder, answer_from_conversation
     from stageflow_mocks.faults import FailingEventSink, FaultInterceptor, FaultPlan, FaultPlanError, FaultRule
+    from stageflow_mocks.groq.audio.form import Upload
+    from stageflow_mocks.groq.audio.hearing import Transcriber
+    from stageflow_mocks.groq.audio.transcription_request import TranscriptionRequest
     from stageflow_mocks.groq.server import GroqServer, ReceivedRequest
     from stageflow_mocks.harness.clock_and_chance import FakeClock, FakeRandom
     from stageflow_mocks.harness.recording_sink import RecordedEvent, RecordingEventSink
@@ -95,8 +98,11 @@ __all__ = [
     "TOKEN_KINDS",
     "TokenCase",
     "TokenKind",
+    "Transcriber",
+    "TranscriptionRequest",
     "Uniform",
     "UnscriptedCallError",
+    "Upload",
     "answer_from_conversation",
     "echo",
     "make_context",
@@ -112,6 +118,9 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "auth.tokens": ("IssuedToken", "TOKEN_KINDS", "TokenCase", "TokenKind"),
     "conversation": ("ChatMessage", "Responder", "answer_from_conversation"),
     "faults": ("FailingEventSink", "FaultInterceptor", "FaultPlan", "FaultPlanError", "FaultRule"),
+    "groq.audio.form": ("Upload",),
+    "groq.audio.hearing": ("Transcriber",),
+    "groq.audio.transcription_request": ("TranscriptionRequest",),
     "groq.server": ("GroqServer", "ReceivedRequest"),
     "harness.clock_and_chance": ("FakeClock", "FakeRandom"),
     "harness.recording_sink": ("RecordedEvent", "RecordingEventSink"),
