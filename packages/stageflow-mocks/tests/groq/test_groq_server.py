@@ -12,7 +12,6 @@ import pytest
 import pytest_asyncio
 from groq import AsyncGroq
 from groq.types.chat import ChatCompletion, ChatCompletionChunk
-from pydantic import BaseModel
 from stageflow_mocks import (
     CallTool,
     CutOff,
@@ -70,23 +69,6 @@ def _text(chunks: list[ChatCompletionChunk]) -> str:
     return "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
 
 
-def assert_exact(model: BaseModel, payload: Any, path: str = "$") -> None:
-    """Fail unless the payload validates strictly and has no key that the SDK's type does not declare."""
-    type(model).model_validate(payload, strict=True)
-    _assert_known(model, payload, path)
-
-
-def _assert_known(value: Any, payload: Any, path: str) -> None:
-    if isinstance(value, BaseModel):
-        unknown = set(payload) - set(type(value).model_fields)
-        assert not unknown, f"{path} has keys that the SDK does not know: {unknown}"
-        for name, item in payload.items():
-            _assert_known(getattr(value, name), item, f"{path}.{name}")
-    elif isinstance(value, list):
-        for index, item in enumerate(payload):
-            _assert_known(value[index], item, f"{path}[{index}]")
-
-
 async def test_answer_from_the_conversation(client: AsyncGroq) -> None:
     """What the user said earlier is in the answer."""
     completion = await _ask(client)
@@ -110,56 +92,6 @@ async def test_stream_carries_the_same_answer(client: AsyncGroq) -> None:
     assert last.x_groq.usage.completion_tokens == len(middle)
     assert last.x_groq.usage.total_tokens == last.x_groq.usage.prompt_tokens + len(middle)
     assert len({chunk.id for chunk in (first, *middle, last)}) == 1
-
-
-async def test_completion_has_the_fields_that_groq_sends(server: GroqServer) -> None:
-    """A completion has every field of recorded traffic, and validates against the SDK's type with none left over."""
-    payload = (await _post(server, {"model": "m", "messages": ADA})).json()
-    assert list(payload) == [
-        "id",
-        "object",
-        "created",
-        "model",
-        "choices",
-        "usage",
-        "usage_breakdown",
-        "system_fingerprint",
-        "x_groq",
-        "service_tier",
-    ]
-    assert_exact(ChatCompletion.model_validate(payload), payload)
-    required = {name for name, field in ChatCompletion.model_fields.items() if field.is_required()}
-    assert required <= set(payload)
-
-
-async def test_frames_have_the_fields_that_groq_sends(server: GroqServer) -> None:
-    """Each event of a stream validates against the SDK's type with none left over, and `[DONE]` ends it."""
-    response = await _post(server, {"model": "m", "messages": ADA, "stream": True})
-    assert response.headers["content-type"] == "text/event-stream"
-    *frames, done, rest = response.content.split(b"\n\n")
-    assert (done, rest) == (b"data: [DONE]", b"")
-    payloads = [json.loads(frame.removeprefix(b"data: ")) for frame in frames]
-    for payload in payloads:
-        assert_exact(ChatCompletionChunk.model_validate(payload), payload)
-        assert {"id", "object", "created", "model", "system_fingerprint", "choices"} <= set(payload)
-        assert set(payload["choices"][0]) == {"index", "delta", "logprobs", "finish_reason"}
-    assert payloads[-1]["x_groq"]["usage"] == payloads[-1]["usage"]
-    assert set(payloads[-1]["usage"]) == {
-        "queue_time",
-        "prompt_tokens",
-        "prompt_time",
-        "completion_tokens",
-        "completion_time",
-        "total_tokens",
-        "total_time",
-    }
-
-
-async def test_exactness_check_can_fail() -> None:
-    """The comparison with the SDK's types notices a key that Groq does not send."""
-    payload = {"id": "x", "object": "chat.completion", "created": 1, "model": "m", "choices": [], "extra": 1}
-    with pytest.raises(AssertionError, match="extra"):
-        assert_exact(ChatCompletion.model_validate(payload), payload)
 
 
 async def test_same_seed_gives_the_same_ids() -> None:
@@ -203,7 +135,6 @@ async def test_tool_call() -> None:
     """A responder may call a tool, of those that the request has."""
     async with GroqServer(responder=lambda messages: CallTool("weather", {"city": "Bø"})) as server:
         payload = (await _post(server, {"model": "m", "messages": ADA, "tools": [WEATHER]})).json()
-    assert_exact(ChatCompletion.model_validate(payload), payload)
     (choice,) = payload["choices"]
     (call,) = choice["message"]["tool_calls"]
     assert (choice["finish_reason"], "content" in choice["message"]) == ("tool_calls", False)
@@ -218,8 +149,6 @@ async def test_tool_calls_in_a_stream() -> None:
         body = {"model": "m", "messages": ADA, "tools": [WEATHER], "stream": True}
         response = await _post(server, body)
     payloads = [json.loads(frame.removeprefix(b"data: ")) for frame in response.content.split(b"\n\n")[:-2]]
-    for payload in payloads:
-        assert_exact(ChatCompletionChunk.model_validate(payload), payload)
     sent = [call for payload in payloads for call in payload["choices"][0]["delta"].get("tool_calls", ())]
     assert [call["index"] for call in sent] == [0, 1]
     assert [call["function"]["arguments"] for call in sent] == ['{"city":"Bergen"}', "{not json"]

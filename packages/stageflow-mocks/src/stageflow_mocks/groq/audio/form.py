@@ -74,4 +74,5 @@ async def read_form(headers: Mapping[str, str], body: bytes) -> Form | None:
             files[name] = (*files.get(name, ()), upload)
         else:
             fields[name] = (*fields.get(name, ()), value)
+    await parsed.close()
     return Form(fields, files)

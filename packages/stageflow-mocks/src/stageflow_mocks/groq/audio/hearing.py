@@ -81,7 +81,7 @@ class Ears:
         else:
             sound = read_wav(request.file.data)
             heard, known = self._spoken.get(sound) if sound is not None else None, list(self._spoken.values())
-            why = "has no answer: it was given no transcriber, and did not speak this audio itself."
+            why = "has no answer: it was given no `transcriber`, and did not speak this audio itself."
         if heard is None:
             raise self._unscripted(request, terms, known, why)
         return heard

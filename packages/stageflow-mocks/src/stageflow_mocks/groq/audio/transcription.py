@@ -3,8 +3,9 @@
 Sources: the API reference at console.groq.com/docs, and answers recorded in public repositories (2024 and 2026): the
 order of the fields; `words` that are absent unless asked for; the whole name of the language; numbers without a
 fraction where they are whole; and the space with which the text begins, and that of each segment. The SDK's types
-declare `text` alone. What a verbose answer says of a model's certainty is made up: the confidence of a `Heard`, if it
-has one, else always the same; the tokens are from the text, by no tokenizer of Whisper's.
+declare `text` alone. That `segments` is null where words alone are asked for is taken from the types of a client: no
+recording of it was found. What a verbose answer says of a model's certainty is made up: the confidence of a `Heard`, if
+it has one, else always the same; the tokens are from the text, by no tokenizer of Whisper's.
 """
 
 from __future__ import annotations
@@ -55,10 +56,12 @@ def answer_transcription(request: TranscriptionRequest, heard: Heard, terms: Ter
     }
     if "word" in request.granularities:
         payload["words"] = [_word_json(word) for segment in segments for word in segment.words]
-    payload["segments"] = [
-        _segment_json(place, segment.text, segment.words, heard.confidence, request)
-        for place, segment in enumerate(segments)
-    ]
+    payload["segments"] = None
+    if "segment" in request.granularities:
+        payload["segments"] = [
+            _segment_json(place, segment.text, segment.words, heard.confidence, request)
+            for place, segment in enumerate(segments)
+        ]
     return terms.json({**payload, "x_groq": x_groq}, headers)
 
 
