@@ -304,10 +304,9 @@ async def test_bad_request(data: Any, file: Any, status: int, message: str, code
     """What is not understood or spoken is refused by name; the file and the fields can be read all the same."""
     async with GroqServer(models={"m"}, transcriber="Hello.") as server:
         server.fail_next(ServerError())
-        values = [
-            (name, value) for name, given in data.items() for value in ([given] if given == str(given) else given)
-        ]
-        parts: Any = [(name, (None, value)) for name, value in values] + ([("file", file)] if file else [])
+        given = [(name, values if isinstance(values, list) else [values]) for name, values in data.items()]
+        parts: Any = [(name, (None, value)) for name, values in given for value in values]
+        parts += [("file", file)] if file is not None else []
         response = await _post(server, files=parts)
     error = response.json()["error"]
     assert (response.status_code, error["message"][: len(message)]) == (status, message)
