@@ -213,10 +213,19 @@ def test_a_turn_of_a_voice_by_the_fixture(stageflow_groq_server: GroqServer) -> 
     assert (spoken.speech.voice, listened.upload and listened.upload.data) == ("troy", file)
 
 
-async def test_retries_of_the_sdk_meet_the_faults_that_are_left() -> None:
-    """The SDK tries again by itself, waits as long as it is told, and gets the answer that comes after the faults."""
-    async with GroqServer() as server, AsyncGroq(api_key="k", base_url=server.base_url) as client:
-        server.fail_next(RateLimited(retry_after=0), ServerError(503))
-        answer = await client.with_options(max_retries=2).chat.completions.create(**_chat())
+async def test_retries_of_the_sdk_meet_the_faults_that_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK tries again by itself, would wait as long as it is told, and gets the answer that comes after the faults."""
+    waits: list[float] = []
+    usual = AsyncGroq._calculate_retry_timeout
+
+    def waited(*args: Any, **options: Any) -> float:
+        waits.append(usual(*args, **options))
+        return 0.0
+
+    monkeypatch.setattr(AsyncGroq, "_calculate_retry_timeout", waited)
+    async with GroqServer() as server, AsyncGroq(api_key="k", base_url=server.base_url, max_retries=2) as client:
+        server.fail_next(RateLimited(retry_after=7), ServerError(503))
+        answer = await client.chat.completions.create(**_chat())
     assert answer.choices[0].message.content == "Nice to meet you, Ada."
     assert [request.status for request in server.requests] == [429, 503, 200]
+    assert waits[0] == 7.0
