@@ -214,7 +214,7 @@ def test_a_turn_of_a_voice_by_the_fixture(stageflow_groq_server: GroqServer) -> 
 
 
 async def test_retries_of_the_sdk_meet_the_faults_that_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDK tries again by itself, would wait as long as it is told, and gets the answer that comes after the faults."""
+    """The SDK tries again by itself, as late as it is told, and gets the answer that comes after the faults."""
     waits: list[float] = []
     usual = AsyncGroq._calculate_retry_timeout
 
