@@ -360,7 +360,17 @@ async def test_largest_file() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"fLaC", b"OggS", b"ID3\4", b"\xff\xfb\x90", b"\xff\xf1", b"\0\0\0\x20ftypM4A ", b"\x1a\x45\xdf\xa3", _wav(0)],
+    [
+        b"fLaC",
+        b"OggS",
+        b"ID3\4",
+        b"\xff\xfb\x90",
+        b"\xff\xf1",
+        b"\0\0\0\x20ftypM4A ",
+        b"\x1a\x45\xdf\xa3",
+        _wav(0),
+        b"RIFF\0\0\0\0WAVE",
+    ],
 )
 async def test_kinds_of_files(data: bytes) -> None:
     """Each format that Groq takes is known by its first bytes."""

@@ -26,15 +26,14 @@ class Sound:
 
 
 def is_sound(data: bytes) -> bool:
-    """Return whether a file begins as one of the formats that Groq takes; of WAV files, whether it is whole."""
-    if data.startswith(b"RIFF"):
-        return read_wav(data) is not None
+    """Return whether a file begins as one of the formats that Groq takes."""
+    is_wav = data.startswith(b"RIFF") and data[8:12] == b"WAVE"
     is_mpeg_audio = len(data) > 1 and data[0] == 0xFF and data[1] & 0xE0 == 0xE0
-    return data.startswith(_BEGINNINGS) or data[4:8] == b"ftyp" or is_mpeg_audio
+    return is_wav or data.startswith(_BEGINNINGS) or data[4:8] == b"ftyp" or is_mpeg_audio
 
 
 def read_wav(data: bytes) -> Sound | None:
-    """Return what a WAV file of PCM samples holds; None of another file."""
+    """Return what a WAV file of PCM samples holds; None of another file, and of samples of another kind."""
     try:
         with wave.open(io.BytesIO(data)) as file:
             samples = file.readframes(file.getnframes())

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 
 try:
-    import python_multipart
+    from python_multipart.exceptions import FormParserError
     from starlette.datastructures import Headers, UploadFile
     from starlette.formparsers import MultiPartException, MultiPartParser
 except ImportError as error:
@@ -14,9 +14,6 @@ except ImportError as error:
         'GroqServer needs starlette, uvicorn and python-multipart: pip install "stageflow-mocks[server]"',
         name=error.name,
     ) from error
-
-# starlette loads it when a form comes in, and then says nothing of our extra.
-assert python_multipart
 
 _MOST_KEPT_IN_MEMORY = 1 << 31
 
@@ -64,7 +61,7 @@ async def read_form(headers: Mapping[str, str], body: bytes) -> Form | None:
     parser.spool_max_size = _MOST_KEPT_IN_MEMORY
     try:
         parsed = await parser.parse()
-    except (MultiPartException, KeyError):  # a KeyError: without a boundary
+    except (MultiPartException, FormParserError):
         return None
     fields: dict[str, tuple[str, ...]] = {}
     files: dict[str, tuple[Upload, ...]] = {}
