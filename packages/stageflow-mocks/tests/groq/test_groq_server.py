@@ -221,6 +221,68 @@ async def test_json_answer() -> None:
     assert json.loads(payload["choices"][0]["message"]["content"]) == {"mood": "good"}
 
 
+async def test_responder_may_be_async() -> None:
+    """A function that waits for something answers like another."""
+
+    async def answer(messages: Any) -> str:
+        await asyncio.sleep(0)
+        return f"{len(messages)} messages"
+
+    async with GroqServer(responder=answer) as server:
+        payload = (await _post(server, {"model": "m", "messages": ADA})).json()
+    assert payload["choices"][0]["message"]["content"] == "4 messages"
+
+
+@pytest.mark.parametrize("said", [None, 5, [], ["weather"], {"weather": {}}])
+async def test_responder_that_returns_no_answer(said: Any) -> None:
+    """What is neither a text nor tool calls answers 500, and is raised where the server is left."""
+    with pytest.raises(TypeError, match="A responder returns a text, a CallTool or a list of them"):
+        async with GroqServer(responder=lambda messages: said) as server:
+            assert (await _post(server, {"model": "m", "messages": ADA})).status_code == 500
+
+
+async def test_usage_is_the_same_each_time() -> None:
+    """Times follow from the texts and the pace, so that the same answer always took as long."""
+    usages: list[Any] = []
+    for _ in range(2):
+        async with GroqServer(pace=Pace(first_byte=0.5, per_chunk=0.1), sleep=lambda s: asyncio.sleep(0)) as server:
+            response = await _post(server, {"model": "m", "messages": ADA, "stream": True})
+        *_, last = [frame for frame in response.content.split(b"\n\n") if frame.startswith(b"data: {")]
+        usages.append(json.loads(last.removeprefix(b"data: "))["usage"])
+    assert usages[0] == usages[1]
+    assert usages[0]["queue_time"] == 0.5
+    assert usages[0]["completion_time"] == pytest.approx(usages[0]["completion_tokens"] * (0.1 + 1 / 500))
+    assert usages[0]["total_time"] == usages[0]["prompt_time"] + usages[0]["completion_time"]
+
+
+async def test_headers() -> None:
+    """The headers say what is left of the limits, by requests and by tokens; every answer has an id, refusals too."""
+    async with GroqServer() as server:
+        response = await _post(server, {"model": "m", "messages": [{"role": "user", "content": "x " * 3000}]})
+        refused = await _post(server, {})
+    tokens = response.json()["usage"]["prompt_tokens"]
+    assert {name: value for name, value in response.headers.items() if name.startswith("x-ratelimit")} == {
+        "x-ratelimit-limit-requests": "14400",
+        "x-ratelimit-remaining-requests": "14399",
+        "x-ratelimit-reset-requests": "6s",
+        "x-ratelimit-limit-tokens": "6000",
+        "x-ratelimit-remaining-tokens": str(6000 - tokens),
+        "x-ratelimit-reset-tokens": "30s",
+    }
+    assert response.headers["x-request-id"] == response.json()["x_groq"]["id"]
+    assert refused.headers["x-request-id"].startswith("req_01")
+    assert response.headers["x-request-id"] != refused.headers["x-request-id"]
+
+
+@pytest.mark.parametrize(("words", "reset"), [(1, "10ms"), (100, "1s"), (12_000, "2m0s"), (12_056, "2m0.56s")])
+async def test_times_in_headers(words: int, reset: str) -> None:
+    """Times are written as Go writes them."""
+    async with GroqServer() as server:
+        response = await _post(server, {"model": "m", "messages": [{"role": "user", "content": "x " * words}]})
+    assert response.headers["x-ratelimit-reset-tokens"] == reset
+    assert int(response.headers["x-ratelimit-remaining-tokens"]) == max(0, 6000 - words)
+
+
 async def test_error_of_a_responder_comes_out() -> None:
     """A bug in the responder answers 500 and is raised where the server is left."""
 
