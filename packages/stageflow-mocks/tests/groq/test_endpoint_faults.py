@@ -12,6 +12,7 @@ from stageflow_mocks import (
     GarbageBody,
     GroqServer,
     Hang,
+    Malformed,
     NoChoices,
     Pace,
     RateLimited,
@@ -167,3 +168,12 @@ async def test_error_inside_the_block_is_not_covered() -> None:
 
     with pytest.raises(LookupError):
         await fail()
+
+
+@pytest.mark.parametrize("fault", [OSError(), Malformed(), ServerError, "hang"], ids=repr)
+def test_what_is_no_fault(fault: Any) -> None:
+    """What a server cannot do is refused when it is queued, with what it can."""
+    server = GroqServer()
+    with pytest.raises(TypeError, match="one of RateLimited, ServerError"):
+        server.fail_next(ServerError(), fault)
+    assert server.pending_faults == ()

@@ -233,6 +233,30 @@ async def test_responder_may_be_async() -> None:
     assert payload["choices"][0]["message"]["content"] == "4 messages"
 
 
+@pytest.mark.parametrize("who", ["client", "server"])
+async def test_responder_that_waits_ends_with_who_leaves(who: str) -> None:
+    """An answer that never comes holds up neither the client that leaves nor the server."""
+    ended: list[str] = []
+
+    async def answer(messages: Any) -> str:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(who)
+        return ""
+
+    async with GroqServer(responder=answer) as server:
+        asking = asyncio.create_task(_post(server, {"model": "m", "messages": ADA}))
+        (request,) = await server.wait_for_requests(1)
+        if who == "client":
+            asking.cancel()
+            assert await request.wait_ended() == "client_left"
+    assert request.ending == ("client_left" if who == "client" else "server_closed")
+    assert (ended, request.status) == ([who], None)
+    with pytest.raises((asyncio.CancelledError, httpx.HTTPError)):
+        await asking
+
+
 @pytest.mark.parametrize("said", [None, 5, [], ["weather"], {"weather": {}}])
 async def test_responder_that_returns_no_answer(said: Any) -> None:
     """What is neither a text nor tool calls answers 500, and is raised where the server is left."""

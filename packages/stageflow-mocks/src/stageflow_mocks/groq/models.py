@@ -7,7 +7,7 @@ four alone.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -98,12 +98,14 @@ class Models:
         known = _BY_ID.get(name)
         return None if known is None or known.output == output else unsupported_by_model(name, _CALLED[output])
 
-    def answer(self, request: ModelsRequest) -> JsonObject | Refusal:
-        """Return the list, or one model."""
-        if request.model is None:
-            return {"object": "list", "data": [model.to_json() for model in self._sorted()]}
-        model = self._listed.get(request.model)
-        return unknown_model(request.model) if model is None else model.to_json()
+    def unknown(self, request: ModelsRequest) -> Refusal | None:
+        """Refuse a request for a model that is not listed."""
+        name = request.model
+        return None if name is None or name in self._listed else unknown_model(name)
 
-    def _sorted(self) -> Sequence[Model]:
-        return sorted(self._listed.values(), key=lambda model: model.id)
+    def to_json(self, request: ModelsRequest) -> JsonObject:
+        """Return the list, or the model that is asked for."""
+        if request.model is not None:
+            return self._listed[request.model].to_json()
+        models = sorted(self._listed.values(), key=lambda model: model.id)
+        return {"object": "list", "data": [model.to_json() for model in models]}

@@ -1,10 +1,10 @@
-"""How a response is sent, step by step, for as long as the client stays."""
+"""How a response is made and sent, step by step, for as long as the client stays."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Literal
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Literal
 
 from starlette.types import Receive, Send
 
@@ -16,7 +16,7 @@ Played = Literal["completed", "cut", "left"]
 
 
 async def play(
-    response: Response,
+    respond: Callable[[], Coroutine[Any, Any, Response]],
     received: ReceivedRequest,
     receive: Receive,
     send: Send,
@@ -24,8 +24,15 @@ async def play(
     sleep: Callable[[float], Awaitable[object]],
     end: Callable[[Played], None],
 ) -> None:
-    """Send a response, and say how that went before the request is over: `end` closes a connection that is cut."""
-    sending = asyncio.create_task(_send_steps(response, received, send, sleep))
+    """Send what there is to respond, and say how that went before the request is over: `end` closes what is cut."""
+
+    async def answer() -> bool:
+        response = await respond()
+        received.status = response.status
+        return await _send_steps(response, received, send, sleep)
+
+    # A responder that waits for something ends with the client as well, and with the server.
+    sending = asyncio.create_task(answer())
     leaving = asyncio.create_task(_wait_disconnect(receive))
     try:
         await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)

@@ -12,12 +12,13 @@ It speaks `POST /openai/v1/chat/completions`, at once or as a stream, `/audio/tr
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection
-from types import TracebackType
-from typing import Self
+from types import NoneType, TracebackType
+from typing import Self, get_args
 
 from stageflow_mocks.conversation import Responder, answer_from_conversation
 from stageflow_mocks.groq import wire
@@ -28,7 +29,7 @@ from stageflow_mocks.groq.audio.transcription import answer_transcription
 from stageflow_mocks.groq.audio.transcription_request import TranscriptionRequest, read_transcription
 from stageflow_mocks.groq.chat.answer import answer_chat
 from stageflow_mocks.groq.chat.request import ChatRequest, read_chat
-from stageflow_mocks.groq.models import Models, ModelsRequest, Output
+from stageflow_mocks.groq.models import Models, ModelsRequest
 from stageflow_mocks.groq.playing import Played, play
 from stageflow_mocks.groq.received import Asked, Ending, ReceivedRequest
 from stageflow_mocks.groq.responses import Response, Terms, instead_of_answer, refuse, why_unfit
@@ -51,8 +52,8 @@ except ImportError as error:
 __all__ = ["Ending", "GroqServer", "ReceivedRequest"]
 
 _NAME = "GroqServer"
+_FAULTS = get_args(Fault)
 _ROOT = "/openai/v1"
-_MODELS = f"{_ROOT}/models"
 
 
 class GroqServer:
@@ -112,7 +113,15 @@ class GroqServer:
         return tuple(self._faults)
 
     def fail_next(self, *faults: Fault | None) -> None:
-        """Queue faults: each valid request from now on takes one, in order. None lets a request succeed."""
+        """Queue faults: each valid request from now on takes one, in order. None lets a request succeed.
+
+        Raises:
+            TypeError: One of them is none that a server has.
+        """
+        for fault in faults:
+            if not isinstance(fault, (*_FAULTS, NoneType)):
+                named = ", ".join(kind.__name__ for kind in _FAULTS)
+                raise TypeError(f"A fault of a GroqServer is None or one of {named}; not {fault!r}.")
         self._faults.extend(faults)
 
     async def wait_for_requests(self, count: int) -> list[ReceivedRequest]:
@@ -147,9 +156,13 @@ class GroqServer:
         self.requests.append(received)
         number = len(self.requests)
         self._arrived.set()
-        identity = wire.Identity.draw(self._random, created=int(self._clock()))
-        response = await self._respond(received, number, request.headers.get("authorization", ""), identity)
-        received.status = response.status
+        authorization = request.headers.get("authorization", "")
+
+        async def respond() -> Response:
+            identity = wire.Identity.draw(self._random, created=int(self._clock()))
+            response = await self._respond(received, number, authorization, identity)
+            signed = {"vary": "Origin", "x-groq-region": "loopback", "x-request-id": identity.request_id}
+            return dataclasses.replace(response, headers={**signed, **response.headers})
 
         def end(played: Played) -> None:
             left: Ending = "server_closed" if self._closing else "client_left"
@@ -157,9 +170,7 @@ class GroqServer:
             if played == "cut":
                 self._loopback.close_connection(scope["client"])
 
-        signed = {"vary": "Origin", "x-groq-region": "loopback", "x-request-id": identity.request_id}
-        response = Response(response.status, response.content_type, response.steps, {**signed, **response.headers})
-        await play(response, received, receive, send, sleep=self._sleep, end=end)
+        await play(respond, received, receive, send, sleep=self._sleep, end=end)
 
     async def _respond(
         self, received: ReceivedRequest, number: int, authorization: str, identity: wire.Identity
@@ -211,18 +222,15 @@ class GroqServer:
         return self._api_keys is None or key.strip() in self._api_keys
 
     def _refusal_by_model(self, asked: Asked) -> wire.Refusal | None:
-        output: Output = "text"
         match asked:
             case ModelsRequest():
-                found = self._models.answer(asked)
-                return found if isinstance(found, wire.Refusal) else None
-            case TranscriptionRequest():
-                output = "transcription"
-            case SpeechRequest():
-                output = "speech"
+                return self._models.unknown(asked)
             case ChatRequest():
-                pass
-        return self._models.refusal(asked.model, output)
+                return self._models.refusal(asked.model, "text")
+            case TranscriptionRequest():
+                return self._models.refusal(asked.model, "transcription")
+            case SpeechRequest():
+                return self._models.refusal(asked.model, "speech")
 
     async def _answer(self, asked: Asked, terms: Terms, address: str) -> Response:
         is_chat = isinstance(asked, ChatRequest)
@@ -242,8 +250,7 @@ class GroqServer:
             case SpeechRequest():
                 return await answer_speech(asked, terms, self._voice, self._ears)
             case ModelsRequest():
-                found = self._models.answer(asked)
-                return refuse(found) if isinstance(found, wire.Refusal) else terms.json(found)
+                return terms.json(self._models.to_json(asked))
 
 
 class _Endpoint:
