@@ -10,7 +10,18 @@ if TYPE_CHECKING:
     from stageflow_mocks.auth.server import AuthRequest, MockAuthServer
     from stageflow_mocks.auth.tokens import TOKEN_KINDS, IssuedToken, TokenCase, TokenKind
     from stageflow_mocks.conversation import ChatMessage, Responder, answer_from_conversation
-    from stageflow_mocks.faults import FailingEventSink, FaultInterceptor, FaultPlan, FaultPlanError, FaultRule
+    from stageflow_mocks.faults import (
+        FailingEventSink,
+        FaultInterceptor,
+        FaultPlan,
+        FaultPlanError,
+        FaultRule,
+        FaultyIdempotencyStore,
+        FaultyLLM,
+        FaultyRunStore,
+        FaultySTT,
+        FaultyTTS,
+    )
     from stageflow_mocks.groq.audio.form import Upload
     from stageflow_mocks.groq.audio.hearing import Transcriber
     from stageflow_mocks.groq.audio.transcription_request import TranscriptionRequest
@@ -68,6 +79,11 @@ __all__ = [
     "FaultPlan",
     "FaultPlanError",
     "FaultRule",
+    "FaultyIdempotencyStore",
+    "FaultyLLM",
+    "FaultyRunStore",
+    "FaultySTT",
+    "FaultyTTS",
     "GarbageBody",
     "Golden",
     "GroqServer",
@@ -117,7 +133,18 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "auth.server": ("AuthRequest", "MockAuthServer"),
     "auth.tokens": ("IssuedToken", "TOKEN_KINDS", "TokenCase", "TokenKind"),
     "conversation": ("ChatMessage", "Responder", "answer_from_conversation"),
-    "faults": ("FailingEventSink", "FaultInterceptor", "FaultPlan", "FaultPlanError", "FaultRule"),
+    "faults": (
+        "FailingEventSink",
+        "FaultInterceptor",
+        "FaultPlan",
+        "FaultPlanError",
+        "FaultRule",
+        "FaultyIdempotencyStore",
+        "FaultyLLM",
+        "FaultyRunStore",
+        "FaultySTT",
+        "FaultyTTS",
+    ),
     "groq.audio.form": ("Upload",),
     "groq.audio.hearing": ("Transcriber",),
     "groq.audio.transcription_request": ("TranscriptionRequest",),
