@@ -119,7 +119,7 @@ def test_extras_name_what_they_are_for(wheels: dict[str, Wheel]) -> None:
         ("stageflow-mocks", "cassettes"): {"httpx"},
         ("stageflow-mocks", "clock"): {"time-machine"},
         ("stageflow-mocks", "pytest"): {"pytest"},
-        ("stageflow-mocks", "server"): {"starlette", "uvicorn"},
+        ("stageflow-mocks", "server"): {"python-multipart", "starlette", "uvicorn"},
     } == brought
 
 

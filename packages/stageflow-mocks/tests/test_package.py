@@ -41,6 +41,14 @@ def test_import_needs_no_extra() -> None:
     assert 'pip install "stageflow-mocks[server]"' in done.stdout
 
 
+def test_groq_server_needs_all_of_its_extra() -> None:
+    """Without what reads forms GroqServer says which line to type, and not when the first form comes in."""
+    ask = "import stageflow_mocks\ntry:\n    stageflow_mocks.GroqServer\nexcept ImportError as error:\n    print(error)"
+    done = _run_without("'python_multipart',", ask)
+    assert done.stderr == ""
+    assert 'pip install "stageflow-mocks[server]"' in done.stdout
+
+
 def test_mock_auth_needs_its_extra_alone() -> None:
     """Without joserfc what describes tokens imports, MockAuth says which line to type; it does without the servers."""
     ask = "try:\n    stageflow_mocks.{name}\nexcept ImportError as error:\n    print(error)"

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
         FaultySTT,
         FaultyTTS,
     )
+    from stageflow_mocks.groq.audio.form import Upload
+    from stageflow_mocks.groq.audio.hearing import Transcriber
+    from stageflow_mocks.groq.audio.transcription_request import TranscriptionRequest
     from stageflow_mocks.groq.server import GroqServer, ReceivedRequest
     from stageflow_mocks.harness.clock_and_chance import FakeClock, FakeRandom
     from stageflow_mocks.harness.recording_sink import RecordedEvent, RecordingEventSink
@@ -127,9 +130,12 @@ __all__ = [
     "TOKEN_KINDS",
     "TokenCase",
     "TokenKind",
+    "Transcriber",
+    "TranscriptionRequest",
     "Uniform",
     "UnknownRequestError",
     "UnscriptedCallError",
+    "Upload",
     "answer_from_conversation",
     "echo",
     "make_context",
@@ -165,6 +171,9 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "FaultySTT",
         "FaultyTTS",
     ),
+    "groq.audio.form": ("Upload",),
+    "groq.audio.hearing": ("Transcriber",),
+    "groq.audio.transcription_request": ("TranscriptionRequest",),
     "groq.server": ("GroqServer", "ReceivedRequest"),
     "harness.clock_and_chance": ("FakeClock", "FakeRandom"),
     "harness.recording_sink": ("RecordedEvent", "RecordingEventSink"),

@@ -1,8 +1,8 @@
 """What can go wrong with one request to a model server, as values that a test writes down.
 
 Each fault is consumed by one request (`GroqServer.fail_next`). Those that count chunks let that many pieces of the
-answer through first; on a request that does not stream, where there are no pieces, they strike before the answer.
-All times are in seconds.
+answer through first; on a chat that does not stream, where there are no pieces, they strike before the answer. What is
+never a stream, as audio and models, refuses them. All times are in seconds.
 """
 
 from __future__ import annotations
