@@ -1,4 +1,4 @@
-"""Circuit breakers, policies and idempotency stores that each break a promise of their protocol's page are found out."""
+"""Circuit breakers, policies and idempotency stores that each break a promise of their protocol's page are found."""
 
 import asyncio
 import unicodedata
@@ -9,7 +9,7 @@ from stageflow import StageOutput
 from stageflow.interceptors.idempotency_memory import InMemoryIdempotencyStore
 from stageflow.observability import InMemoryCircuitBreaker
 from stageflow.observability.circuit_breaker import CircuitPermit
-from stageflow.protocols import Claim, PolicyDecision
+from stageflow.protocols import PolicyDecision
 from tiny_implementations import LeasedStore, TinyPolicy
 
 BREAKER, POLICY, IDEMPOTENCY = "TestInMemoryCircuitBreaker", "TestTinyPolicy", "TestInMemoryIdempotencyStore"

@@ -468,7 +468,7 @@ class NamesAnother(TinyLLM):
 STT = "TestTinySTT"
 
 
-@breaks(STT, "it_is_heard_while_it_is_said")
+@breaks(STT, "something_comes_out_while_others_go_in")
 class WaitsForTheEnd(TinySTT):
     async def stream(self, request):
         audio = b"".join([piece async for piece in in_pieces(request.audio)])
@@ -490,7 +490,7 @@ class LosesWhatIsLeftOver(TinySTT):
             yield STTChunk(f"w{struct.unpack_from('<h', piece)[0]}" if len(piece) < 600 else "", is_final=True)
 
 
-@breaks(STT, "a_stream_that_is_left_takes_no_more_audio")
+@breaks(STT, "a_stream_that_is_left_takes_no_more")
 class GoesOnListening(TinySTT):
     async def stream(self, request):
         audio = in_pieces(request.audio)
@@ -542,7 +542,7 @@ class WrongDuration(TinyTTS):
         return TTSResponse(answer.audio, format=PCM, duration_ms=answer.duration_ms * 2)
 
 
-@breaks(TTS, "it_is_spoken_while_it_is_written")
+@breaks(TTS, "something_comes_out_while_others_go_in")
 class ReadsAllFirst(TinyTTS):
     async def stream(self, request):
         text = "".join([piece async for piece in in_pieces(request.text)])

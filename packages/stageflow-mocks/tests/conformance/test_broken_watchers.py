@@ -42,7 +42,7 @@ class SharesOneList(RecordingEventSink):
 @breaks(SINK, order_is_kept="What was given earlier is received earlier")
 class SendsEachByATaskOfItsOwn(RecordingEventSink):
     def try_emit(self, *, type, data):
-        asyncio.ensure_future(self._send(type, data))
+        self.sending = asyncio.ensure_future(self._send(type, data))
 
     async def emit(self, *, type, data):
         await self._send(type, data)
@@ -119,7 +119,9 @@ class KeepsTextAlone(InMemoryRunStore):
 class HasColumnsForSome(InMemoryRunStore):
     async def update_status(self, run_id, status, *, duration_ms=None, failed=None, error=None, number=None, **rest):
         told = {"duration_ms": duration_ms, "failed": failed, "error": error, "number": number}
-        await super().update_status(run_id, status, **{name: value for name, value in told.items() if value is not None})
+        await super().update_status(
+            run_id, status, **{name: value for name, value in told.items() if value is not None}
+        )
 
 
 @breaks(STORE, runs_are_kept_apart="is not known")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from stageflow import Pipeline, StageArtifact, StageOutput, stage
 from stageflow.interceptors.idempotency import IdempotencyInterceptor
@@ -147,7 +147,9 @@ class IdempotencyStoreConformance(Conformance[IdempotencyStore]):
             promise(free, f"A key is free once its owner has released it, though its claim was cancelled: '{key}'.")
         for end in ("release", "complete"):
             await self._expect(store, "granted", end, owner="a")
-            call = partial(getattr(store, end), end, owner="a", **({"value": StageOutput.ok()} if end[0] == "c" else {}))
+            call = partial(
+                getattr(store, end), end, owner="a", **({"value": StageOutput.ok()} if end[0] == "c" else {})
+            )
             await ends_when_cancelled(call)
             await call()
             claim = await store.claim(end, fingerprint="f", owner="b")
@@ -218,7 +220,7 @@ class IdempotencyStoreConformance(Conformance[IdempotencyStore]):
 def _whole(value: Any) -> str:
     if not isinstance(value, StageOutput):
         return repr(value)
-    output: StageOutput[Any] = value
+    output = cast("StageOutput[Any]", value)
     return f"{output!r}, with version {output.version!r} and {len(output.artifacts)} artifacts"
 
 

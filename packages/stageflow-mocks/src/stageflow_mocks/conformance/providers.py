@@ -40,6 +40,10 @@ class ProviderConformance(Conformance[P], Generic[P, R, C]):
         """Return how many calls are under way, connections say; None if that cannot be known."""
         return None
 
+    def said(self, number: int) -> str | None:
+        """Return what a request says in words, which no error repeats; None if it says nothing in words."""
+        return None
+
     def check_port(self, provider: P) -> None:
         """Give the provider to a run's ports, which check it."""
         raise NotImplementedError
@@ -144,16 +148,19 @@ class ProviderConformance(Conformance[P], Generic[P, R, C]):
 
     @promised
     async def test_failures_are_classified(self, provider: P) -> None:
-        """Each way to fail is a ProviderError of its class, whole or streamed, with the provider's name."""
+        """Each way to fail is a ProviderError of its class, whole or streamed, with its name and not what was said."""
         ways = self.failing() or not_told("`failing` tells no way to fail")
         for way, (make, expected) in ways.items():
             for method in ("call", "stream"):
-                async with opened(make()) as broken:
+                async with opened(make()) as broken:  # once: a provider that tries again by itself is found
                     error = await self._failure(broken, method)
                     told = f"'{way}' raises {expected.__name__} from its {method}, not {error!r}."
                     promise(isinstance(error, expected), told)
                     named = isinstance(error, ProviderError) and error.provider == broken.name
                     promise(named, f"'{way}' names the provider '{broken.name}'.")
+                    said = self.said(0)
+                    secret = not said or said not in str(error)
+                    promise(secret, f"Keys and what was said stays out of the text of errors; '{way}' has it: {error}")
 
     async def _failure(self, provider: P, method: str) -> BaseException | None:
         try:

@@ -119,7 +119,7 @@ class RunStoreConformance(Conformance[RunStore]):
 
     async def _known(self, store: RunStore, run_id: str, **expected: Any) -> Any:
         """Return what is known of a run, which has to be this at least."""
-        known = await store.get_run(run_id)
+        known: Any = await store.get_run(run_id)
         if not self.keeps:
             promise(known is None, "A store with keeps=False keeps nothing.")
             return {}
