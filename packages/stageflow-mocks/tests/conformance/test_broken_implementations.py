@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from judging import SUITES, failures
 from stageflow.errors import ProviderRateLimited, ProviderServerError
 from stageflow.interceptors.idempotency_memory import InMemoryIdempotencyStore
 from stageflow.observability import InMemoryCircuitBreaker
@@ -14,52 +15,7 @@ from stageflow.protocols import AllowAllPolicy, Claim, PolicyDecision
 from stageflow.providers import AudioFormat, LLMChunk, LLMResponse, STTChunk, STTResponse, TTSChunk, TTSResponse
 from stageflow_mocks import InMemoryRunStore, RecordingEventSink
 from stageflow_mocks.conformance import Failing
-from test_implementations import (
-    TestInMemoryCircuitBreaker,
-    TestInMemoryIdempotencyStore,
-    TestInMemoryRunStore,
-    TestLeasedStore,
-    TestRecordingEventSink,
-    TestTinyLLM,
-    TestTinyLogger,
-    TestTinyPolicy,
-    TestTinySTT,
-    TestTinyTTS,
-)
 from tiny_implementations import PCM, LeasedStore, TinyLLM, TinyLogger, TinyPolicy, TinySTT, TinyTTS, in_pieces
-
-SUITES = {
-    suite.__name__: suite
-    for suite in (
-        TestInMemoryCircuitBreaker,
-        TestInMemoryIdempotencyStore,
-        TestInMemoryRunStore,
-        TestLeasedStore,
-        TestRecordingEventSink,
-        TestTinyLLM,
-        TestTinyLogger,
-        TestTinyPolicy,
-        TestTinySTT,
-        TestTinyTTS,
-    )
-}
-for name in SUITES:
-    del globals()[name]  # they are run where they stand
-
-
-def failures(suite_name: str, make: Any, **attributes: Any) -> dict[str, str]:
-    """Run all tests of a suite for what `make` makes; return the names of those that fail, with why."""
-    suite = type("Suite", (SUITES[suite_name],), {"make": lambda self: make(), "simulated": True, **attributes})
-    failed = {}
-    for test in sorted(name for name in dir(suite) if name.startswith("test_")):
-        try:
-            getattr(suite(), test)()
-        except pytest.skip.Exception:
-            continue
-        except Exception as error:  # noqa: BLE001 - whatever it fails with
-            failed[test.removeprefix("test_")] = repr(error)
-    return failed
-
 
 BROKEN: list[Any] = []
 

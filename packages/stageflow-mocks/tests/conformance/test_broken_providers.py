@@ -237,7 +237,7 @@ class SpeaksAtOneRate(TinyTTS):
         return await super().synthesize(type(request)(request.text, speed=request.speed))
 
 
-@breaks(TTS, a_text_in_pieces_is_spoken_to_its_end="to its end")
+@breaks(TTS, a_text_in_pieces_is_spoken_to_its_end="what no full stop follows")
 class WaitsForTheEndOfSentences(TinyTTS):
     async def stream(self, request):
         kept = ""

@@ -20,12 +20,12 @@ class CircuitBreakerConformance(Conformance[CircuitBreaker]):
     Attributes:
         failures: Failures in a row that open a circuit; None for a breaker that never opens one.
         recovery_s: Seconds after which an open circuit lets probes through.
-        probes: How many at a time.
+        probes: How many at a time; None for a breaker that stays open until somebody closes it.
     """
 
     failures: int | None = None
     recovery_s: float = 30.0
-    probes: int = 1
+    probes: int | None = 1
 
     @promised
     async def test_it_fits_the_protocol(self, breaker: CircuitBreaker) -> None:
@@ -72,6 +72,8 @@ class CircuitBreakerConformance(Conformance[CircuitBreaker]):
         promise((await breaker.allow("well")).allowed, "Another circuit stays closed.")
         opened = not (await breaker.allow("broken")).allowed
         promise(opened, "The broken one is open. The success of another circuit is none of its own.")
+        if self.probes is None:
+            return
         await self._open(breaker, "broken too")
         await self.pass_time(self.recovery_s * 1.1)
         for _ in range(self.probes):
@@ -102,6 +104,7 @@ class CircuitBreakerConformance(Conformance[CircuitBreaker]):
     @promised
     async def test_probes_are_let_through_after_a_time(self, breaker: CircuitBreaker) -> None:
         """Not earlier, and of many who ask at once so many as there may be; when they end, others follow."""
+        most = self._probes()
         await self._open(breaker, "c")
         await self.pass_time(self.recovery_s * 0.5)
         refused = await breaker.allow("c")
@@ -109,9 +112,9 @@ class CircuitBreakerConformance(Conformance[CircuitBreaker]):
         told = f"After half of {self.recovery_s:g} s a refusal says after how many seconds it may help to ask again: "
         promise(refused.retry_after <= self.recovery_s * 0.6, f"{told}about half, not {refused.retry_after!r}.")
         await self.pass_time(self.recovery_s * 0.6)
-        permits = await asyncio.gather(*(breaker.allow("c") for _ in range(self.probes + 9)))
+        permits = await asyncio.gather(*(breaker.allow("c") for _ in range(most + 9)))
         probes = [permit for permit in permits if permit.allowed]
-        promise(len(probes) == self.probes, f"{self.probes} probes are let through, not {len(probes)}.")
+        promise(len(probes) == most, f"{most} probes are let through, not {len(probes)}.")
         for permit in permits:
             _check(permit)
             promise(permit.state == "half-open", f"A circuit that is being probed is half-open, not {permit.state}.")
@@ -121,6 +124,7 @@ class CircuitBreakerConformance(Conformance[CircuitBreaker]):
     @promised
     async def test_a_probe_that_succeeds_closes_it(self, breaker: CircuitBreaker) -> None:
         """From then on everybody may call, and the count of failures begins anew."""
+        self._probes()
         await self._open(breaker, "c")
         await self.pass_time(self.recovery_s * 1.1)
         await breaker.record_success("c", await breaker.allow("c"))
@@ -134,6 +138,7 @@ class CircuitBreakerConformance(Conformance[CircuitBreaker]):
     @promised
     async def test_a_probe_that_fails_opens_it_again(self, breaker: CircuitBreaker) -> None:
         """And for the whole time again."""
+        self._probes()
         await self._open(breaker, "c")
         await self.pass_time(self.recovery_s * 1.1)
         await breaker.record_failure("c", await breaker.allow("c"))
@@ -147,7 +152,7 @@ class CircuitBreakerConformance(Conformance[CircuitBreaker]):
         """And leaves the circuit as it was, open to calls, or to probes."""
         await self._release(breaker, await ends_when_cancelled(lambda: breaker.allow("c")))
         promise((await breaker.allow("c")).allowed, "A cancelled `allow` closes nothing to others.")
-        if self.failures is None:
+        if self.failures is None or self.probes is None:
             return
         await self._open(breaker, "d")
         await self.pass_time(self.recovery_s * 1.1)
@@ -181,6 +186,9 @@ class CircuitBreakerConformance(Conformance[CircuitBreaker]):
 
     def _failures(self) -> int:
         return self.failures if self.failures is not None else not_told("the breaker never opens a circuit")
+
+    def _probes(self) -> int:
+        return self.probes if self.probes is not None else not_told("the breaker lets no probes through by itself")
 
     async def _fail(self, breaker: CircuitBreaker, circuit: str, times: int) -> None:
         for _ in range(times):

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from itertools import pairwise
 from typing import Any, TypeVar
 
-from stageflow.providers import Word
+from stageflow.providers import Word, closing_stream
 
 from stageflow_mocks.conformance.providers import ProviderConformance
 from stageflow_mocks.conformance.suite import not_told, promise, promised
@@ -65,7 +65,7 @@ class SpeechConformance(ProviderConformance[P, R, C]):
 
     @promised
     async def test_a_stream_that_is_left_takes_no_more(self, provider: P) -> None:
-        """After `aclose()` no piece is asked for."""
+        """After it was closed no piece is asked for."""
         taken: list[Any] = []
 
         async def long() -> AsyncIterator[Any]:
@@ -75,10 +75,9 @@ class SpeechConformance(ProviderConformance[P, R, C]):
                     yield piece
                     await asyncio.sleep(0)
 
-        stream: Any = self.stream_of(provider, long())
-        if self.duplex:
-            await anext(stream)
-        await stream.aclose()
+        async with closing_stream(self.stream_of(provider, long())) as stream:
+            if self.duplex:
+                await anext(stream)
         before = len(taken)
         for _ in range(20):
             await asyncio.sleep(0)
