@@ -6,7 +6,7 @@ import json
 import math
 import re
 import struct
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -111,16 +111,12 @@ class _WithTypes:
 
 class TestSQLiteRuns(RunStoreConformance):
     @pytest.fixture(autouse=True)
-    def _give_folder(self, tmp_path):
-        self.folder = tmp_path
+    def _open(self, tmp_path):
+        with closing(SQLiteRuns(tmp_path / "runs.db")) as self.runs:
+            yield  # its threads have ended when the event loop has
 
-    @asynccontextmanager
-    async def make(self):
-        runs = await asyncio.to_thread(SQLiteRuns, self.folder / "runs.db")
-        try:
-            yield runs
-        finally:
-            runs.close()
+    def make(self):
+        return self.runs
 
 
 class TestKnownRuns(RunStoreConformance):

@@ -1,9 +1,8 @@
 """What the examples plug into runs keeps the promises of the protocols."""
 
-import asyncio
 import json
 import logging
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 
 import pytest
 from stageflow_mocks.conformance import (
@@ -22,27 +21,13 @@ from examples.voice_turn.voice import ToneVoice
 
 
 class TestRunTable(RunStoreConformance):
-    """In memory."""
+    @pytest.fixture(autouse=True, params=["in memory", "in a file"])
+    def _open(self, request, tmp_path):
+        with closing(RunTable(tmp_path / "runs.db" if request.param == "in a file" else None)) as self.table:
+            yield  # its threads have ended when the event loop has
 
-    @asynccontextmanager
-    async def make(self):
-        table = await asyncio.to_thread(RunTable, self.path())
-        try:
-            yield table
-        finally:
-            table.close()
-
-    def path(self):
-        return None
-
-
-class TestRunTableInAFile(TestRunTable):
-    @pytest.fixture(autouse=True)
-    def _give_folder(self, tmp_path):
-        self.folder = tmp_path
-
-    def path(self):
-        return self.folder / "runs.db"
+    def make(self):
+        return self.table
 
 
 class Lines(logging.Handler):

@@ -3,13 +3,13 @@
 import asyncio
 import pickle
 import sqlite3
-import time
+import threading
 
 import pytest
 from stageflow.observability import InMemoryCircuitBreaker
 from stageflow.protocols import Claim
 from stageflow.providers import LLMChunk, STTChunk, TTSChunk, closing_stream, complete_from_stream
-from stageflow_mocks import FailingEventSink, FaultPlan, InMemoryRunStore, RecordingEventSink
+from stageflow_mocks import FailingEventSink, FakeClock, FaultPlan, InMemoryRunStore, RecordingEventSink
 from stageflow_mocks.conformance import (
     CircuitBreakerConformance,
     EventSinkConformance,
@@ -191,22 +191,24 @@ class TestRemoteBreaker(CircuitBreakerConformance):
 class SQLiteWork:
     """Which work was done, in a file: one statement decides who gets a key."""
 
-    lease_seconds = 0.3
+    lease_seconds = 10.0
 
-    def __init__(self, path):
+    def __init__(self, path, clock):
+        self._clock = clock
+        self._one_by_one = threading.Lock()  # how many rows were changed is told of the connection, not of a statement
         self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
         self._database.execute(
             "CREATE TABLE work (key BLOB PRIMARY KEY, fingerprint TEXT, owner TEXT, until REAL, value BLOB)"
         )
 
     async def claim(self, key, *, fingerprint, owner):
-        return await asyncio.to_thread(self._claim, key.encode(), fingerprint, owner)
+        return await asyncio.to_thread(self._alone, self._claim, key.encode(), fingerprint, owner)
 
     async def wait(self, key):
         await asyncio.sleep(0.01)
 
     async def renew(self, key, *, owner):
-        until = time.monotonic() + self.lease_seconds
+        until = self._clock() + self.lease_seconds
         return await self._changed("UPDATE work SET until = ?", key, owner, until)
 
     async def complete(self, key, *, owner, value):
@@ -220,12 +222,18 @@ class SQLiteWork:
 
     async def _changed(self, statement, key, owner, *values):
         mine = "WHERE key = ? AND owner = ? AND value IS NULL AND until > ?"
-        told = (*values, key.encode(), owner, time.monotonic())
-        cursor = await asyncio.to_thread(self._database.execute, f"{statement} {mine}", told)
-        return cursor.rowcount > 0
+        told = (*values, key.encode(), owner, self._clock())
+        return await asyncio.to_thread(self._alone, self._execute, f"{statement} {mine}", told) > 0
+
+    def _alone(self, function, *args):
+        with self._one_by_one:
+            return function(*args)
+
+    def _execute(self, statement, told):
+        return self._database.execute(statement, told).rowcount
 
     def _claim(self, key, fingerprint, owner):
-        now = time.monotonic()
+        now = self._clock()
         taken = self._database.execute(
             "INSERT INTO work VALUES (?, ?, ?, ?, NULL) ON CONFLICT (key) DO UPDATE SET "
             "fingerprint = excluded.fingerprint, owner = excluded.owner, until = excluded.until "
@@ -235,8 +243,6 @@ class SQLiteWork:
         if taken is not None:
             return Claim("granted")
         row = self._database.execute("SELECT fingerprint, value FROM work WHERE key = ?", (key,)).fetchone()
-        if row is None:  # it was released in between
-            return self._claim(key, fingerprint, owner)
         if row[0] != fingerprint:
             return Claim("conflict")
         return Claim("running") if row[1] is None else Claim("done", pickle.loads(row[1]))
@@ -245,12 +251,16 @@ class SQLiteWork:
 class TestSQLiteWork(IdempotencyStoreConformance):
     @pytest.fixture(autouse=True)
     def _open(self, tmp_path):
-        self.store = SQLiteWork(tmp_path / "work.db")
+        self.clock = FakeClock()
+        self.store = SQLiteWork(tmp_path / "work.db", self.clock)
         yield
-        self.store.close()
+        self.store.close()  # when its threads have ended, as the event loop has
 
     def make(self):
         return self.store
+
+    async def pass_time(self, seconds):
+        self.clock.advance(seconds)
 
 
 class Passing:
