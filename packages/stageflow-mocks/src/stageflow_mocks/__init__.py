@@ -10,7 +10,18 @@ if TYPE_CHECKING:
     from stageflow_mocks.auth.server import AuthRequest, MockAuthServer
     from stageflow_mocks.auth.tokens import TOKEN_KINDS, IssuedToken, TokenCase, TokenKind
     from stageflow_mocks.conversation import ChatMessage, Responder, answer_from_conversation
-    from stageflow_mocks.faults import FailingEventSink, FaultInterceptor, FaultPlan, FaultPlanError, FaultRule
+    from stageflow_mocks.faults import (
+        FailingEventSink,
+        FaultInterceptor,
+        FaultPlan,
+        FaultPlanError,
+        FaultRule,
+        FaultyIdempotencyStore,
+        FaultyLLM,
+        FaultyRunStore,
+        FaultySTT,
+        FaultyTTS,
+    )
     from stageflow_mocks.groq.server import GroqServer, ReceivedRequest
     from stageflow_mocks.harness.clock_and_chance import FakeClock, FakeRandom
     from stageflow_mocks.harness.contexts import make_context, make_snapshot
@@ -67,6 +78,11 @@ __all__ = [
     "FaultPlan",
     "FaultPlanError",
     "FaultRule",
+    "FaultyIdempotencyStore",
+    "FaultyLLM",
+    "FaultyRunStore",
+    "FaultySTT",
+    "FaultyTTS",
     "GarbageBody",
     "Golden",
     "GroqServer",
@@ -113,7 +129,18 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "auth.server": ("AuthRequest", "MockAuthServer"),
     "auth.tokens": ("IssuedToken", "TOKEN_KINDS", "TokenCase", "TokenKind"),
     "conversation": ("ChatMessage", "Responder", "answer_from_conversation"),
-    "faults": ("FailingEventSink", "FaultInterceptor", "FaultPlan", "FaultPlanError", "FaultRule"),
+    "faults": (
+        "FailingEventSink",
+        "FaultInterceptor",
+        "FaultPlan",
+        "FaultPlanError",
+        "FaultRule",
+        "FaultyIdempotencyStore",
+        "FaultyLLM",
+        "FaultyRunStore",
+        "FaultySTT",
+        "FaultyTTS",
+    ),
     "groq.server": ("GroqServer", "ReceivedRequest"),
     "harness.clock_and_chance": ("FakeClock", "FakeRandom"),
     "harness.recording_sink": ("RecordedEvent", "RecordingEventSink"),

@@ -65,12 +65,15 @@ class RecordingEventSink:
             AssertionError: Others came; the message shows both, side by side.
             TypeError: The types are not given as a list of strings and `...`.
         """
+        __tracebackhide__ = True  # pytest shows the test, not this
         is_list = isinstance(expected, list | tuple)
         if not is_list or not all(isinstance(one, str) or one is ... for one in expected):
             raise TypeError(f"assert_sequence() takes a list of types and `...`, not {expected!r}.")
         happened = self.types if stage is None else [event.type for event in self.of(stage)]
         if fits(expected, happened):
             return
+        if not self.events:
+            raise AssertionError("No event has come. Was the sink given to the run, as event_sink=...?")
         whose = "" if stage is None else f" of stage '{stage}'"
         told = f"The events{whose} are not those that were expected:\n{compared(expected, happened)}"
         if stage is not None and not happened:

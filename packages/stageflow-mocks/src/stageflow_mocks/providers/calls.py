@@ -25,6 +25,8 @@ from stageflow_mocks.providers.faults import (
 from stageflow_mocks.providers.timing import Latency, check_latency, drawn
 from stageflow_mocks.providers.wording import shown
 
+__tracebackhide__ = True  # pytest shows who asked, and not how it is answered
+
 CallEnding = Literal["running", "ok", "error", "cancelled", "closed", "cut off"]
 
 

@@ -25,6 +25,8 @@ from stageflow_mocks.providers.scripts import Script, nearest_pattern
 from stageflow_mocks.providers.timing import Latency
 from stageflow_mocks.providers.wording import listed, shown
 
+__tracebackhide__ = True  # pytest shows who asked, and not how it is answered
+
 
 class MockLLM(Mock):
     """An `LLMProvider` without a model: deterministic, recorded in `calls`, and as slow and broken as a test wants it.

@@ -13,6 +13,8 @@ from stageflow_mocks.providers.errors import UnscriptedCallError
 from stageflow_mocks.providers.faults import FAULTS, MockFault, spoils
 from stageflow_mocks.providers.wording import listed, shown
 
+__tracebackhide__ = True  # pytest shows who asked, and not how it is answered
+
 A = TypeVar("A")
 
 _CLOSE = 0.6

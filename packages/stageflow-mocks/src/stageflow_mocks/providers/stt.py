@@ -16,6 +16,8 @@ from stageflow_mocks.providers.scripts import Script
 from stageflow_mocks.providers.timing import Latency
 from stageflow_mocks.providers.wording import listed, shown
 
+__tracebackhide__ = True  # pytest shows who asked, and not how it is answered
+
 STTFunction: TypeAlias = Callable[[bytes], Any]
 """A function that hears a whole recording, and returns a text, a Heard or a fault; it may be async."""
 

@@ -18,6 +18,8 @@ from stageflow_mocks.providers.scripts import Script
 from stageflow_mocks.providers.timing import Latency
 from stageflow_mocks.providers.wording import listed, nearest, shown
 
+__tracebackhide__ = True  # pytest shows who asked, and not how it is answered
+
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int,),

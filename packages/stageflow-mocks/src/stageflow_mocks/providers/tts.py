@@ -14,6 +14,8 @@ from stageflow_mocks.providers.timing import Latency
 from stageflow_mocks.providers.tones import hertz_of, tone
 from stageflow_mocks.providers.wording import listed, shown
 
+__tracebackhide__ = True  # pytest shows who asked, and not how it is answered
+
 FORMAT = AudioFormat("pcm_s16le", 16_000)
 
 

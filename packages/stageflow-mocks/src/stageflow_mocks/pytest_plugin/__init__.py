@@ -99,8 +99,9 @@ def _surround(item: pytest.Function) -> None:
     is_async = inspect.iscoroutinefunction(item.obj)
     if simulation is not None and not is_async:
         raise pytest.Collector.CollectError(
-            f"{item.nodeid}: {SIMULATION} is for `async def` tests, and this is none that it can see. "
-            "Below another decorator, as @given of hypothesis, write @simulated(...) of stageflow_mocks.simulation."
+            f"{item.nodeid}: {SIMULATION} is for `async def` tests, and this is none. If its whole file or class is "
+            "marked, mark those that are async one by one. If it is one below another decorator, such as @given of "
+            "hypothesis, use @simulated(...) of stageflow_mocks.simulation there."
         )
     if not is_async:
         return
@@ -165,6 +166,9 @@ def stageflow_golden(request: pytest.FixtureRequest) -> Iterator[stageflow_mocks
 @pytest.fixture
 def stageflow_groq_server(request: pytest.FixtureRequest) -> Iterator[stageflow_mocks.GroqServer]:
     """A GroqServer that runs in a thread of its own, so that tests of any kind can ask it; needs the extra `server`."""
+    if request.node.get_closest_marker(SIMULATION) is not None:
+        why = "stageflow_groq_server is a real server, which simulated time cannot wait for"
+        pytest.fail(f"{why}: leave out {SIMULATION} here.", pytrace=False)
     server = _made_as_marked(request, stageflow_mocks.GroqServer)
     with _loaded("serving").served(server):
         yield server
@@ -206,4 +210,9 @@ def _made_as_marked(request: pytest.FixtureRequest, make: Callable[..., Any], *o
     """Make what a fixture gives, from the arguments of the marker of the same name, or from others if there is none."""
     assert request.fixturename is not None
     marker = request.node.get_closest_marker(request.fixturename)
-    return make(*otherwise) if marker is None else make(*marker.args, **marker.kwargs)
+    if marker is None:
+        return make(*otherwise)
+    try:
+        return make(*marker.args, **marker.kwargs)
+    except (TypeError, ValueError) as error:
+        pytest.fail(f"@pytest.mark.{request.fixturename}(...) of {request.node.nodeid}: {error}", pytrace=False)

@@ -47,7 +47,7 @@ class GoldenMismatchError(AssertionError):
             foot = f"If this is right, write it:\n    {self.command}"
         else:
             head = f"Not the golden output: {self.path}"
-            foot = f"If it is right now, write it:\n    {self.command}"
+            foot = f"If the actual one is right, write it:\n    {self.command}"
         lines = difflib.unified_diff(
             (self.expected or "").splitlines(), self.actual.splitlines(), "golden", "actual", lineterm=""
         )

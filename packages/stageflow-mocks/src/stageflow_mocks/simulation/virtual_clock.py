@@ -20,6 +20,7 @@ from collections import deque
 from stageflow_mocks.simulation.errors import StalledError, TooManyStepsError
 from stageflow_mocks.simulation.ordering import SeededOrder, task_of
 from stageflow_mocks.simulation.outside_world import NoOutsideWorld
+from stageflow_mocks.simulation.waiting import name_and_place
 
 _ORIGIN_NS = 1_000_000_000
 """The first reading of `perf_counter_ns`: like a real one it means nothing, and is not zero."""
@@ -93,7 +94,7 @@ class VirtualClockLoop(NoOutsideWorld):
     def begin_turn(self, *, stalled: bool) -> None:
         """Let the time come for the next timers if nothing else is ready, and put what is ready in its order."""
         if stalled and not self._late:
-            raise StalledError(self.time(), sorted(task.get_name() for task in asyncio.all_tasks(self)))
+            raise StalledError(self.time(), sorted(map(name_and_place, asyncio.all_tasks(self))))
         ready, order = self._ready, self._order
         due = self._due_timers()
         if order is not None and due:
