@@ -17,6 +17,9 @@ Expected: TypeAlias = Sequence[str | EllipsisType]
 """Types of events in their order; in a type `*` stands for any text, and `...` for any number of events."""
 
 _COLUMNS = 100
+_WHOLE = 40
+"""Up to how many lines a comparison is shown whole."""
+
 _AROUND = 3
 """How many lines that fit are shown around one that does not."""
 
@@ -177,6 +180,9 @@ def _stacked(rows: Sequence[_Row]) -> Iterator[str]:
 
 def _shortened(rows: Sequence[_Row]) -> Iterator[_Row | str]:
     """Yield the rows, with words in the place of many in a row that say the same."""
+    if len(rows) <= _WHOLE:
+        yield from rows
+        return
     groups = [list(group) for _, group in groupby(rows, key=lambda row: row.mark)]
     for place, group in enumerate(groups):
         if group[0].fits:
