@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     )
     from stageflow_mocks.providers.answers import Answer, echo
     from stageflow_mocks.providers.calls import RecordedCall
-    from stageflow_mocks.providers.errors import ScriptError, UnscriptedCallError
+    from stageflow_mocks.providers.errors import FliteError, ScriptError, UnscriptedCallError
     from stageflow_mocks.providers.faults import AtCall, AtRate, Failure, Malformed, MockFault
     from stageflow_mocks.providers.hearing import Heard
     from stageflow_mocks.providers.llm import MockLLM
@@ -83,6 +83,7 @@ __all__ = [
     "FaultyRunStore",
     "FaultySTT",
     "FaultyTTS",
+    "FliteError",
     "GarbageBody",
     "Golden",
     "GroqServer",
@@ -165,7 +166,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     ),
     "providers.answers": ("Answer", "echo"),
     "providers.calls": ("RecordedCall",),
-    "providers.errors": ("ScriptError", "UnscriptedCallError"),
+    "providers.errors": ("FliteError", "ScriptError", "UnscriptedCallError"),
     "providers.faults": ("AtCall", "AtRate", "Failure", "Malformed", "MockFault"),
     "providers.hearing": ("Heard",),
     "providers.llm": ("MockLLM",),

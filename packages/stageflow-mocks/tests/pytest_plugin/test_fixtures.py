@@ -4,6 +4,9 @@ import subprocess
 import sys
 from contextlib import asynccontextmanager
 
+# Before pytester, which forgets what an inner run is the first to import: httpx imports httpcore when it is used,
+# and would know its exceptions by another copy than the one that raises them.
+import httpcore  # noqa: F401
 import pytest
 from stageflow_mocks.pytest_plugin.serving import served
 

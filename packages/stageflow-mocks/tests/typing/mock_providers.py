@@ -30,6 +30,8 @@ from stageflow_mocks import (
 llm: LLMProvider = MockLLM("Hello.")
 stt: STTProvider = MockSTT({b"": "Hello."})
 tts: TTSProvider = MockTTS(latency=Uniform(0.1, 0.2))
+MockTTS(spoken_by="flite", voices={"Ada": "slt"})
+MockTTS(spoken_by="espeak")  # pyright: ignore[reportArgumentType]
 PipelineContext(run_store=FaultyRunStore(InMemoryRunStore(), FaultPlan()))
 StagePorts(llm=FaultyLLM(llm, FaultPlan()), stt=FaultySTT(stt, FaultPlan()), tts=FaultyTTS(tts, FaultPlan(seed=1)))
 FaultyLLM(stt, FaultPlan())  # pyright: ignore[reportArgumentType]
