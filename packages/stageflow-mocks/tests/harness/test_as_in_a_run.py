@@ -36,7 +36,7 @@ class Case:
     """A stage, and what it is given."""
 
     given: dict[str, str]
-    optional: set[str]
+    optional: list[str]
     returns: str
     failing_attempts: int
     max_attempts: int
@@ -54,20 +54,21 @@ class Case:
 def cases(draw):
     names = draw(st.lists(st.sampled_from(NAMES), unique=True, max_size=3))
     ends = {name: draw(st.sampled_from([*ENDS, "mapping", "mapping"])) for name in names}
-    if any(end == "cancel" for end in ends.values()) and draw(st.booleans()):
-        ends = dict.fromkeys(ends, "mapping")
-    stream = draw(st.one_of(st.none(), st.lists(st.sampled_from("xyz"), max_size=3)))
+    cancels = [name for name, end in ends.items() if end == "cancel"]
+    if cancels:  # it stands alone: of several that end in one turn the first decides, whichever that is
+        ends = {cancels[0]: "cancel"}
+    stream = draw(st.one_of(st.none(), st.lists(st.sampled_from("xyz"), max_size=3))) if not cancels else None
     may_join = names and stream is None
     return Case(
         given=ends,
-        optional={name for name in names if draw(st.booleans())},
+        optional=[name for name in ends if draw(st.booleans())],
         returns=draw(st.sampled_from([*(set(ENDS) - {"raises"}), "seen", "wrong", "suspends"])),
         failing_attempts=draw(st.integers(0, 3)),
         max_attempts=draw(st.integers(1, 3)),
         hangs=draw(st.integers(0, 9)) == 0,
         when=draw(st.sampled_from([None, None, True, False])),
         join=draw(st.sampled_from([None, None, "any"])) if may_join else None,
-        route=draw(st.sampled_from([None, None, "here", "elsewhere"])),
+        route=draw(st.sampled_from([None, None, "here", "elsewhere"])) if not cancels else None,
         stream=stream,
         mends=draw(st.booleans()),
         decision=draw(st.sampled_from([None, "yes"])),
@@ -121,8 +122,8 @@ def stage_of(case):
 
 
 def others_of(case):
-    """Write out the stages that it depends on."""
-    for name, end in case.given.items():
+    """Write out the stages that it depends on, in the order in which it names them."""
+    for name, end in sorted(case.given.items(), key=lambda one: one[0] in case.optional):
 
         async def returns(end=end) -> Any:
             if end == "raises":
