@@ -36,10 +36,12 @@ if TYPE_CHECKING:
     from stageflow_mocks.groq.audio.transcription_request import TranscriptionRequest
     from stageflow_mocks.groq.server import GroqServer, ReceivedRequest
     from stageflow_mocks.harness.clock_and_chance import FakeClock, FakeRandom
+    from stageflow_mocks.harness.contexts import make_context, make_snapshot
     from stageflow_mocks.harness.recording_sink import RecordedEvent, RecordingEventSink
     from stageflow_mocks.harness.run_store import InMemoryRunStore
-    from stageflow_mocks.harness.running import Chunks, make_context, make_snapshot, run_stage
+    from stageflow_mocks.harness.running import run_stage
     from stageflow_mocks.harness.settings import FakeConfig
+    from stageflow_mocks.harness.stand_ins import Chunks
     from stageflow_mocks.model_answers import CallTool
     from stageflow_mocks.provider_faults import (
         CutOff,
@@ -178,7 +180,9 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "harness.clock_and_chance": ("FakeClock", "FakeRandom"),
     "harness.recording_sink": ("RecordedEvent", "RecordingEventSink"),
     "harness.run_store": ("InMemoryRunStore",),
-    "harness.running": ("Chunks", "make_context", "make_snapshot", "run_stage"),
+    "harness.contexts": ("make_context", "make_snapshot"),
+    "harness.running": ("run_stage",),
+    "harness.stand_ins": ("Chunks",),
     "harness.settings": ("FakeConfig",),
     "model_answers": ("CallTool",),
     "provider_faults": (

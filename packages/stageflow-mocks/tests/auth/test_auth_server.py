@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from joserfc import errors, jwt
 from joserfc.jwk import KeySet
-from stageflow_mocks import Hang, MockAuth, MockAuthServer
+from stageflow_mocks import TOKEN_KINDS, Hang, MockAuth, MockAuthServer
 
 NOW = 1_800_000_000
 
@@ -245,3 +245,38 @@ async def test_it_takes_what_mock_auth_takes() -> None:
         "org": "t",
         "jti": "",
     }
+
+
+async def test_pyjwt_fetches_the_keys() -> None:
+    """Its JWKS client, in a thread as it blocks, judges each kind, and follows a rotation and an outage."""
+    async with MockAuthServer(algorithm="ES256", audience="chat") as auth:
+        client = pyjwt.PyJWKClient(auth.jwks_url, cooldown_duration=0)
+
+        def user_of(text: str) -> str:
+            key = client.get_signing_key_from_jwt(text)
+            options: Any = {"require": ["exp", "iss", "aud"]}
+            claims = pyjwt.decode(
+                text, key, algorithms=["ES256"], audience="chat", issuer=auth.issuer, leeway=60, options=options
+            )
+            return claims["sub"]
+
+        for kind, case in TOKEN_KINDS.items():
+            token = auth.token(kind, user_id="ada")
+            if case.found_by in {"nobody", "application"}:
+                assert await asyncio.to_thread(user_of, token.text) == "ada"
+            else:
+                with pytest.raises(pyjwt.PyJWTError):
+                    await asyncio.to_thread(user_of, token.text)
+        before = auth.token(user_id="eve")
+        auth.rotate()
+        asked = len(auth.requests)
+        assert await asyncio.to_thread(user_of, auth.token(user_id="bob").text) == "bob"
+        assert await asyncio.to_thread(user_of, before.text) == "eve"
+        assert len(auth.requests) == asked + 1
+        auth.rotate()
+        auth.fail_next(503)
+        with pytest.raises(pyjwt.PyJWKClientConnectionError):
+            await asyncio.to_thread(user_of, auth.token().text)
+        assert await asyncio.to_thread(user_of, auth.token().text) == "user-1"
+        with pytest.raises(pyjwt.PyJWKClientError, match="Unable to find"):
+            await asyncio.to_thread(user_of, before.text)

@@ -55,7 +55,12 @@ REFUSED_BY_JOSERFC: dict[TokenKind, tuple[type[Exception], str]] = {
     "wrong_issuer": (errors.InvalidClaimError, "iss"),
     "tampered": (errors.BadSignatureError, "bad_signature"),
     "tampered_signature": (errors.BadSignatureError, "bad_signature"),
+    "no_signature": (errors.BadSignatureError, "bad_signature"),
+    "zero_signature": (errors.BadSignatureError, "bad_signature"),
+    "embedded_key": (errors.BadSignatureError, "bad_signature"),
     "alg_none": (errors.UnsupportedAlgorithmError, "none"),
+    "alg_none_respelt": (errors.UnsupportedAlgorithmError, "nOnE"),
+    "unknown_crit": (errors.UnsupportedHeaderError, "must-be-understood"),
     "key_confused": (errors.UnsupportedAlgorithmError, "HS256"),
     "unknown_kid": (errors.InvalidKeyIdError, "key-"),
     "retired": (errors.InvalidKeyIdError, "key-"),
@@ -67,12 +72,17 @@ REFUSED_BY_PYJWT: dict[TokenKind, type[Exception]] = {
     "wrong_issuer": pyjwt.InvalidIssuerError,
     "tampered": pyjwt.InvalidSignatureError,
     "tampered_signature": pyjwt.InvalidSignatureError,
+    "no_signature": pyjwt.InvalidSignatureError,
+    "zero_signature": pyjwt.InvalidSignatureError,
+    "embedded_key": pyjwt.InvalidSignatureError,
     "alg_none": pyjwt.InvalidAlgorithmError,
+    "alg_none_respelt": pyjwt.InvalidAlgorithmError,
+    "unknown_crit": pyjwt.InvalidTokenError,
     "key_confused": pyjwt.InvalidAlgorithmError,
     "unknown_kid": pyjwt.PyJWKClientError,
     "retired": pyjwt.PyJWKClientError,
 }
-ACCEPTED: tuple[TokenKind, ...] = ("valid", "rotated", "other_tenant", "revoked")
+ACCEPTED: tuple[TokenKind, ...] = ("valid", "rotated", "wrong_typ", "other_tenant", "revoked")
 
 
 def test_each_kind_is_described_and_judged() -> None:
@@ -84,6 +94,7 @@ def test_each_kind_is_described_and_judged() -> None:
         "claims": errors.ClaimError,
         "signature": errors.BadSignatureError,
         "algorithm": errors.UnsupportedAlgorithmError,
+        "header": errors.UnsupportedHeaderError,
         "key": errors.InvalidKeyIdError,
     }
     for kind, (error, _) in REFUSED_BY_JOSERFC.items():
@@ -98,6 +109,8 @@ def test_joserfc_refuses(kind: TokenKind, algorithm: Algorithm) -> None:
     """A bad token is refused for what is wrong with it, by each algorithm."""
     auth = _auth(algorithm=algorithm)
     error, told = REFUSED_BY_JOSERFC[kind]
+    if kind == "embedded_key" and algorithm in ("RS256", "PS256"):
+        error, told = errors.ExceededSizeError, "Header size exceeds 512 bytes"  # before it comes to the signature
     with pytest.raises(error, match=told) as refused:
         _judge(auth, auth.token(kind).text)
     assert type(refused.value) is error
@@ -169,6 +182,31 @@ def test_alg_none_deceives_who_allows_it() -> None:
         read = jwt.decode(token.text, OctKey.generate_key(), algorithms=["none"])
     assert read.claims == token.claims
     assert token.text.endswith(".")
+
+
+def test_an_embedded_key_deceives_who_trusts_it() -> None:
+    """The signature is right by the key in the header: a verifier that takes that key accepts it."""
+    auth = _auth()
+    token = auth.token("embedded_key")
+    brought = KeySet.import_key_set({"keys": [token.header["jwk"] | {"kid": token.header["kid"]}]})
+    read = jwt.decode(token.text, brought, algorithms=["ES256"])
+    assert read.claims == token.claims
+    assert token.header["kid"] == auth.jwks()["keys"][0]["kid"]
+    assert "d" not in token.header["jwk"]
+
+
+def test_a_typ_for_another_purpose() -> None:
+    """It is that of plain JWTs, as ID tokens are; where that is what is asked for it is that of access tokens."""
+    assert _auth().token("wrong_typ").header["typ"] == "JWT"
+    assert _auth(typ="JWT").token("wrong_typ").header["typ"] == "at+jwt"
+
+
+def test_a_signature_of_zeros_is_as_long_as_a_real_one() -> None:
+    """So that its length is not what it is refused for."""
+    auth = _auth()
+    lengths = {len(auth.token(kind).text.rpartition(".")[2]) for kind in ("valid", "zero_signature")}
+    assert len(lengths) == 1
+    assert auth.token("no_signature").text.endswith(".")
 
 
 def test_a_tampered_token_says_what_it_was_changed_to() -> None:
@@ -338,6 +376,15 @@ def test_revoking() -> None:
     assert auth.revoked == (bad.jti, good.jti, by_id.jti)
     with pytest.raises(ValueError, match=r"No token with the jti 'elsewhere' was issued here"):
         auth.revoke("elsewhere")
+    with pytest.raises(ValueError, match=r"not by its text: give revoke\(\) what token\(\) returned"):
+        auth.revoke(good.text)
+    with pytest.raises(ValueError, match="This token was not issued here"):
+        auth.revoke(_auth().token())
+    nameless: Any = auth.token(without=["jti"])
+    for what in (nameless, None):
+        with pytest.raises((TypeError, ValueError), match="jti"):
+            auth.revoke(what)
+    assert len(auth.revoked) == 3
 
 
 @pytest.mark.parametrize("claim", ["iss", "aud", "exp"])
@@ -414,6 +461,7 @@ def test_bad_options_are_refused(options: dict[str, Any], error: type[Exception]
         ({"claims": {"exp": 1}}, ValueError, "claims sets 'exp', which MockAuth writes itself: use user_id"),
         ({"claims": {"tenant_id": "x"}}, ValueError, "claims sets 'tenant_id'"),
         ({"claims": {"x": object()}}, TypeError, "claims cannot be written as JSON"),
+        ({"claims": [1]}, TypeError, r"claims is a mapping, not \[1\]"),
         ({"claims": {"x": float("nan")}}, TypeError, "claims cannot be written as JSON"),
         ({"without": ["nonce"]}, ValueError, "without names 'nonce', which the token does not have. It has: iss, sub"),
         ({"without": ["exp"], "kind": "expired"}, ValueError, "something is wrong with one of 'expired' already"),

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from judging import SUITES, failures
 from stageflow.errors import ProviderRateLimited, ProviderServerError
 from stageflow.interceptors.idempotency_memory import InMemoryIdempotencyStore
 from stageflow.observability import InMemoryCircuitBreaker
@@ -14,52 +15,7 @@ from stageflow.protocols import AllowAllPolicy, Claim, PolicyDecision
 from stageflow.providers import AudioFormat, LLMChunk, LLMResponse, STTChunk, STTResponse, TTSChunk, TTSResponse
 from stageflow_mocks import InMemoryRunStore, RecordingEventSink
 from stageflow_mocks.conformance import Failing
-from test_implementations import (
-    TestInMemoryCircuitBreaker,
-    TestInMemoryIdempotencyStore,
-    TestInMemoryRunStore,
-    TestLeasedStore,
-    TestRecordingEventSink,
-    TestTinyLLM,
-    TestTinyLogger,
-    TestTinyPolicy,
-    TestTinySTT,
-    TestTinyTTS,
-)
 from tiny_implementations import PCM, LeasedStore, TinyLLM, TinyLogger, TinyPolicy, TinySTT, TinyTTS, in_pieces
-
-SUITES = {
-    suite.__name__: suite
-    for suite in (
-        TestInMemoryCircuitBreaker,
-        TestInMemoryIdempotencyStore,
-        TestInMemoryRunStore,
-        TestLeasedStore,
-        TestRecordingEventSink,
-        TestTinyLLM,
-        TestTinyLogger,
-        TestTinyPolicy,
-        TestTinySTT,
-        TestTinyTTS,
-    )
-}
-for name in SUITES:
-    del globals()[name]  # they are run where they stand
-
-
-def failures(suite_name: str, make: Any, **attributes: Any) -> dict[str, str]:
-    """Run all tests of a suite for what `make` makes; return the names of those that fail, with why."""
-    suite = type("Suite", (SUITES[suite_name],), {"make": lambda self: make(), "simulated": True, **attributes})
-    failed = {}
-    for test in sorted(name for name in dir(suite) if name.startswith("test_")):
-        try:
-            getattr(suite(), test)()
-        except pytest.skip.Exception:
-            continue
-        except Exception as error:  # noqa: BLE001 - whatever it fails with
-            failed[test.removeprefix("test_")] = repr(error)
-    return failed
-
 
 BROKEN: list[Any] = []
 
@@ -468,7 +424,7 @@ class NamesAnother(TinyLLM):
 STT = "TestTinySTT"
 
 
-@breaks(STT, "it_is_heard_while_it_is_said")
+@breaks(STT, "something_comes_out_while_others_go_in")
 class WaitsForTheEnd(TinySTT):
     async def stream(self, request):
         audio = b"".join([piece async for piece in in_pieces(request.audio)])
@@ -490,7 +446,7 @@ class LosesWhatIsLeftOver(TinySTT):
             yield STTChunk(f"w{struct.unpack_from('<h', piece)[0]}" if len(piece) < 600 else "", is_final=True)
 
 
-@breaks(STT, "a_stream_that_is_left_takes_no_more_audio")
+@breaks(STT, "a_stream_that_is_left_takes_no_more")
 class GoesOnListening(TinySTT):
     async def stream(self, request):
         audio = in_pieces(request.audio)
@@ -542,7 +498,7 @@ class WrongDuration(TinyTTS):
         return TTSResponse(answer.audio, format=PCM, duration_ms=answer.duration_ms * 2)
 
 
-@breaks(TTS, "it_is_spoken_while_it_is_written")
+@breaks(TTS, "something_comes_out_while_others_go_in")
 class ReadsAllFirst(TinyTTS):
     async def stream(self, request):
         text = "".join([piece async for piece in in_pieces(request.text)])

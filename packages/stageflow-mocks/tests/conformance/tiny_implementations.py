@@ -5,7 +5,7 @@ import struct
 from collections.abc import AsyncIterable
 from uuid import uuid4
 
-from stageflow.errors import ProviderRateLimited, ProviderServerError
+from stageflow.errors import ProviderRateLimited, ProviderRequestError, ProviderServerError
 from stageflow.protocols import Claim, PolicyDecision
 from stageflow.providers import (
     AudioFormat,
@@ -19,6 +19,7 @@ from stageflow.providers import (
     TTSResponse,
     Usage,
     Word,
+    require_supported,
 )
 
 PCM = AudioFormat("pcm_s16le", 1_000)
@@ -114,8 +115,12 @@ class TinyLLM:
                 LLMChunk(tool_calls=(call[1],)),
                 LLMChunk(finish_reason="tool_calls", usage=usage),
             ]
-        words = [LLMChunk(f"{word} ", model="m") for word in request.messages[-1].content.split()]
-        return [*words, LLMChunk(finish_reason="stop", usage=usage)]
+        text = request.messages[-1].content
+        for end in request.stop:
+            text = text.split(end)[0]
+        words = [LLMChunk(f"{word} ", model="m") for word in text.split()]
+        sent = words[: request.max_tokens]
+        return [*sent, LLMChunk(finish_reason="stop" if sent == words else "length", usage=usage)]
 
     async def complete(self, request):
         await asyncio.sleep(0.01)
@@ -172,13 +177,15 @@ class TinySTT:
         return STTResponse(" ".join(heard), words=words, duration_ms=PCM.duration_ms(request.audio))
 
     async def stream(self, request):
-        kept = b""
+        kept, heard = b"", 0
         async for piece in in_pieces(request.audio):
             kept += piece
             while len(kept) >= self.size:
-                word, kept = self._hear(kept[: self.size])[0], kept[self.size :]
-                yield STTChunk(word[:1], is_final=False)
-                yield STTChunk(word, is_final=True)
+                text, kept = self._hear(kept[: self.size])[0], kept[self.size :]
+                words = (Word(text, 100.0 * heard, 100.0 * (heard + 1)),) if request.words else ()
+                yield STTChunk(text[:1], is_final=False)
+                yield STTChunk(text, is_final=True, words=words)
+                heard += 1
 
 
 class TinyTTS:
@@ -190,6 +197,9 @@ class TinyTTS:
         return b"".join(struct.pack("<h", ord(letter) % 1000) * 10 for letter in text)
 
     async def synthesize(self, request):
+        require_supported(request, "format", provider=self.name)
+        if request.format not in (None, PCM):
+            raise ProviderRequestError(f"It speaks {PCM}.", provider=self.name)
         await asyncio.sleep(0.01)
         audio = self._speak(request.text)
         return TTSResponse(audio, format=PCM, duration_ms=PCM.duration_ms(audio))

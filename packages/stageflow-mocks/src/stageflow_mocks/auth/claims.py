@@ -124,6 +124,8 @@ def own_claims(claims: Mapping[str, Any] | None, names: ClaimNames) -> dict[str,
         TypeError: They cannot be written as JSON.
         ValueError: One of them is a claim that MockAuth writes.
     """
+    if claims is not None and not isinstance(claims, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"claims is a mapping, not {claims!r}.")
     added = dict(claims or {})
     taken = [name for name in added if name in names.managed()]
     if taken:
@@ -144,7 +146,7 @@ def whole_seconds(clock: Callable[[], float]) -> int:
     Raises:
         ValueError: It says no finite number.
     """
-    now = clock()
-    if not math.isfinite(now):
+    now: Any = clock()
+    if isinstance(now, bool) or not isinstance(now, int | float) or not math.isfinite(now):
         raise ValueError(f"The clock of MockAuth says Unix seconds, not {now!r}.")
     return math.floor(now)

@@ -38,7 +38,18 @@ from stageflow_mocks.auth.tokens import (
     unsigned,
     with_changed_signature,
     with_payload,
+    with_zero_signature,
+    without_signature,
 )
+
+_UNSIGNED: Mapping[TokenKind, str] = {"alg_none": "none", "alg_none_respelt": "nOnE"}
+_RESIGNED: Mapping[TokenKind, Callable[[str], str]] = {
+    "tampered_signature": with_changed_signature,
+    "no_signature": without_signature,
+    "zero_signature": with_zero_signature,
+}
+_UNKNOWN = "https://auth.test/must-be-understood"
+"""A header that nobody understands (RFC 7515, section 4.1.11: then the token is invalid)."""
 
 
 class MockAuth:
@@ -133,12 +144,21 @@ class MockAuth:
         """Put a token, or the one with this `jti`, on the list of those that were revoked.
 
         Raises:
-            ValueError: It was not issued here.
+            TypeError: It is neither a token nor a text.
+            ValueError: It was not issued here, or has no `jti`.
         """
-        jti = token.jti if isinstance(token, IssuedToken) else token
-        if all(issued.claims.get("jti") != jti for issued in self.issued):
-            raise ValueError(f"No token with the jti {jti!r} was issued here, so it cannot be revoked.")
-        self._revoked[jti] = None
+        if isinstance(token, IssuedToken):
+            if not any(issued is token for issued in self.issued):
+                raise ValueError("This token was not issued here, so it cannot be revoked.")
+            if "jti" not in token.claims:
+                raise ValueError("This token has no jti, by which it could be revoked.")
+            token = token.jti
+        require_name("the jti of a token to revoke", token)
+        if token.count(".") == 2:
+            raise ValueError("A token is revoked by its jti, not by its text: give revoke() what token() returned.")
+        if all(issued.claims.get("jti") != token for issued in self.issued):
+            raise ValueError(f"No token with the jti {token!r} was issued here, so it cannot be revoked.")
+        self._revoked[token] = None
 
     def token(
         self,
@@ -218,19 +238,25 @@ class MockAuth:
 
     def _made(self, kind: TokenKind, says: dict[str, Any], key: SigningKey) -> IssuedToken:
         """Return the token, signed as its kind is."""
-        header = {"typ": self._typ, "alg": key.algorithm, "kid": key.kid}
-        if kind == "alg_none":
-            header["alg"] = "none"
+        header: dict[str, Any] = {"typ": self._typ, "alg": key.algorithm, "kid": key.kid}
+        if kind in _UNSIGNED:
+            header["alg"] = _UNSIGNED[kind]
             return IssuedToken(kind, unsigned(header, says), header, says)
         if kind == "key_confused":
             header["alg"] = "HS256"
             return IssuedToken(kind, signed_by_secret(header, says, key.public_pem()), header, says)
+        if kind == "embedded_key":
+            header |= {"jwk": key.public_parameters(), "kid": self._current.kid}
+        elif kind == "unknown_crit":
+            header |= {"crit": [_UNKNOWN], _UNKNOWN: True}
+        elif kind == "wrong_typ":
+            header["typ"] = "JWT" if self._typ.lower() != "jwt" else "at+jwt"
         text = key.sign(header, encoded(says))
         if kind == "tampered":
             says = says | {"sub": _other(says["sub"])}
             text = with_payload(text, says)
-        elif kind == "tampered_signature":
-            text = with_changed_signature(text)
+        elif kind in _RESIGNED:
+            text = _RESIGNED[kind](text)
         return IssuedToken(kind, text, header, says)
 
     def _key_of(self, kind: TokenKind) -> SigningKey:
@@ -244,7 +270,7 @@ class MockAuth:
         if kind == "retired":
             self._retired = self._retired or self._new_key()
             return self._retired
-        if kind == "unknown_kid":
+        if kind in ("unknown_kid", "embedded_key"):
             self._stray = self._stray or self._new_key()
             return self._stray
         return self._current

@@ -85,7 +85,7 @@ class MockAuthServer(MockAuth):
     ) -> None:
         if issuer is not None:
             require_name("issuer", issuer)
-        if not isinstance(jwks_max_age_s, int) or jwks_max_age_s < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
+        if type(jwks_max_age_s) is not int or jwks_max_age_s < 0:
             raise ValueError(f"jwks_max_age_s is a whole number of seconds, zero or more, not {jwks_max_age_s!r}.")
         super().__init__(
             audience=audience,

@@ -25,16 +25,22 @@ TokenKind: TypeAlias = Literal[
     "wrong_issuer",
     "tampered",
     "tampered_signature",
+    "no_signature",
+    "zero_signature",
+    "embedded_key",
     "alg_none",
+    "alg_none_respelt",
     "key_confused",
+    "unknown_crit",
     "unknown_kid",
     "retired",
+    "wrong_typ",
     "other_tenant",
     "revoked",
 ]
 """The names of the tokens that `MockAuth.token` makes."""
 
-FoundBy: TypeAlias = Literal["nobody", "claims", "signature", "algorithm", "key", "application"]
+FoundBy: TypeAlias = Literal["nobody", "claims", "signature", "algorithm", "header", "key", "application"]
 """What refuses a token: nobody (it is good), a check of a JWT library, or what an application knows itself."""
 
 
@@ -56,10 +62,18 @@ TOKEN_KINDS: Mapping[TokenKind, TokenCase] = MappingProxyType(
         "wrong_issuer": TokenCase("its `iss` is another issuer, though the key is ours", "claims"),
         "tampered": TokenCase("its `sub` was changed after it was signed", "signature"),
         "tampered_signature": TokenCase("one bit of its signature was changed", "signature"),
+        "no_signature": TokenCase("its signature was taken away; the header says what it said", "signature"),
+        "zero_signature": TokenCase("its signature is nothing but zeros, which ECDSA must not take", "signature"),
+        "embedded_key": TokenCase(
+            "signed by a key that its own header brings along, under a `kid` of ours", "signature"
+        ),
         "alg_none": TokenCase("it says `alg: none`, and has no signature", "algorithm"),
+        "alg_none_respelt": TokenCase("it says `alg: nOnE`, and has no signature", "algorithm"),
         "key_confused": TokenCase("signed by HS256 with the PEM of the public key as its secret", "algorithm"),
+        "unknown_crit": TokenCase("its `crit` names a header that has to be understood, and is not", "header"),
         "unknown_kid": TokenCase("signed by a key that was never in the JWKS, under a `kid` of its own", "key"),
         "retired": TokenCase("signed by a key that the JWKS lists no more", "key"),
+        "wrong_typ": TokenCase("good, but its `typ` is that of a token for another purpose", "application"),
         "other_tenant": TokenCase("good, but of another tenant", "application"),
         "revoked": TokenCase("good, but its `jti` is in the list of those that were revoked", "application"),
     }
@@ -114,6 +128,17 @@ def with_payload(text: str, claims: Mapping[str, Any]) -> str:
     """Return the token with another payload under the same signature."""
     header, _, signature = text.split(".")
     return f"{header}.{_base64url(encoded(claims))}.{signature}"
+
+
+def without_signature(text: str) -> str:
+    """Return the token with an empty signature."""
+    return f"{text.rpartition('.')[0]}."
+
+
+def with_zero_signature(text: str) -> str:
+    """Return the token with a signature of zeros, as long as it was: r = s = 0 for ECDSA (CVE-2022-21449)."""
+    content, _, signature = text.rpartition(".")
+    return f"{content}.{_base64url(bytes(len(base64.urlsafe_b64decode(signature + '=' * (-len(signature) % 4)))))}"
 
 
 def with_changed_signature(text: str) -> str:

@@ -59,16 +59,22 @@ class ProviderCallLoggerConformance(Conformance[ProviderCallLogger]):
                 "made_up_later": "ü",
                 "cached": True,
                 "nothing": None,
+                # What logging, databases and other libraries have meanings of their own for.
+                "name": "n",
+                "message": "m",
+                "args": 1,
+                "id": "i",
             }
             call_id = await logger.log_call_start(**{**_CALL, "model": None}, **details)
             ended: dict[str, Any] = {"status": status, "duration_ms": 1.5, "error_code": code, "tokens": 7}
             await logger.log_call_end(call_id, **ended, nothing_at_all=None)
+            await self._kept(logger, call_id, optional=True, model=None, status=status, error_code=code)
 
     @promised
     async def test_calls_end_in_any_order(self, logger: ProviderCallLogger) -> None:
         """The end of a call belongs to its beginning, however many are under way."""
         calls: list[dict[str, Any]] = [{**_CALL, "stage": f"s{number}"} for number in range(10)]
-        ids = [await logger.log_call_start(**call) for call in calls]
+        ids = await asyncio.gather(*(logger.log_call_start(**call) for call in calls))
         ends = [
             logger.log_call_end(ids[number], status="ok" if number % 2 else "error", duration_ms=float(number))
             for number in (3, 9, 0, 7, 1, 8, 2, 6, 5, 4)
@@ -97,6 +103,8 @@ class ProviderCallLoggerConformance(Conformance[ProviderCallLogger]):
     async def test_a_cancelled_call_ends(self, logger: ProviderCallLogger) -> None:
         """It has a second for each call, and is cancelled then: it stops, and takes what comes next."""
         await ends_when_cancelled(lambda: logger.log_call_start(**_CALL))
+        cancelled = await logger.log_call_start(**_CALL)
+        await ends_when_cancelled(lambda: logger.log_call_end(cancelled, status="ok", duration_ms=1.0))
         call_id = await logger.log_call_start(**_CALL)
         await logger.log_call_end(call_id, status="ok", duration_ms=1.0)
         await self._kept(logger, call_id, status="ok", optional=True)

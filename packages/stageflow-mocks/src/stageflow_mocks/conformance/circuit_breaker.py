@@ -20,12 +20,12 @@ class CircuitBreakerConformance(Conformance[CircuitBreaker]):
     Attributes:
         failures: Failures in a row that open a circuit; None for a breaker that never opens one.
         recovery_s: Seconds after which an open circuit lets probes through.
-        probes: How many at a time.
+        probes: How many at a time; None for a breaker that stays open until somebody closes it.
     """
 
     failures: int | None = None
     recovery_s: float = 30.0
-    probes: int = 1
+    probes: int | None = 1
 
     @promised
     async def test_it_fits_the_protocol(self, breaker: CircuitBreaker) -> None:
@@ -56,11 +56,29 @@ class CircuitBreakerConformance(Conformance[CircuitBreaker]):
         promise(0 < refused.retry_after <= self.recovery_s, told)
 
     @promised
+    async def test_failures_at_the_same_time_count(self, breaker: CircuitBreaker) -> None:
+        """Of calls that fail together each is counted."""
+        permits = await asyncio.gather(*(breaker.allow("c") for _ in range(self._failures())))
+        await asyncio.gather(*(breaker.record_failure("c", permit) for permit in permits))
+        refused = await breaker.allow("c")
+        promise(not refused.allowed, f"{self._failures()} failures at the same time open the circuit.")
+
+    @promised
     async def test_circuits_are_kept_apart(self, breaker: CircuitBreaker) -> None:
-        """The failures of one circuit say nothing of another."""
-        await self._fail(breaker, "broken", self._failures())
+        """What becomes of the calls of one circuit says nothing of another."""
+        await self._fail(breaker, "broken", self._failures() - 1)
+        await breaker.record_success("well", await breaker.allow("well"))
+        await self._fail(breaker, "broken", 1)
         promise((await breaker.allow("well")).allowed, "Another circuit stays closed.")
-        promise(not (await breaker.allow("broken")).allowed, "The broken one is open.")
+        opened = not (await breaker.allow("broken")).allowed
+        promise(opened, "The broken one is open. The success of another circuit is none of its own.")
+        if self.probes is None:
+            return
+        await self._open(breaker, "broken too")
+        await self.pass_time(self.recovery_s * 1.1)
+        for _ in range(self.probes):
+            await breaker.allow("broken")
+        promise((await breaker.allow("broken too")).allowed, "Each circuit that is half-open has probes of its own.")
 
     @promised
     async def test_success_breaks_the_row(self, breaker: CircuitBreaker) -> None:
@@ -86,13 +104,17 @@ class CircuitBreakerConformance(Conformance[CircuitBreaker]):
     @promised
     async def test_probes_are_let_through_after_a_time(self, breaker: CircuitBreaker) -> None:
         """Not earlier, and of many who ask at once so many as there may be; when they end, others follow."""
+        most = self._probes()
         await self._open(breaker, "c")
         await self.pass_time(self.recovery_s * 0.5)
-        promise(not (await breaker.allow("c")).allowed, "An open circuit refuses calls until its time is up.")
+        refused = await breaker.allow("c")
+        promise(not refused.allowed, "An open circuit refuses calls until its time is up.")
+        told = f"After half of {self.recovery_s:g} s a refusal says after how many seconds it may help to ask again: "
+        promise(refused.retry_after <= self.recovery_s * 0.6, f"{told}about half, not {refused.retry_after!r}.")
         await self.pass_time(self.recovery_s * 0.6)
-        permits = await asyncio.gather(*(breaker.allow("c") for _ in range(self.probes + 9)))
+        permits = await asyncio.gather(*(breaker.allow("c") for _ in range(most + 9)))
         probes = [permit for permit in permits if permit.allowed]
-        promise(len(probes) == self.probes, f"{self.probes} probes are let through, not {len(probes)}.")
+        promise(len(probes) == most, f"{most} probes are let through, not {len(probes)}.")
         for permit in permits:
             _check(permit)
             promise(permit.state == "half-open", f"A circuit that is being probed is half-open, not {permit.state}.")
@@ -102,6 +124,7 @@ class CircuitBreakerConformance(Conformance[CircuitBreaker]):
     @promised
     async def test_a_probe_that_succeeds_closes_it(self, breaker: CircuitBreaker) -> None:
         """From then on everybody may call, and the count of failures begins anew."""
+        self._probes()
         await self._open(breaker, "c")
         await self.pass_time(self.recovery_s * 1.1)
         await breaker.record_success("c", await breaker.allow("c"))
@@ -115,6 +138,7 @@ class CircuitBreakerConformance(Conformance[CircuitBreaker]):
     @promised
     async def test_a_probe_that_fails_opens_it_again(self, breaker: CircuitBreaker) -> None:
         """And for the whole time again."""
+        self._probes()
         await self._open(breaker, "c")
         await self.pass_time(self.recovery_s * 1.1)
         await breaker.record_failure("c", await breaker.allow("c"))
@@ -125,9 +149,17 @@ class CircuitBreakerConformance(Conformance[CircuitBreaker]):
 
     @promised
     async def test_a_cancelled_call_ends(self, breaker: CircuitBreaker) -> None:
-        """And leaves the circuit as it was."""
-        await ends_when_cancelled(lambda: breaker.allow("c"))
+        """And leaves the circuit as it was, open to calls, or to probes."""
+        await self._release(breaker, await ends_when_cancelled(lambda: breaker.allow("c")))
         promise((await breaker.allow("c")).allowed, "A cancelled `allow` closes nothing to others.")
+        if self.failures is None or self.probes is None:
+            return
+        await self._open(breaker, "d")
+        await self.pass_time(self.recovery_s * 1.1)
+        await self._release(breaker, await ends_when_cancelled(lambda: breaker.allow("d")), circuit="d")
+        await self.pass_time(self.recovery_s * 1.1)
+        probe = await breaker.allow("d")
+        promise(probe.allowed, "A cancelled `allow` lets nobody probe, even when the time of a probe is over.")
 
     @promised
     async def test_a_stage_that_keeps_failing_is_not_called(self, breaker: CircuitBreaker) -> None:
@@ -147,8 +179,16 @@ class CircuitBreakerConformance(Conformance[CircuitBreaker]):
         refused = error is not None and isinstance(error.exception, CircuitOpenError)
         promise(refused, "It fails with a CircuitOpenError then.")
 
+    async def _release(self, breaker: CircuitBreaker, permits: list[CircuitPermit], *, circuit: str = "c") -> None:
+        for permit in permits:
+            if permit.allowed:
+                await breaker.release(circuit, permit)
+
     def _failures(self) -> int:
         return self.failures if self.failures is not None else not_told("the breaker never opens a circuit")
+
+    def _probes(self) -> int:
+        return self.probes if self.probes is not None else not_told("the breaker lets no probes through by itself")
 
     async def _fail(self, breaker: CircuitBreaker, circuit: str, times: int) -> None:
         for _ in range(times):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
-from stageflow import Pipeline, StageOutput, stage
+from stageflow import Pipeline, StageArtifact, StageOutput, stage
 from stageflow.interceptors.idempotency import IdempotencyInterceptor
 from stageflow.protocols import Claim, IdempotencyStore
 
@@ -50,12 +51,14 @@ class IdempotencyStoreConformance(Conformance[IdempotencyStore]):
     async def test_what_was_done_is_told(self, store: IdempotencyStore) -> None:
         """Whoever claims the key afterwards gets the very output, as often as they ask."""
         self._must_keep()
-        value = StageOutput.ok(text="ü", items=[1, {"x": None}])
+        receipt = StageArtifact("conformance.receipt", {"number": 7})
+        value = StageOutput.ok({"text": "ü", "items": [1, {"x": None}]}, version="2").publishing(receipt)
         await self._expect(store, "granted", "k", owner="a")
         promise(await store.complete("k", owner="a", value=value), "`complete` by its owner is True.")
         for owner in ("a", "b"):
             claim = await self._expect(store, "done", "k", owner=owner)
-            promise(claim.value == value, f"What was kept is {value!r}, and reads {claim.value!r}.")
+            told = f"What was kept is {value!r}, with version '2' and an artifact, and reads {_whole(claim.value)}."
+            promise(claim.value == value, told)
 
     @promised
     async def test_other_parameters_are_a_conflict(self, store: IdempotencyStore) -> None:
@@ -92,8 +95,10 @@ class IdempotencyStoreConformance(Conformance[IdempotencyStore]):
 
     @promised
     async def test_keys_are_kept_apart(self, store: IdempotencyStore) -> None:
-        """What becomes of one says nothing of another."""
+        """What becomes of one says nothing of another, however alike they look."""
         self._must_keep()
+        for key in ("k", "K", "k ", "\u00e9", "e\u0301", f"{'x' * 300}1", f"{'x' * 300}2", "k%", "k_"):
+            await self._expect(store, "granted", key, owner="a")
         for number in range(10):
             await self._expect(store, "granted", f"k{number}", owner="a")
         for number in range(0, 10, 2):
@@ -128,6 +133,31 @@ class IdempotencyStoreConformance(Conformance[IdempotencyStore]):
         await asyncio.sleep(0)
         await store.complete("k", owner="a", value=StageOutput.ok())
         promise(await other == ("done" if self.keeps else "granted"), "A cancelled wait takes nothing from others.")
+
+    @promised
+    async def test_a_cancelled_call_ends(self, store: IdempotencyStore) -> None:
+        """Whatever it had done by then, what the owner says next is done, and others are answered."""
+        keys = [f"claimed {number}" for number in range(12)]
+        asked = iter(keys)
+        await ends_when_cancelled(lambda: store.claim(next(asked), fingerprint="f", owner="a"))
+        for key in keys:
+            await store.release(key, owner="a")
+            claim = await store.claim(key, fingerprint="f", owner="b")
+            if claim.state == "running" and store.lease_seconds is not None:  # a thread may have taken it since
+                await self.pass_time(store.lease_seconds * 1.3)
+                claim = await store.claim(key, fingerprint="f", owner="b")
+            free = claim.state == "granted"
+            promise(free, f"A key is free once its owner has released it, though its claim was cancelled: '{key}'.")
+        for end in ("release", "complete"):
+            await self._expect(store, "granted", end, owner="a")
+            call = partial(
+                getattr(store, end), end, owner="a", **({"value": StageOutput.ok()} if end[0] == "c" else {})
+            )
+            await ends_when_cancelled(call)
+            await call()
+            claim = await store.claim(end, fingerprint="f", owner="b")
+            ended = claim.state == ("done" if self.keeps and end == "complete" else "granted")
+            promise(ended, f"A key is free once its owner has released it, and done once it is completed: '{end}'.")
 
     @promised
     async def test_a_lease_that_is_not_renewed_ends(self, store: IdempotencyStore) -> None:
@@ -188,6 +218,13 @@ class IdempotencyStoreConformance(Conformance[IdempotencyStore]):
     def _lease(self, store: IdempotencyStore) -> float:
         self._must_keep()
         return not_told("claims last until they are ended") if store.lease_seconds is None else store.lease_seconds
+
+
+def _whole(value: Any) -> str:
+    if not isinstance(value, StageOutput):
+        return repr(value)
+    output = cast("StageOutput[Any]", value)
+    return f"{output!r}, with version {output.version!r} and {len(output.artifacts)} artifacts"
 
 
 async def _until_free(store: IdempotencyStore, key: str) -> str:

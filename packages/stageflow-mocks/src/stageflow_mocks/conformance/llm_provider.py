@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable
+from dataclasses import replace
 from typing import Any
 
 from stageflow import StagePorts
+from stageflow.errors import ProviderError
 from stageflow.providers import AnswerInPieces, LLMChunk, LLMProvider, LLMRequest, LLMResponse, Message
 
 from stageflow_mocks.conformance.providers import ProviderConformance
@@ -22,6 +24,9 @@ class LLMProviderConformance(ProviderConformance[LLMProvider, LLMResponse, LLMCh
     def tool_request(self) -> LLMRequest | None:
         """Return a request that the provider answers with tool calls; None if it knows no tools."""
         return None
+
+    def said(self, number: int) -> str | None:
+        return self.request(number).messages[-1].content
 
     def check_port(self, provider: LLMProvider) -> None:
         StagePorts(llm=provider)
@@ -74,6 +79,22 @@ class LLMProviderConformance(ProviderConformance[LLMProvider, LLMResponse, LLMCh
         promise(not self.repeats or told[0] == usage, f"A stream tells {told[0]!r}, and a whole answer {usage!r}.")
 
     @promised
+    async def test_what_it_cannot_do_it_refuses(self, provider: LLMProvider) -> None:
+        """A limit and a stop are kept, or refused with a ProviderError: a field of a request is never ignored."""
+        whole = await provider.complete(self.request(0))
+        words = whole.text.split()
+        if len(words) < 2:
+            not_told("the answer to `request(0)` is too short to be cut")
+        cut = await _answered(provider, replace(self.request(0), max_tokens=1))
+        told = "max_tokens=1 is refused, or the answer ends 'length'"
+        ends = "" if cut is None else f"; it ended '{cut.finish_reason}' after {len(cut.text)} characters"
+        promise(cut is None or cut.finish_reason == "length", f"{told}{ends}.")
+        if self.repeats:
+            stop = words[-1]
+            cut = await _answered(provider, replace(self.request(0), stop=(stop,)))
+            promise(cut is None or stop not in cut.text, f"stop=({stop!r},) is refused, or the answer ends before it.")
+
+    @promised
     async def test_tools_are_called(self, provider: LLMProvider) -> None:
         """Calls have ids of their own, names among the tools of the request, and the same pieces as a whole."""
         request = self.tool_request() or not_told("`tool_request` gives none")
@@ -85,3 +106,11 @@ class LLMProviderConformance(ProviderConformance[LLMProvider, LLMResponse, LLMCh
             promise(call.name in names, f"A tool '{call.name}' was called, and there are {sorted(names)}.")
         streamed = self.whole(provider, [chunk async for chunk in provider.stream(request)])
         promise(not self.repeats or streamed == self.gist(answer), "A stream calls the same tools.")
+
+
+async def _answered(provider: LLMProvider, request: LLMRequest) -> LLMResponse | None:
+    """Return the answer; None if the request is refused."""
+    try:
+        return await provider.complete(request)
+    except ProviderError:
+        return None

@@ -51,10 +51,12 @@ class PolicyEvaluatorConformance(Conformance[PolicyEvaluator]):
 
     @promised
     async def test_a_cancelled_evaluation_ends(self, policy: PolicyEvaluator) -> None:
-        """It stops, and the next one is answered."""
+        """It stops, lets nothing through that it does not allow, and the next one is answered."""
         requests = self._requests()
         for effect, request in requests.items():
-            await ends_when_cancelled(lambda asked=request: policy.evaluate(asked))
+            for decision in await ends_when_cancelled(lambda asked=request: policy.evaluate(asked)):
+                told = f"An evaluation that is cancelled may still be answered '{effect}', not {decision!r}."
+                promise(isinstance(decision, PolicyDecision) and decision.effect == effect, told)
             promise(
                 (await policy.evaluate(request)).effect == effect, "What is asked afterwards is answered as before."
             )

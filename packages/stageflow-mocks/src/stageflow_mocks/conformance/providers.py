@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from stageflow.errors import ProviderError
+from stageflow.providers import closing_stream
 
 from stageflow_mocks.conformance.suite import Conformance, ends_when_cancelled, not_told, opened, promise, promised
 
@@ -38,6 +39,10 @@ class ProviderConformance(Conformance[P], Generic[P, R, C]):
 
     def open_calls(self, provider: P) -> int | None:
         """Return how many calls are under way, connections say; None if that cannot be known."""
+        return None
+
+    def said(self, number: int) -> str | None:
+        """Return what a request says in words, which no error repeats; None if it says nothing in words."""
         return None
 
     def check_port(self, provider: P) -> None:
@@ -113,14 +118,13 @@ class ProviderConformance(Conformance[P], Generic[P, R, C]):
 
     @promised
     async def test_a_stream_that_is_left_is_closed(self, provider: P) -> None:
-        """Whoever stops reading calls `aclose()`: the call ends then, and the next one is answered."""
+        """Whoever stops reading closes it, if it can be closed: the call ends then, and the next one is answered."""
         for chunks_read in (0, 1):
             stream: Any = self.stream(provider, 0)
-            promise(hasattr(stream, "aclose"), "A stream has `aclose()`, as an async generator does.")
-            for _ in range(chunks_read):
-                await anext(stream)
-            await stream.aclose()
-            left = [chunk async for chunk in stream]
+            async with closing_stream(stream):
+                for _ in range(chunks_read):
+                    await anext(stream)
+            left = [chunk async for chunk in stream] if hasattr(stream, "aclose") else []
             promise(not left, f"A stream that was closed has ended; it went on with {len(left)} chunks.")
         self._none_open(provider)
         self.check_answer(await self.call(provider, 0))
@@ -130,12 +134,9 @@ class ProviderConformance(Conformance[P], Generic[P, R, C]):
         """Whole or streamed it stops, is under way no longer, and the next one is answered."""
 
         async def read() -> None:
-            stream: Any = self.stream(provider, 0)
-            try:
-                async for _ in stream:
+            async with closing_stream(self.stream(provider, 0)) as chunks:
+                async for _ in chunks:
                     await asyncio.sleep(0)
-            finally:
-                await stream.aclose()
 
         await ends_when_cancelled(lambda: self.call(provider, 0))
         await ends_when_cancelled(read)
@@ -144,16 +145,19 @@ class ProviderConformance(Conformance[P], Generic[P, R, C]):
 
     @promised
     async def test_failures_are_classified(self, provider: P) -> None:
-        """Each way to fail is a ProviderError of its class, whole or streamed, with the provider's name."""
+        """Each way to fail is a ProviderError of its class, whole or streamed, with its name and not what was said."""
         ways = self.failing() or not_told("`failing` tells no way to fail")
         for way, (make, expected) in ways.items():
             for method in ("call", "stream"):
-                async with opened(make()) as broken:
+                async with opened(make()) as broken:  # once: a provider that tries again by itself is found
                     error = await self._failure(broken, method)
                     told = f"'{way}' raises {expected.__name__} from its {method}, not {error!r}."
                     promise(isinstance(error, expected), told)
                     named = isinstance(error, ProviderError) and error.provider == broken.name
                     promise(named, f"'{way}' names the provider '{broken.name}'.")
+                    said = self.said(0)
+                    secret = not said or said not in str(error)
+                    promise(secret, f"Keys and what was said stays out of the text of errors; '{way}' has it: {error}")
 
     async def _failure(self, provider: P, method: str) -> BaseException | None:
         try:

@@ -71,12 +71,16 @@ def not_told(why: str) -> NoReturn:
     pytest.skip(why)
 
 
-async def ends_when_cancelled(call: Callable[[], Awaitable[Any]], *, steps: int = 12) -> None:
+async def ends_when_cancelled(call: Callable[[], Awaitable[Any]], *, steps: int = 12) -> list[Any]:
     """Cancel a call after each of its first steps, and see to it that it ends then, cancelled or done.
+
+    Returns:
+        What those returned that were done.
 
     Raises:
         AssertionError: It goes on, or ends with another exception.
     """
+    returned: list[Any] = []
     for after in range(steps):
         task = asyncio.ensure_future(call())
         for _ in range(after):
@@ -84,8 +88,12 @@ async def ends_when_cancelled(call: Callable[[], Awaitable[Any]], *, steps: int 
         task.cancel()
         done, _ = await asyncio.wait({task}, timeout=5.0)
         promise(done, f"A call that is cancelled after {after} steps of the event loop ends; this one went on.")
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled():
+            continue
+        if (error := task.exception()) is not None:
             raise AssertionError(f"A call that is cancelled ends cancelled, or done; it raised {error!r}.") from error
+        returned.append(task.result())
+    return returned
 
 
 @asynccontextmanager
@@ -111,7 +119,15 @@ def _drive(suite: S, test: Callable[[S, Any], Coroutine[Any, Any, None]]) -> Non
                 raise AssertionError(f"What was asked was not answered within {limit_s:g} s.") from error
             raise
 
-    if suite.simulated:
-        simulation.run(main())
+    try:
+        _run(main(), simulated=suite.simulated)
+    except Exception as error:
+        error.add_note(f"The promise: {' '.join((test.__doc__ or '').split())}")
+        raise
+
+
+def _run(main: Coroutine[Any, Any, None], *, simulated: bool) -> None:
+    if simulated:
+        simulation.run(main)
     else:
-        asyncio.run(main())
+        asyncio.run(main)

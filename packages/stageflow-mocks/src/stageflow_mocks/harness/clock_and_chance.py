@@ -40,9 +40,11 @@ class FakeRandom(random.Random):
     """
 
     def __init__(self, seed: int = 0, told: Iterable[float] = ()) -> None:
+        if not isinstance(told, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"told of a FakeRandom is a list of numbers: [{told!r}].")
         self._told = list(told)
         for number in self._told:
-            if not 0 <= number < 1:
+            if not _is_number(number) or not 0 <= number < 1:
                 raise ValueError(f"random() gives numbers from 0 up to 1, and was told {number!r}.")
         self.drawn: list[float] = []
         super().__init__(seed)
@@ -54,6 +56,10 @@ class FakeRandom(random.Random):
 
 
 def _seconds(what: str, value: float) -> float:
-    if not 0 <= value < math.inf:
+    if not _is_number(value) or not 0 <= value < math.inf:
         raise ValueError(f"{what} of a FakeClock is a number of seconds from 0 on, not {value!r}.")
     return value
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

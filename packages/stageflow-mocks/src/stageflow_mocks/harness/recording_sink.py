@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from fnmatch import fnmatchcase
-from types import EllipsisType
-from typing import Any, NamedTuple, TypeAlias
+from difflib import get_close_matches
+from typing import Any, NamedTuple
 
-Expected: TypeAlias = Sequence[str | EllipsisType]
-"""Types of events in their order; in a type `*` stands for any text, and `...` for any number of events."""
+from stageflow_mocks.harness.sequences import Expected, compared, fits
 
 
 class RecordedEvent(NamedTuple):
@@ -69,78 +66,22 @@ class RecordingEventSink:
             TypeError: The types are not given as a list of strings and `...`.
         """
         __tracebackhide__ = True  # pytest shows the test, not this
-        if isinstance(expected, str) or not all(isinstance(one, str) or one is ... for one in expected):
+        is_list = isinstance(expected, list | tuple)
+        if not is_list or not all(isinstance(one, str) or one is ... for one in expected):
             raise TypeError(f"assert_sequence() takes a list of types and `...`, not {expected!r}.")
         happened = self.types if stage is None else [event.type for event in self.of(stage)]
-        rows = _aligned(expected, happened)
-        if all(row.fits for row in rows):
+        if fits(expected, happened):
             return
         if not self.events:
             raise AssertionError("No event has come. Was the sink given to the run, as event_sink=...?")
         whose = "" if stage is None else f" of stage '{stage}'"
-        raise AssertionError(f"The events{whose} are not those that were expected:\n{_table(rows)}")
+        told = f"The events{whose} are not those that were expected:\n{compared(expected, happened)}"
+        if stage is not None and not happened:
+            told = f"{told}\n{self._stages_near(stage)}"
+        raise AssertionError(told)
 
-
-class _Row(NamedTuple):
-    """One line of the comparison: what was expected, what happened, and whether the two fit."""
-
-    expected: str
-    happened: str
-    fits: bool
-
-
-def _aligned(expected: Expected, happened: Sequence[str]) -> list[_Row]:
-    """Lay the two side by side with as few lines that do not fit as there can be."""
-    costs = _costs(expected, happened)
-    rows: list[_Row] = []
-    i, j = 0, 0
-    while i < len(expected) or j < len(happened):
-        wanted, came = _at(expected, i), _at(happened, j)
-        here = costs[i][j]
-        if wanted is ... and here == costs[i + 1][j]:
-            i += 1
-        elif wanted is ... and came is not None:
-            rows.append(_Row("...", came, True))
-            j += 1
-        elif isinstance(wanted, str) and came is not None and fnmatchcase(came, wanted) and here == costs[i + 1][j + 1]:
-            rows.append(_Row(wanted, came, True))
-            i, j = i + 1, j + 1
-        elif isinstance(wanted, str) and here == costs[i + 1][j] + 1:
-            rows.append(_Row(wanted, "", False))
-            i += 1
-        else:
-            rows.append(_Row("", came or "", False))
-            j += 1
-    return rows
-
-
-def _costs(expected: Expected, happened: Sequence[str]) -> list[list[int]]:
-    """Return for each place in both how many lines from there on do not fit at least."""
-    rest = len(happened) + 1
-    costs = [[0] * rest for _ in range(len(expected) + 1)]
-    costs[-1] = [len(happened) - j for j in range(rest)]
-    for i in reversed(range(len(expected))):
-        wanted, row, below = expected[i], costs[i], costs[i + 1]
-        for j in reversed(range(rest)):
-            if isinstance(wanted, EllipsisType):
-                row[j] = min(below[j], row[j + 1]) if j < len(happened) else below[j]
-                continue
-            row[j] = below[j] + 1
-            if j < len(happened):
-                row[j] = min(row[j], row[j + 1] + 1)
-                if fnmatchcase(happened[j], wanted):
-                    row[j] = min(row[j], below[j + 1])
-    return costs
-
-
-def _at(items: Sequence[Any], place: int) -> Any:
-    return items[place] if place < len(items) else None
-
-
-def _table(rows: Sequence[_Row]) -> str:
-    width = max(len("expected"), *(len(row.expected) for row in rows))
-    lines = [f"    {'expected':<{width}}  happened".rstrip()]
-    for row in rows:
-        mark = " " if row.fits else ("-" if row.expected else "+")
-        lines.append(f"  {mark} {row.expected:<{width}}  {row.happened}".rstrip())
-    return "\n".join([*lines, "(- did not happen here, + was not expected here)"])
+    def _stages_near(self, stage: str) -> str:
+        stages = dict.fromkeys(event.stage for event in self.events if event.stage is not None)
+        near = get_close_matches(stage, stages, n=1)
+        meant = f" Did you mean '{near[0]}'?" if near else ""
+        return f"No event is of stage '{stage}'.{meant} There are events of: {', '.join(stages) or 'no stage'}."

@@ -1,112 +1,44 @@
-"""One stage, run for real with everything around it given; and what a stage gets, made for a test."""
+"""One stage, run for real with everything around it given."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+import contextlib
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any, TypeVar, cast, overload
 
 from stageflow import (
     ConfigProvider,
     ContextSnapshot,
-    Conversation,
     CorrelationIds,
     EventSink,
     Limits,
+    NoOpEventSink,
     Pipeline,
     PipelineContext,
     PipelineResults,
+    PipelineRun,
     PipelineValidationError,
-    RunIdentity,
     RunStore,
-    StageContext,
-    StageKind,
+    StageflowError,
     StageOutput,
     StageSpec,
     StageStatus,
+    get_event_sink,
     stage,
 )
-from stageflow.errors import UnknownDependencyError
+from stageflow.errors import InvalidStreamError, UnknownDependencyError
 
+from stageflow_mocks.harness.contexts import make_snapshot
 from stageflow_mocks.harness.only_one_stage import SinkWithoutFakes, around_stage
+from stageflow_mocks.harness.stand_ins import ABSENT, Chunks, stand_in
 
 T = TypeVar("T")
 
-_MADE_AT = datetime(2026, 1, 1, tzinfo=UTC)
-_IDENTITY = ("pipeline_run_id", "request_id", "session_id", "user_id", "org_id", "interaction_id")
 _NO_DECISION: Any = object()
-
-
-class Chunks:
-    """In the `inputs` of `run_stage`, what a dependency streams that the stage reads as a stream."""
-
-    def __init__(self, *chunks: Any) -> None:
-        self.chunks = chunks
-
-    def __repr__(self) -> str:
-        return f"Chunks{self.chunks!r}"
-
-
-def make_snapshot(input_text: str | None = None, **fields: Any) -> ContextSnapshot:
-    """Return a snapshot that is the same each time: the run id is "test-run", and it was made at the start of 2026.
-
-    Args:
-        input_text: What the run is asked.
-        fields: The fields of a ContextSnapshot, and those of a RunIdentity: `user_id="ada"`. As `conversation` pairs of
-            role and content do.
-
-    Raises:
-        TypeError: There is no such field, or its value is of another type.
-    """
-    identity = {name: fields.pop(name) for name in _IDENTITY if name in fields}
-    if identity and "run_id" in fields:
-        raise TypeError(f"make_snapshot() takes run_id or its parts, not both: {', '.join(identity)}.")
-    fields.setdefault("run_id", RunIdentity(**{"pipeline_run_id": "test-run", **identity}))
-    fields.setdefault("created_at", _MADE_AT)
-    said = fields.get("conversation")
-    if said is not None and not isinstance(said, Conversation):
-        conversation = Conversation()
-        for role, content in said:
-            conversation = conversation.with_message(role, content)
-        fields["conversation"] = conversation
-    return ContextSnapshot(input_text=input_text, **fields)
-
-
-def make_context(
-    stage_name: str = "stage",
-    *,
-    inputs: Mapping[str, Any] | None = None,
-    snapshot: ContextSnapshot | None = None,
-    ports: Any = None,
-    config: ConfigProvider | None = None,
-    event_sink: EventSink | None = None,
-    correlation: CorrelationIds | None = None,
-    attempt: int = 1,
-    decision: Any = None,
-) -> StageContext:
-    """Return a context for calling `execute` by hand; see `StageContext.alone`. `run_stage` does more.
-
-    Args:
-        stage_name: The name that the stage is to have.
-        inputs: By name, what the stages returned that it declares as dependencies.
-        snapshot: What the run was asked; that of `make_snapshot()` unless given.
-        ports: What it may use from outside.
-        config: Where it looks settings up.
-        event_sink: Where its events go.
-        correlation: Under which ids others know the work.
-        attempt: Which attempt it is.
-        decision: What was decided for it.
-    """
-    context = PipelineContext(
-        snapshot=make_snapshot() if snapshot is None else snapshot,
-        ports=ports,
-        config=config,
-        event_sink=event_sink,
-        correlation=correlation,
-    )
-    return StageContext.alone(stage_name, context, inputs=inputs or {}, attempt=attempt, decision=decision)
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
 @overload
@@ -169,7 +101,8 @@ async def run_stage(
         stage: What `@stage` made; or a runner (an object or a class with `execute`, an async function), of which the
             inputs are the dependencies unless `options` say otherwise.
         inputs: By name, what its dependencies return: a mapping, a value, None or a StageOutput; an exception for one
-            that fails, and `Chunks` for one that it reads as a stream. An optional one that is not given is absent.
+            that fails, and `Chunks` for one that it reads as a stream. An optional one that is not given is absent. A
+            router takes the way to the stage unless its `route` says another.
         snapshot: What the run is asked; that of `make_snapshot()` unless given.
         ports: What it may use from outside.
         config: Where it looks settings up.
@@ -183,43 +116,79 @@ async def run_stage(
         options: Of a runner, those of `Pipeline.with_stage`: `dependencies=("profile",), retry=RetryPolicy(...)`.
 
     Raises:
-        TypeError: A required input is missing, or one is given that the stage does not read.
+        TypeError: A required input is missing, one is given that the stage does not read, or that no stage ends with.
         PipelineValidationError: The stage itself is wrong.
         AssertionError: A decision was given, and the stage did not ask for one.
         StageExecutionError: The stage returned a failure in words.
         BaseException: What the stage raised, or gave to StageOutput.fail: that very exception.
     """
-    given = dict(inputs or {})
+    given = _given(inputs, snapshot)
     spec = _spec_of(stage, name, options, given)
     dependencies = _dependencies_of(spec)
     _check_read(spec, given, dependencies)
-    fakes = [_fake(spec, other, given.get(other, _ABSENT)) for other in dependencies]
-    alone = replace(spec, terminal_routes=spec.routes, critical=True)  # what lies behind its routes is not here
-    checked = tuple(interceptors)
-    pipeline = Pipeline(f"test of {spec.name}", [*fakes, alone], interceptors=checked)
-    if checked and fakes:
-        around = [around_stage(spec.name, interceptor) for interceptor in checked]
-        pipeline = Pipeline(pipeline.name, [*fakes, alone], interceptors=around)
-    if event_sink is not None and fakes:
-        PipelineContext(event_sink=event_sink)  # which refuses what is none, by its own name
-        event_sink = SinkWithoutFakes(event_sink, dependencies)
+    streams = _streams_of(spec, dependencies)
+    stand_ins = [stand_in(spec, one, given.get(one, ABSENT), streams=one in streams) for one in dependencies]
+    pipeline = _alone(spec, stand_ins, interceptors)
     beside: dict[str, Any] = {
         "ports": ports,
         "config": config,
-        "event_sink": event_sink,
+        "event_sink": _sink_of(event_sink, dependencies),
         "run_store": run_store,
         "limits": limits,
         "correlation": correlation,
     }
-    snapshot = make_snapshot() if snapshot is None else snapshot
-    results = await pipeline.start(snapshot, **beside).outcome()
+    results = await _ended(pipeline.start(make_snapshot() if snapshot is None else snapshot, **beside))
     if decision is not _NO_DECISION:
         ended = results[spec.name]
         if ended.status is StageStatus.SUSPEND:
-            results = await pipeline.start(resume=results, decisions={spec.name: decision}, **beside).outcome()
+            results = await _ended(pipeline.start(resume=results, decisions={spec.name: decision}, **beside))
         elif ended.status is not StageStatus.FAIL:
             raise AssertionError(f"Stage '{spec.name}' was to ask for a decision, and ended {_shown(ended)}.")
     return _output(spec.name, results, missing=[other for other in dependencies if other not in given])
+
+
+def _given(inputs: Any, snapshot: Any) -> dict[str, Any]:
+    """Return the inputs, once both are seen to be what they have to be."""
+    if isinstance(inputs, ContextSnapshot):
+        raise TypeError("run_stage() takes the snapshot after the inputs: run_stage(stage, snapshot=...).")
+    if inputs is not None and not isinstance(inputs, Mapping):
+        raise TypeError(
+            f"inputs of run_stage() is a mapping of what dependencies return, by name, not {_brief(inputs)}."
+        )
+    if snapshot is not None and not isinstance(snapshot, ContextSnapshot):
+        raise TypeError(
+            f"snapshot of run_stage() is a ContextSnapshot, not {_brief(snapshot)}. Make one: make_snapshot('hello')."
+        )
+    return dict(cast("Mapping[str, Any]", inputs or {}))
+
+
+async def _ended(run: PipelineRun) -> PipelineResults:
+    """Wait for the end of a run, which is cancelled if whoever waits is, and return its results however it ends."""
+    with contextlib.suppress(StageflowError):
+        await run
+    return await run.outcome()
+
+
+def _alone(spec: StageSpec[Any], stand_ins: list[StageSpec[Any]], interceptors: Any) -> Pipeline:
+    """Return a pipeline of the stage and its stand-ins, of which the interceptors see the stage alone."""
+    if not isinstance(interceptors, Iterable):
+        raise TypeError(f"interceptors of run_stage() is a list: [{interceptors!r}].")
+    alone = replace(spec, terminal_routes=spec.routes, critical=True)  # what lies behind its routes is not here
+    around: list[Any] = list(cast("Iterable[Any]", interceptors))
+    pipeline = Pipeline(f"test of {spec.name}", [*stand_ins, alone], interceptors=around)  # which checks them
+    if not around or not stand_ins:
+        return pipeline
+    around = [around_stage(spec.name, interceptor) for interceptor in around]
+    return Pipeline(pipeline.name, [*stand_ins, alone], interceptors=around)
+
+
+def _sink_of(sink: EventSink | None, stand_ins: list[str]) -> EventSink | None:
+    """Return the sink of the run, the current one unless given, which does not see what stands for other stages."""
+    given = get_event_sink() if sink is None else sink
+    if not stand_ins or isinstance(given, NoOpEventSink):
+        return sink
+    PipelineContext(event_sink=given)  # which refuses what is none, by its own name
+    return SinkWithoutFakes(given, stand_ins)
 
 
 def _spec_of(runner: Any, name: str | None, options: dict[str, Any], given: Mapping[str, Any]) -> StageSpec[Any]:
@@ -235,7 +204,7 @@ def _spec_of(runner: Any, name: str | None, options: dict[str, Any], given: Mapp
             "streams": tuple(name for name, one in given.items() if isinstance(one, Chunks)),
         }
     own = getattr(runner, "name", None) or getattr(runner, "__name__", None)
-    return stage(name or (own if isinstance(own, str) and own.isidentifier() else "stage"), runner, **options)
+    return stage(name or (own if isinstance(own, str) and _NAME.fullmatch(own) else "stage"), runner, **options)
 
 
 def _dependencies_of(spec: StageSpec[Any]) -> list[str]:
@@ -250,65 +219,31 @@ def _dependencies_of(spec: StageSpec[Any]) -> list[str]:
     return list(spec.route or ())
 
 
+def _streams_of(spec: StageSpec[Any], dependencies: list[str]) -> set[str]:
+    """Return which of its dependencies the stage reads as streams: where a build finds none."""
+
+    async def whole() -> Any:
+        return None
+
+    others = [stage(name, whole) for name in dependencies]
+    try:
+        Pipeline("alone", [*others, replace(spec, route=None, terminal_routes=spec.routes)]).build()
+    except PipelineValidationError as error:
+        return {fault.dependency for fault in error.faults if isinstance(fault, InvalidStreamError)}
+    return set()
+
+
 def _check_read(spec: StageSpec[Any], given: Mapping[str, Any], dependencies: list[str]) -> None:
     for name in given:
         if name not in dependencies:
             near = get_close_matches(name, dependencies, n=1)
             meant = f" Did you mean '{near[0]}'?" if near else ""
+            if name == "input":
+                meant = " The run's own is in the snapshot: make_snapshot(input=...)."
             raise TypeError(
                 f"Stage '{spec.name}' does not depend on '{name}', which inputs= gives it.{meant} "
                 f"It depends on: {', '.join(dependencies) or 'nothing'}."
             )
-
-
-class _Absent:
-    """An input that was not given."""
-
-
-_ABSENT = _Absent()
-
-
-def _fake(spec: StageSpec[Any], name: str, given: Any) -> StageSpec[Any]:
-    """Return a stage that stands for a dependency, and says what it returns, so that the build can compare types."""
-    route = (spec.route or {}).get(name)
-    if route is not None:
-        data: Mapping[str, Any] = {} if isinstance(given, _Absent) else given
-        return stage(name, _returning({**data, "route": route}), kind=StageKind.ROUTE, routes=(route,))
-    if isinstance(given, _Absent):
-        given = StageOutput.skip("run_stage() was given no such input")
-    if isinstance(given, BaseException):
-        return stage(name, _raising(given), critical=False)
-    if isinstance(given, Chunks):
-        return stage(name, _yielding(given.chunks))
-    return stage(name, _returning(given), critical=False)
-
-
-def _returning(given: Any) -> Callable[[], Any]:
-    async def fake() -> Any:
-        return given
-
-    is_output = isinstance(given, StageOutput)
-    fake.__annotations__["return"] = Any if is_output else Mapping[str, Any] if _is_mapping(given) else type(given)
-    return fake
-
-
-def _is_mapping(given: Any) -> bool:
-    return given is None or isinstance(given, Mapping)
-
-
-def _raising(error: BaseException) -> Callable[[], Any]:
-    async def fake() -> Any:
-        raise error
-
-    return fake
-
-
-def _yielding(chunks: tuple[Any, ...]) -> Callable[[], Any]:
-    async def fake() -> AsyncIterator[Any]:
-        for chunk in chunks:
-            yield chunk
-
-    return fake
 
 
 def _output(name: str, results: PipelineResults, *, missing: list[str]) -> StageOutput[Any]:
@@ -325,6 +260,11 @@ def _output(name: str, results: PipelineResults, *, missing: list[str]) -> Stage
         raise output.error.exception
     assert results.error is not None, "a stage that is critical fails its run"
     raise results.error
+
+
+def _brief(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def _shown(output: StageOutput[Any]) -> str:

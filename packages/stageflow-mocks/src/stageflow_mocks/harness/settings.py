@@ -25,6 +25,8 @@ class FakeConfig:
     def __init__(self, settings: Mapping[str, Any] | None = None, *, on_missing: OnMissing = "default") -> None:
         if on_missing not in get_args(OnMissing):
             raise ValueError(f"on_missing of a FakeConfig is 'default' or 'refuse', not {on_missing!r}.")
+        if settings is not None and not isinstance(settings, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"settings of a FakeConfig is a mapping, not {settings!r}.")
         self._settings = dict(settings or {})
         self._on_missing = on_missing
         self.asked: Counter[str] = Counter()
