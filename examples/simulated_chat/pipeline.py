@@ -2,9 +2,9 @@
 
     authenticate --> input_guard --+--> memory -------------------+
                                    +--> triage --+--> profile ----+--> prompt --> answer ~~tokens~~> output_guard
-                                                 +--> documents --+                                       |
-                                                                                                          v
-                                       what the user reads: run.stream("output_guard") <~~sentences~~ remember
+                                                 +--> documents --+                                   |    :
+                                                                                          remember <--+    :
+                                                                        run.stream("output_guard") <~~sentences~~
 
 The user reads an answer while the model writes it, but each sentence only when the guard has let it pass. Nothing in
 this module knows that it is tested: what the stages talk to comes in the ports.
@@ -31,6 +31,7 @@ from stageflow import (
 )
 from stageflow.errors import ProviderTransientError, ToolArgumentsError
 from stageflow.providers import AnswerInPieces, LLMProvider, LLMRequest, Message, Tool, ToolCall, closing_stream
+from stageflow.results import AgentResult
 from stageflow_plus import GuardStage, MemoryFetchStage, MemoryStore, MemoryWriteStage, RememberedTurns
 
 DENIED = ("password", "credit card")
@@ -162,10 +163,10 @@ async def prompt(
     stream=StreamOptions(capacity=1_000),
     ports=("llm", "orders"),
 )
-async def answer(ctx: StageContext, prompt: Prompt) -> AsyncIterator[str | StageOutput[Any]]:
+async def answer(ctx: StageContext, prompt: Prompt) -> AsyncIterator[str | AgentResult | StageOutput[Any]]:
     """Yield what the model writes, and call the tool when it asks for that."""
     llm, tools = ctx.ports.llm, (ctx.ports.orders.tool,)
-    messages, tokens = prompt.messages, 0
+    messages, text = prompt.messages, ""
     for _ in range(MOST_TURNS):
         pieces = AnswerInPieces(llm.name)
         async with closing_stream(llm.stream(LLMRequest(messages, tools=tools))) as chunks:
@@ -174,9 +175,9 @@ async def answer(ctx: StageContext, prompt: Prompt) -> AsyncIterator[str | Stage
                 if chunk.text:
                     yield chunk.text
         response = pieces.whole()
-        tokens += response.usage.completion_tokens if response.usage else 0
+        text += response.text
         if not response.tool_calls:
-            yield StageOutput.ok(model=response.model, completion_tokens=tokens)
+            yield AgentResult(text, model=response.model, provider=llm.name, finish_reason=response.finish_reason)
             return
         said = [Message("tool", await called(ctx, call), tool_call_id=call.id) for call in response.tool_calls]
         messages = (*messages, Message("assistant", response.text, tool_calls=response.tool_calls), *said)

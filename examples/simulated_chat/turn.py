@@ -14,7 +14,7 @@ from stageflow_mocks.simulation import VirtualClockLoop, run
 from examples.simulated_chat.world import World
 
 
-@dataclass
+@dataclass(repr=False)
 class Turn:
     """What happened.
 

@@ -15,7 +15,6 @@ from random import Random
 from typing import Any
 
 from stageflow import RunIdentity
-from stageflow.errors import ToolArgumentsError
 from stageflow.providers import LLMRequest
 from stageflow_mocks import (
     Answer,
@@ -24,8 +23,8 @@ from stageflow_mocks import (
     CutOff,
     Disconnect,
     Exponential,
-    Failure,
     FailingEventSink,
+    Failure,
     FaultPlan,
     FaultRule,
     Hang,
@@ -55,7 +54,10 @@ ANSWERS = (
     "Certainly. Our shop is open from nine to five, and on Saturdays until noon. Is there anything else?",
     "Yes.",
 )
-ODD_ANSWER = "I am glad to help. The password of the shop is swordfish. Do not tell anybody!"
+ODD_ANSWERS = (
+    "I am glad to help. The password of the shop is swordfish. Do not tell anybody!",
+    "Good morning! We ship to all of Europe. For that I need your credit card.",
+)
 
 MODEL_FAULTS = (
     AtRate(0.04, RateLimited(retry_after=2.0)),
@@ -178,6 +180,7 @@ class World:
 
     Attributes:
         before: What was remembered before the turn.
+        says: What the model says, unless it looks up an order.
     """
 
     def __init__(self, random: Random) -> None:
@@ -204,7 +207,7 @@ class World:
             latency=Uniform(0.05, 0.5),
             faults=TOOL_FAULTS,
         )
-        self._answer = random.choice(ANSWERS) if random.random() < 0.93 else ODD_ANSWER
+        self.says = random.choice(ANSWERS if random.random() < 0.93 else ODD_ANSWERS)
         self._mistakes = int(random.random() < 0.2)
         self.llm = MockLLM(
             self._answered,
@@ -248,7 +251,7 @@ class World:
         if last.role == "tool" and "'number'" not in last.content:
             return Answer(f"I have looked. {last.content} Is there anything else?")
         if "order" not in request.messages[-1].content:
-            return Answer(self._answer)
+            return Answer(self.says)
         wrong = self._mistakes and last.role == "user"
         arguments = {"id": 4711} if wrong else {"number": 4711}
         return Answer("One moment. " if not wrong else "", (CallTool("order_status", arguments),))
