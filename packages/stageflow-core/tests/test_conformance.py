@@ -87,7 +87,7 @@ class Injected:
 
 
 class Partial:
-    enrich = functools.partial(Plain().enrich)
+    enrich = staticmethod(functools.partial(Plain().enrich))
 
 
 class OfTheClass:
@@ -267,7 +267,7 @@ class Absent:
         (None, "it has no `enrich`"),
         (5, "it has no `enrich`"),
         (Slotted(lambda request: None), "its `enrich` is not async"),
-        (Slotted(), "its `enrich` raises AttributeError: 'Slotted' object has no attribute 'enrich'"),
+        (Slotted(), "its `enrich` raises AttributeError: "),
         (NotAsync(), "its `enrich` is not async"),
         (NotAsyncDecorated(), "its `enrich` is not async"),
         (NotAsyncCalled(), "its `enrich` is not async"),

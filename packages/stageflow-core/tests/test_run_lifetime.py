@@ -6,9 +6,21 @@ import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
-from stageflow import Pipeline, StageContext, Stream, stage
+from stageflow import (
+    BaseInterceptor,
+    InterceptorContext,
+    Pipeline,
+    PipelineValidationError,
+    RetryPolicy,
+    StageContext,
+    StageExecutionError,
+    StageSpec,
+    Stream,
+    stage,
+)
 from stageflow.core.stream import Source
 from stageflow.execution.streams import RunStreams
+from stageflow_mocks import simulation
 
 
 class Client:
@@ -94,6 +106,116 @@ async def test_streams_do_not_keep_the_run(reader: Callable[..., Awaitable[None]
     await asyncio.sleep(0)
     assert [ref() for ref in freed] == [None, None]
     del results
+
+
+async def fails() -> None:
+    """Fail, in the second turn of the event loop."""
+    await asyncio.sleep(0)
+    raise ValueError
+
+
+async def fails_from() -> None:
+    """Fail because of an error that is Stageflow's."""
+    try:
+        Pipeline("without stages").build()
+    except PipelineValidationError as error:
+        raise LookupError from error
+
+
+async def fails_in_task() -> None:
+    """Fail in a task of its own."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(fails())
+
+
+async def hangs() -> None:
+    """Take too long."""
+    await asyncio.Event().wait()
+
+
+async def fails_on_item(ctx: StageContext) -> None:
+    """Fail, and let go of the context, which this frame would keep."""
+    item = ctx.item
+    del ctx
+    await asyncio.sleep(0)
+    raise ValueError(item)
+
+
+class Watching(BaseInterceptor):
+    """Has a hook before the stage."""
+
+    async def before(self, ctx: InterceptorContext) -> None:
+        """Do nothing."""
+
+
+AGAIN = RetryPolicy(max_attempts=2, base_delay=0, retry_on=ValueError)
+
+
+@pytest.mark.parametrize("interceptors", [(), (Watching(),)], ids=["bare", "intercepted"])
+@pytest.mark.parametrize(
+    "failing",
+    [
+        stage("a", fails),
+        stage("a", fails_from),
+        stage("a", fails_in_task),
+        stage("a", fails, retry=AGAIN),
+        stage("a", fails, timeout=60),
+        stage("a", hangs, timeout=1),
+        stage("a", fails, deadline=60, retry=AGAIN),
+        stage("a", hangs, deadline=1),
+        stage("a", fails_on_item, map_over=("first", "items")),
+    ],
+    ids=["fails", "from", "task", "retry", "timeout", "timed_out", "deadline", "too_late", "map"],
+)
+def test_an_error_does_not_keep_the_run(failing: StageSpec[None], interceptors: tuple[BaseInterceptor, ...]) -> None:
+    """Neither results nor an error keep it, nor does a cycle: no frame of Stageflow is left with them."""
+
+    async def first() -> dict[str, list[int]]:
+        return {"items": [1, 2]}
+
+    pipeline = Pipeline("chat", [stage("first", first), failing], interceptors=interceptors)
+
+    async def main() -> None:
+        client = Client()
+        freed = weakref.ref(client)
+        error = None
+        try:
+            await pipeline.run(ports=client)
+        except StageExecutionError as raised:
+            error = raised
+        del client
+        await asyncio.sleep(0)
+        assert error is not None
+        assert error.results["a"].error is not None
+        assert freed() is None
+
+    gc.collect()
+    gc.disable()
+    try:
+        simulation.run(main())
+    finally:
+        gc.enable()
+
+
+@simulation.simulated
+async def test_a_run_that_goes_on_is_let_be() -> None:
+    """One error may be raised in several runs: what ends with the first of them is not what the second still does."""
+    shared = ValueError("of both")
+
+    async def dies() -> None:
+        raise shared
+
+    async def lives() -> dict[str, bool]:
+        await asyncio.sleep(2)
+        return {"ended": True}
+
+    failing = stage("a", dies, critical=False)
+    longer = Pipeline("longer", [failing, stage("b", lives, optional=("a",))]).start()
+    await asyncio.sleep(1)
+    shorter = await Pipeline("shorter", [failing]).start().outcome()
+    assert shorter["a"].error is not None
+    assert shorter["a"].error.exception is shared
+    assert (await longer).data("b") == {"ended": True}
 
 
 def parts_of_streams() -> list[object]:

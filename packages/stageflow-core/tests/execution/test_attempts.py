@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import sys
 import weakref
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -778,11 +777,6 @@ async def asking():
         return StageOutput.retry(error)
 
 
-frames_let_go = pytest.mark.skipif(
-    sys.version_info >= (3, 12), reason="since 3.12 the frame of a coroutine keeps those that awaited it"
-)
-
-
 PATIENT = RetryPolicy(max_attempts=2, base_delay=1, jitter=False, retry_on=(ConnectionError, TimeoutError))
 
 
@@ -806,7 +800,6 @@ PATIENT = RetryPolicy(max_attempts=2, base_delay=1, jitter=False, retry_on=(Conn
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
 @pytest.mark.parametrize("how", ["run", "start"])
-@frames_let_go
 @simulated
 async def test_the_results_of_a_failure_do_not_keep_the_run(runner, options, how):
     """No frame of ours stays in its traceback, nor in that of what led to it."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import sys
 import weakref
 
 import pytest
@@ -333,14 +332,8 @@ async def failing():
     raise LookupError("no")
 
 
-frames_let_go = pytest.mark.skipif(
-    sys.version_info >= (3, 12), reason="since 3.12 the frame of a coroutine keeps those that awaited it"
-)
-
-
 @pytest.mark.parametrize("options", MANAGED, ids=str)
 @pytest.mark.parametrize("action", [ErrorAction.RETRY, ErrorAction.FAIL])
-@frames_let_go
 @simulated
 async def test_the_results_of_a_failure_do_not_keep_the_run(options, action):
     """No frame of ours stays in what led to it, that of the chain neither."""
@@ -355,7 +348,6 @@ async def test_the_results_of_a_failure_do_not_keep_the_run(options, action):
 
 
 @pytest.mark.parametrize("options", MANAGED, ids=str)
-@frames_let_go
 @simulated
 async def test_nor_do_those_of_a_broken_interceptor(options):
     """What the stage had raised is told as the context of what the hook raised."""

@@ -175,7 +175,7 @@ def test_more_than_the_parameters_is_fine_if_it_need_not_be_given():
     async def anything(self, *args, **kwargs):
         return None
 
-    bound = functools.partial(anything, None)
+    bound = staticmethod(functools.partial(anything, None))
     interceptors = [with_hook("before", named_otherwise), with_hook("around", anything), with_hook("before", bound)]
     assert tuple(interceptors) == check_interceptors(interceptors, pipeline="chat")
 

@@ -151,7 +151,7 @@ async def wrapper() -> Any:
 def test_a_stage_declares_what_its_annotation_says(runner: Any, expected: Any) -> None:
     """Of the function, or of execute."""
     if isinstance(runner, functools.partial):
-        runner = type("Holder", (), {"execute": runner})()
+        runner = type("Holder", (), {"execute": staticmethod(runner)})()
     assert expected == declared_output(runner)
 
 

@@ -166,15 +166,10 @@ class ManagedStage:
         Raises:
             StageTimeoutError: It did.
         """
-        node, scope, grace_s = self._node, self._scope, self._management.grace_s
-
-        async def unless_stopping() -> Any:
-            if scope.stopping is not None:  # since the worker started this, which runs a turn later
-                raise asyncio.CancelledError(scope.stopping)
-            return await call()
-
+        node, grace_s = self._node, self._management.grace_s
+        bounded = partial(_unless_stopping, self._scope, call)
         try:
-            return await within(seconds, unless_stopping, grace_s=grace_s, name=f"stageflow stage {node.name}")
+            return await within(seconds, bounded, grace_s=grace_s, name=f"stageflow stage {node.name}")
         except (KeyboardInterrupt, SystemExit) as error:
             # It has gone through the event loop from the task in there. Once more would cut short what asyncio.run
             # does then: to cancel and await what is left.
@@ -283,6 +278,16 @@ class ManagedStage:
         )
         error.__cause__ = cause
         return error
+
+
+async def _unless_stopping(scope: RunScope, call: Callable[[], Awaitable[Any]]) -> Any:
+    """Await the call, unless the run began to stop after the worker started this, which runs a turn later.
+
+    A function of the module: the frame of a closure, which an error of the stage may hold, keeps what it closes over.
+    """
+    if scope.stopping is not None:
+        raise asyncio.CancelledError(scope.stopping)
+    return await call()
 
 
 def accepted(stage: str, management: Management, stored: FrozenDict[str, Any] | StageOutput[Any]) -> Stored:

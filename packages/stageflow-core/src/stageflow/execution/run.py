@@ -37,6 +37,7 @@ from stageflow.errors import (
 from stageflow.events.emitter import Emitter
 from stageflow.events.sinks import NoOpEventSink, get_event_sink
 from stageflow.execution.announcing import announce_straggler, run_error_data
+from stageflow.execution.frames import empty_our_frames
 from stageflow.execution.locating import chain_of, located, passed_on
 from stageflow.execution.plan import ExecutionPlan
 from stageflow.execution.recording import Recorder
@@ -408,6 +409,8 @@ class Run:
             results.suspension = Suspension(snapshot, plan.fingerprint(), scope.first_run_id or self.id)
         if status != "completed":
             results.error = self._error(results)
+        if state.errors is not None:
+            empty_our_frames(state.errors)
         return results
 
     def _status(self) -> RunStatus:

@@ -14,17 +14,17 @@ from collections import deque
 from contextvars import Context, copy_context
 from dataclasses import replace
 from enum import Enum
-from types import TracebackType
 from typing import Any
 
 from stageflow.core.context import RunScope
 from stageflow.core.inputs import StageInputs, Stored, StreamingInputs
 from stageflow.core.kinds import StageStatus
 from stageflow.core.output import ErrorInfo, StageOutput, make_output
-from stageflow.errors import ConditionError, StageflowError, StreamSuspendedError
+from stageflow.errors import ConditionError, StreamSuspendedError
 from stageflow.execution.announcing import announce_end, end_in_words
 from stageflow.execution.attempts import failed_for_good, missing_policy
 from stageflow.execution.edges import Held, edge_holds, join_holds
+from stageflow.execution.frames import forget_our_frames
 from stageflow.execution.plan import ExecutionPlan, PlanNode
 from stageflow.execution.streams import RunStreams
 from stageflow.interceptors.outcome import RetryRequested
@@ -64,6 +64,7 @@ class RunState:
         started, ended: Readings of the run's clock, 0 where there is none.
         origins: The stage or the reason that kept a stage from running, or stopped it.
         failures: Critical stages that failed of their own accord, not while they were being cancelled.
+        errors: What stages raised and failed with, which frames of the run are behind; None while there is nothing.
         suspended: Stages that returned SUSPEND.
         ending: What ended the run before its stages had, if anything did.
         relief: How many workers and guards are queued; the event loop will come to each.
@@ -90,6 +91,7 @@ class RunState:
         "current",
         "ended",
         "ending",
+        "errors",
         "failures",
         "growth",
         "hold_until",
@@ -125,6 +127,7 @@ class RunState:
         self.origins: dict[int, str] = {}
         # Outcomes that end the run.
         self.failures: list[int] = []
+        self.errors: list[BaseException] | None = None
         self.suspended: list[int] = []
         self.ending: Ending | None = None
         self.cancel_output: StageOutput[Any] | None = None
@@ -212,8 +215,14 @@ class RunState:
             return self.cancel_output
         if isinstance(error, RetryRequested):  # by an interceptor, of a stage that has no policy
             error = missing_policy(self.plan.names[index], ErrorInfo.of(error.error))
-        _forget_our_frames(error)
+        forget_our_frames(error)
+        self._remember(error)
         return StageOutput.fail(error)
+
+    def _remember(self, error: BaseException) -> None:
+        if self.errors is None:
+            self.errors = []
+        self.errors.append(error)
 
     def settle(self, index: int, stored: Stored) -> None:
         """Record an outcome that is not OK, or that arrives while the run is ending, and what follows from it."""
@@ -279,9 +288,11 @@ class RunState:
         return StageOutput.skip(self._origin_of_skip(node.index, held))
 
     def _fail(self, node: PlanNode) -> None:
+        output = self.outputs[node.index]
+        assert isinstance(output, StageOutput)
+        if output.error is not None and output.error.exception is not None:
+            self._remember(output.error.exception)
         if not node.critical:
-            output = self.outputs[node.index]
-            assert isinstance(output, StageOutput)
             what = None if output.error is None else output.error.type
             logger.warning("Stage '%s' failed (%s); it is not critical, so its run goes on.", node.name, what)
             return
@@ -483,26 +494,3 @@ class RunState:
 
 
 _OK = StageStatus.OK.value
-
-
-def _forget_our_frames(error: BaseException) -> None:
-    """Take our frames off an error and what led to it: they would keep the whole run alive, and tell the user nothing.
-
-    An error that is raised on purpose by our own code may lose all of them; another one shows where we are wrong.
-    """
-    left: list[BaseException | None] = [error]
-    seen = set[int]()
-    while left:
-        one = left.pop()
-        if one is None or id(one) in seen:
-            continue
-        seen.add(id(one))
-        trace, expected = one.__traceback__, isinstance(one, StageflowError)
-        while trace is not None and (expected or trace.tb_next is not None) and _is_ours(trace):
-            trace = trace.tb_next
-        one.__traceback__ = trace
-        left += (one.__cause__, one.__context__)
-
-
-def _is_ours(trace: TracebackType) -> bool:
-    return trace.tb_frame.f_globals.get("__name__", "").startswith(("stageflow.execution.", "stageflow.interceptors."))
