@@ -320,3 +320,35 @@ def test_a_closed_loop_takes_nothing():
     loop.close()
     with pytest.raises(RuntimeError, match="closed"):
         loop.call_soon(list)
+
+
+@pytest.mark.parametrize("seed", [None, 1])
+def test_a_loop_that_is_told_to_stop_takes_one_turn(seed):
+    """As any other loop: that nothing is ready is no deadlock then."""
+    loop, seen = VirtualClockLoop(seed), []
+    loop.stop()
+    loop.run_forever()
+    loop.call_soon(seen.append, 1)
+    loop.stop()
+    loop.run_forever()
+    loop.close()
+    assert [1] == seen
+
+
+@pytest.mark.parametrize("seed", [None, 1])
+def test_a_callback_that_is_cancelled_in_its_turn_does_not_run(seed, caplog):
+    """What comes before it in the same turn may still cancel it."""
+
+    async def scenario():
+        loop, seen = asyncio.get_running_loop(), []
+
+        def cancel_the_other():
+            later.cancel()
+
+        loop.call_soon(cancel_the_other)
+        later = loop.call_soon(seen.append, "later")
+        await asyncio.sleep(1)
+        return seen
+
+    assert [] == run(scenario(), seed=seed)
+    assert "" == caplog.text
