@@ -13,6 +13,7 @@ from sybil.integration.pytest import SybilItem
 from sybil.parsers.markdown import SkipParser
 
 from tools.page_output import PrintingBlockParser
+from tools.page_project import ProjectParser
 
 OURS = ["stageflow", "stageflow_plus", "stageflow_mocks", "stageflow_observability"]
 
@@ -45,7 +46,7 @@ def leave_folder(namespace: dict[str, Any]) -> None:
 
 
 pytest_collect_file = Sybil(
-    parsers=[PrintingBlockParser(), SkipParser()],
+    parsers=[PrintingBlockParser(), ProjectParser(), SkipParser()],
     patterns=["*.md"],
     excludes=["CHANGELOG.md", "changes/*"],
     setup=enter_empty_folder,

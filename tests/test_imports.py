@@ -21,6 +21,7 @@ PUBLIC = {
     "stageflow",
     "stageflow.calls",
     "stageflow.capabilities",
+    "stageflow.conformance",
     "stageflow.errors",
     "stageflow.interceptors",
     "stageflow.interceptors.base",

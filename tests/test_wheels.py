@@ -1,5 +1,7 @@
 """The wheels as a user gets them: built, their metadata read, and each installed alone in a clean environment."""
 
+import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -7,50 +9,23 @@ from dataclasses import dataclass
 from email import message_from_bytes
 from email.message import Message
 from importlib.metadata import version
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
+from tools.page_project import Project, blocks_of
+
 ROOT = Path(__file__).resolve().parent.parent
+TESTING = ROOT / "docs" / "how-to" / "testing.md"
+TESTS_OF_THE_PLUGIN = ROOT / "packages" / "stageflow-mocks" / "tests" / "pytest_plugin" / "test_simulation_marker.py"
 IMPORT_NAMES = {
     "stageflow-core": "stageflow",
     "stageflow-plus": "stageflow_plus",
     "stageflow-mocks": "stageflow_mocks",
     "stageflow-observability": "stageflow_observability",
 }
-TESTS_OF_A_USER = """
-import asyncio, pytest
-from stageflow import Pipeline, stage
-from stageflow.providers import LLMRequest, Message
-
-@stage
-async def slow():
-    await asyncio.sleep(3600)
-    return {"text": "done"}
-
-@pytest.mark.stageflow_simulation(seeds=50)
-async def test_pipeline_golden(stageflow_golden):
-    results = await Pipeline("slow", [slow]).run()
-    assert results.duration_ms == 3_600_000
-    stageflow_golden(results.data(slow))
-
-@pytest.mark.stageflow_llm("Hello.")
-@pytest.mark.stageflow_simulation(seeds=2)
-async def test_mock(stageflow_llm):
-    assert (await stageflow_llm.complete(LLMRequest([Message("user", "Hi")]))).text == "Hello."
-
-@pytest.mark.stageflow_tasks(left="fail")
-@pytest.mark.stageflow_simulation(seeds=2)
-async def test_leaks():
-    asyncio.create_task(asyncio.sleep(1))
-
-def test_plain():
-    pass
-
-def needs_server(stageflow_groq_server):
-    pass
-"""
 SIBLINGS = [name for name in IMPORT_NAMES if name != "stageflow-core"]
 
 
@@ -141,8 +116,10 @@ def test_extras_name_what_they_are_for(wheels: dict[str, Wheel]) -> None:
         ("stageflow-core", "graph-svg"): {"fast-sugiyama"},
         ("stageflow-plus", "groq"): {"groq", "httpx"},
         ("stageflow-mocks", "auth"): {"joserfc"},
+        ("stageflow-mocks", "cassettes"): {"httpx"},
+        ("stageflow-mocks", "clock"): {"time-machine"},
         ("stageflow-mocks", "pytest"): {"pytest"},
-        ("stageflow-mocks", "server"): {"starlette", "uvicorn"},
+        ("stageflow-mocks", "server"): {"python-multipart", "starlette", "uvicorn"},
     } == brought
 
 
@@ -200,26 +177,41 @@ def test_the_command_of_core_needs_no_extra(wheels: dict[str, Wheel], tmp_path: 
     assert (2, True) == (drawn.returncode, 'pip install "stageflow-core[graph-svg]"' in drawn.stderr)
 
 
-def test_the_pytest_plugin_needs_core_and_mocks_alone(wheels: dict[str, Wheel], tmp_path: Path) -> None:
-    """In an environment of core, mocks and pytest, without any other plugin, it simulates, checks and compares."""
-    environment, mocks = tmp_path / "environment", wheels["stageflow-mocks"]
+@pytest.fixture(scope="module")
+def newcomers(wheels: dict[str, Wheel], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of an environment that holds what docs/how-to/testing.md says first: core, mocks and pytest."""
+    environment = tmp_path_factory.mktemp("newcomer") / "environment"
     run_uv("venv", "--quiet", environment)
-    asked = [wheels["stageflow-core"].path, f"stageflow-mocks[pytest] @ {mocks.path.as_uri()}"]
-    pinned = tmp_path / "pins"
+    asked = re.findall(r"stageflow-mocks(\[.*\])", blocks_of(TESTING.read_text("utf-8"))[0].text)
+    # All wheels are given as files, so that no index is ever asked for a distribution of our name.
+    mocks = [f"stageflow-mocks{extras} @ {wheels['stageflow-mocks'].path.as_uri()}" for extras in asked]
+    pinned = environment.parent / "pins"
     pinned.write_text(f"pytest=={version('pytest')}\npluggy=={version('pluggy')}\n")
-    run_uv("pip", "install", "--quiet", "--python", environment, "--constraint", pinned, *asked)
-    (tmp_path / "test_it.py").write_text(TESTS_OF_A_USER)
+    core = wheels["stageflow-core"].path
+    run_uv("pip", "install", "--quiet", "--python", environment, "--constraint", pinned, core, *mocks)
+    return environment / "bin"
 
-    def run_pytest(*arguments: str) -> str:
-        command = [environment / "bin" / "python", "-I", "-m", "pytest", "-W", "error", "--strict-markers", *arguments]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False).stdout
 
-    told = run_pytest("--stageflow-update-golden")
-    assert "1 failed, 3 passed" in told
-    assert "made at" in told
-    assert "pytest test_it.py::test_leaks --stageflow-seed=0" in told
-    assert "2 passed" in run_pytest("-k", "golden or mock")
-    assert 'pip install "stageflow-mocks[server]"' in run_pytest("--override-ini=python_functions=needs_*")
+def test_a_newcomer_comes_to_what_the_page_says(newcomers: Path, tmp_path: Path) -> None:
+    """The blocks of docs/how-to/testing.md, up to where more is installed, do in that environment what they say."""
+    project = Project(tmp_path, newcomers, is_shown_alone=True)
+    begin, *rest = blocks_of(TESTING.read_text("utf-8"))
+    assert begin.is_preparing
+    played = list(takewhile(lambda block: not block.is_preparing, rest))
+    for block in played:
+        project.play(block)
+    assert {"chat.py", "test_chat.py", "test_counting.py"} < {path.name for path in tmp_path.iterdir()}
+
+
+def test_the_pytest_plugin_passes_its_tests_with_core_and_mocks_alone(newcomers: Path, tmp_path: Path) -> None:
+    """Some that run pytest within pytest do so there, too; a fixture that lacks its libraries says what to install."""
+    shutil.copy(TESTS_OF_THE_PLUGIN, tmp_path)
+    (tmp_path / "test_it.py").write_text("def test_extra(stageflow_groq_server):\n    pass\n")
+    chosen = "none or each_seed or command_that_is_shown or one_seed_may or extra"
+    command = [newcomers / "python", "-I", "-m", "pytest", "-q", "-W", "error", "--strict-markers", "-k", chosen]
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False).stdout
+    assert re.search(r"^4 passed, \d+ deselected, 1 error", told, re.MULTILINE), told
+    assert 'pip install "stageflow-mocks[server]"' in told
 
 
 def extras(wheel: Wheel) -> list[str]:

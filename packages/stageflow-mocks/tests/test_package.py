@@ -41,6 +41,14 @@ def test_import_needs_no_extra() -> None:
     assert 'pip install "stageflow-mocks[server]"' in done.stdout
 
 
+def test_groq_server_needs_all_of_its_extra() -> None:
+    """Without what reads forms GroqServer says which line to type, and not when the first form comes in."""
+    ask = "import stageflow_mocks\ntry:\n    stageflow_mocks.GroqServer\nexcept ImportError as error:\n    print(error)"
+    done = _run_without("'python_multipart',", ask)
+    assert done.stderr == ""
+    assert 'pip install "stageflow-mocks[server]"' in done.stdout
+
+
 def test_mock_auth_needs_its_extra_alone() -> None:
     """Without joserfc what describes tokens imports, MockAuth says which line to type; it does without the servers."""
     ask = "try:\n    stageflow_mocks.{name}\nexcept ImportError as error:\n    print(error)"
@@ -57,19 +65,19 @@ def test_mock_auth_needs_its_extra_alone() -> None:
     assert 'pip install "stageflow-mocks[server]"' in done.stdout
 
 
+def test_cassettes_need_their_extra_alone() -> None:
+    """Without httpx their errors can be had, and Cassette says which line to type."""
+    ask = "try:\n    stageflow_mocks.Cassette\nexcept ImportError as error:\n    print(error)"
+    told = _run_without("'httpx',", "import stageflow_mocks\nstageflow_mocks.UnknownRequestError\n" + ask)
+    assert (told.stderr, told.stdout) == ("", 'Cassettes need httpx: pip install "stageflow-mocks[cassettes]"\n')
+
+
 def test_import_is_light() -> None:
-    """Importing the package imports neither a web framework nor cryptography."""
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import sys, stageflow_mocks; print([name in sys.modules for name in ('starlette', 'uvicorn', 'joserfc')])",
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == "[False, False, False]\n"
+    """Importing the package imports neither a web framework nor cryptography nor httpx."""
+    heavy = "('starlette', 'uvicorn', 'joserfc', 'httpx')"
+    code = f"import sys, stageflow_mocks; print([name in sys.modules for name in {heavy}])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[False, False, False, False]\n"
 
 
 def test_mocks_of_providers_are_imported_when_they_are_asked_for() -> None:

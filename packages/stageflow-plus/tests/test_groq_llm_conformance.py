@@ -13,7 +13,19 @@ from stageflow.errors import (
     ProviderUnreachable,
 )
 from stageflow.providers import LLMProvider, LLMRequest, Message, Tool
-from stageflow_mocks import CallTool, CutOff, Disconnect, Fault, GarbageBody, GroqServer, RateLimited, ServerError
+from stageflow_mocks import (
+    CallTool,
+    CutOff,
+    Disconnect,
+    Fault,
+    FaultPlan,
+    FaultRule,
+    FaultyLLM,
+    GarbageBody,
+    GroqServer,
+    RateLimited,
+    ServerError,
+)
 from stageflow_mocks.conformance import Failing, LLMProviderConformance
 from stageflow_plus import GroqLLM
 
@@ -50,6 +62,27 @@ class TestGroqLLM(LLMProviderConformance):
             "garbage": Failing(partial(groq, GarbageBody()), ProviderProtocolError),
             "disconnect": Failing(partial(groq, Disconnect()), ProviderUnreachable),
             "wrong key": Failing(partial(groq, api_key="wrong"), ProviderAuthError),
+        }
+
+
+@asynccontextmanager
+async def faulty_groq(*rules: FaultRule) -> AsyncIterator[LLMProvider]:
+    async with groq() as llm:
+        yield FaultyLLM(llm, FaultPlan(*rules))
+
+
+class TestFaultyGroqLLM(TestGroqLLM):
+    """A fault plan around it that leaves it alone, or fails it."""
+
+    def make(self):
+        return faulty_groq()
+
+    def failing(self):
+        error = FaultRule(fault="error", provider="groq", error=ProviderRateLimited.code)
+        cut = FaultRule(fault="partial_write", provider="groq", after_chunks=3, error=ProviderServerError.code)
+        return {
+            "error": Failing(partial(faulty_groq, error), ProviderRateLimited),
+            "partial write": Failing(partial(faulty_groq, cut), ProviderServerError),
         }
 
 

@@ -9,8 +9,31 @@ if TYPE_CHECKING:
     from stageflow_mocks.auth.mock_auth import MockAuth
     from stageflow_mocks.auth.server import AuthRequest, MockAuthServer
     from stageflow_mocks.auth.tokens import TOKEN_KINDS, IssuedToken, TokenCase, TokenKind
+    from stageflow_mocks.cassettes.cassette import Cassette
+    from stageflow_mocks.cassettes.errors import (
+        CassetteCheckError,
+        CassetteFileError,
+        CassetteRefusal,
+        RecordingEndsError,
+        RecordingInCIError,
+        UnknownRequestError,
+    )
     from stageflow_mocks.conversation import ChatMessage, Responder, answer_from_conversation
-    from stageflow_mocks.faults import FailingEventSink, FaultInterceptor, FaultPlan, FaultPlanError, FaultRule
+    from stageflow_mocks.faults import (
+        FailingEventSink,
+        FaultInterceptor,
+        FaultPlan,
+        FaultPlanError,
+        FaultRule,
+        FaultyIdempotencyStore,
+        FaultyLLM,
+        FaultyRunStore,
+        FaultySTT,
+        FaultyTTS,
+    )
+    from stageflow_mocks.groq.audio.form import Upload
+    from stageflow_mocks.groq.audio.hearing import Transcriber
+    from stageflow_mocks.groq.audio.transcription_request import TranscriptionRequest
     from stageflow_mocks.groq.server import GroqServer, ReceivedRequest
     from stageflow_mocks.harness.clock_and_chance import FakeClock, FakeRandom
     from stageflow_mocks.harness.recording_sink import RecordedEvent, RecordingEventSink
@@ -33,7 +56,7 @@ if TYPE_CHECKING:
     )
     from stageflow_mocks.providers.answers import Answer, echo
     from stageflow_mocks.providers.calls import RecordedCall
-    from stageflow_mocks.providers.errors import ScriptError, UnscriptedCallError
+    from stageflow_mocks.providers.errors import FliteError, ScriptError, UnscriptedCallError
     from stageflow_mocks.providers.faults import AtCall, AtRate, Failure, Malformed, MockFault
     from stageflow_mocks.providers.hearing import Heard
     from stageflow_mocks.providers.llm import MockLLM
@@ -49,6 +72,10 @@ __all__ = [
     "AtRate",
     "AuthRequest",
     "CallTool",
+    "Cassette",
+    "CassetteCheckError",
+    "CassetteFileError",
+    "CassetteRefusal",
     "ChatMessage",
     "Chunks",
     "CutOff",
@@ -65,6 +92,12 @@ __all__ = [
     "FaultPlan",
     "FaultPlanError",
     "FaultRule",
+    "FaultyIdempotencyStore",
+    "FaultyLLM",
+    "FaultyRunStore",
+    "FaultySTT",
+    "FaultyTTS",
+    "FliteError",
     "GarbageBody",
     "Golden",
     "GroqServer",
@@ -87,7 +120,9 @@ __all__ = [
     "ReceivedRequest",
     "RecordedCall",
     "RecordedEvent",
+    "RecordingEndsError",
     "RecordingEventSink",
+    "RecordingInCIError",
     "Responder",
     "ScriptError",
     "ServerError",
@@ -95,8 +130,12 @@ __all__ = [
     "TOKEN_KINDS",
     "TokenCase",
     "TokenKind",
+    "Transcriber",
+    "TranscriptionRequest",
     "Uniform",
+    "UnknownRequestError",
     "UnscriptedCallError",
+    "Upload",
     "answer_from_conversation",
     "echo",
     "make_context",
@@ -110,8 +149,31 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "auth.mock_auth": ("MockAuth",),
     "auth.server": ("AuthRequest", "MockAuthServer"),
     "auth.tokens": ("IssuedToken", "TOKEN_KINDS", "TokenCase", "TokenKind"),
+    "cassettes.cassette": ("Cassette",),
+    "cassettes.errors": (
+        "CassetteCheckError",
+        "CassetteFileError",
+        "CassetteRefusal",
+        "RecordingEndsError",
+        "RecordingInCIError",
+        "UnknownRequestError",
+    ),
     "conversation": ("ChatMessage", "Responder", "answer_from_conversation"),
-    "faults": ("FailingEventSink", "FaultInterceptor", "FaultPlan", "FaultPlanError", "FaultRule"),
+    "faults": (
+        "FailingEventSink",
+        "FaultInterceptor",
+        "FaultPlan",
+        "FaultPlanError",
+        "FaultRule",
+        "FaultyIdempotencyStore",
+        "FaultyLLM",
+        "FaultyRunStore",
+        "FaultySTT",
+        "FaultyTTS",
+    ),
+    "groq.audio.form": ("Upload",),
+    "groq.audio.hearing": ("Transcriber",),
+    "groq.audio.transcription_request": ("TranscriptionRequest",),
     "groq.server": ("GroqServer", "ReceivedRequest"),
     "harness.clock_and_chance": ("FakeClock", "FakeRandom"),
     "harness.recording_sink": ("RecordedEvent", "RecordingEventSink"),
@@ -134,7 +196,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     ),
     "providers.answers": ("Answer", "echo"),
     "providers.calls": ("RecordedCall",),
-    "providers.errors": ("ScriptError", "UnscriptedCallError"),
+    "providers.errors": ("FliteError", "ScriptError", "UnscriptedCallError"),
     "providers.faults": ("AtCall", "AtRate", "Failure", "Malformed", "MockFault"),
     "providers.hearing": ("Heard",),
     "providers.llm": ("MockLLM",),

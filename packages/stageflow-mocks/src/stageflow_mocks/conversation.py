@@ -16,7 +16,7 @@ Only user messages are read, so what a system prompt says never shows up as the 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 from stageflow_mocks.model_answers import CallTool
@@ -24,8 +24,10 @@ from stageflow_mocks.model_answers import CallTool
 ChatMessage: TypeAlias = Mapping[str, Any]
 """One message as it came over the wire: `role`, and `content` as text or as a list of text parts."""
 
-Responder: TypeAlias = Callable[[Sequence[ChatMessage]], str | CallTool | Sequence[CallTool]]
-"""Turns the messages of a request into the text of the answer, or into the tool calls that the model asks for."""
+_Said: TypeAlias = str | CallTool | Sequence[CallTool]
+
+Responder: TypeAlias = Callable[[Sequence[ChatMessage]], _Said | Awaitable[_Said]]
+"""Turns the messages of a request into the text of the answer, or into tool calls of the model; it may be async."""
 
 _QUOTE_LENGTH = 80
 

@@ -21,11 +21,19 @@ class CallTool:
     name: str
     arguments: Mapping[str, Any] | str = field(default_factory=dict[str, Any])
 
+    def __post_init__(self) -> None:
+        name: Any = self.name
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"name of a CallTool is a string that is not empty, not {name!r}.")
+        arguments: Any = self.arguments
+        if not isinstance(arguments, Mapping | str):
+            raise TypeError(f"arguments of the CallTool '{name}' are a mapping, or a string, not {arguments!r}.")
+
     def written(self) -> str:
         """The arguments as the model writes them."""
         if isinstance(self.arguments, str):
             return self.arguments
-        return json.dumps(dict(self.arguments), ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(dict(self.arguments), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def split_tokens(text: str) -> list[str]:

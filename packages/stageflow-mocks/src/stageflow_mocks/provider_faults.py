@@ -1,25 +1,31 @@
 """What can go wrong with one request to a model server, as values that a test writes down.
 
 Each fault is consumed by one request (`GroqServer.fail_next`). Those that count chunks let that many pieces of the
-answer through first; on a request that does not stream, where there are no pieces, they strike before the answer.
-All times are in seconds.
+answer through first; on a chat that does not stream, where there are no pieces, they strike before the answer. What is
+never a stream, as audio and models, refuses them. All times are in seconds.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 
-def _require_seconds(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value >= 0):
+def _require_seconds(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
         raise ValueError(f"{name} is a time in seconds, zero or more, not {value!r}.")
 
 
-def _require_count(name: str, value: int) -> None:
-    if value < 0:
+def require_chunks(name: str, value: Any) -> None:
+    """Refuse what does not count chunks."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError(f"{name} counts chunks, zero or more, not {value!r}.")
+
+
+def _require_server_error(status: Any) -> None:
+    if isinstance(status, bool) or not isinstance(status, int) or not 500 <= status <= 599:
+        raise ValueError(f"status is one of 500 to 599, not {status!r}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +45,7 @@ class ServerError:
     status: int = 500
 
     def __post_init__(self) -> None:
-        if not 500 <= self.status <= 599:
-            raise ValueError(f"status is one of 500 to 599, not {self.status!r}.")
+        _require_server_error(self.status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ class Hang:
 
     def __post_init__(self) -> None:
         if self.after_chunks is not None:
-            _require_count("after_chunks", self.after_chunks)
+            require_chunks("after_chunks", self.after_chunks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,7 @@ class ErrorFrame:
     status: int = 503
 
     def __post_init__(self) -> None:
-        _require_count("after_chunks", self.after_chunks)
+        require_chunks("after_chunks", self.after_chunks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,7 @@ class StoppedEarly:
     reason: str = "over capacity"
 
     def __post_init__(self) -> None:
-        _require_count("after_chunks", self.after_chunks)
+        require_chunks("after_chunks", self.after_chunks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,7 @@ class CutOff:
     after_chunks: int = 1
 
     def __post_init__(self) -> None:
-        _require_count("after_chunks", self.after_chunks)
+        require_chunks("after_chunks", self.after_chunks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +114,7 @@ class Disconnect:
 
     def __post_init__(self) -> None:
         if self.after_chunks is not None:
-            _require_count("after_chunks", self.after_chunks)
+            require_chunks("after_chunks", self.after_chunks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,15 @@ from stageflow.observability import InMemoryCircuitBreaker, NoOpProviderCallLogg
 from stageflow.observability.circuit_breaker import NoOpCircuitBreaker
 from stageflow.protocols import AllowAllPolicy, NoOpIdempotencyStore, NoOpRunStore, PolicyRequest
 from stageflow.providers import LLMRequest, Message, Tool
-from stageflow_mocks import FakeClock, InMemoryRunStore, RecordingEventSink
+from stageflow_mocks import (
+    FailingEventSink,
+    FakeClock,
+    FaultPlan,
+    FaultyIdempotencyStore,
+    FaultyRunStore,
+    InMemoryRunStore,
+    RecordingEventSink,
+)
 from stageflow_mocks.conformance import (
     CircuitBreakerConformance,
     EventSinkConformance,
@@ -47,6 +55,18 @@ class TestNoOpEventSink(EventSinkConformance):
 
     async def received(self, sink):
         return []
+
+
+class TestFailingEventSink(EventSinkConformance):
+    """With a plan that leaves it alone."""
+
+    simulated = True
+
+    def make(self):
+        return FailingEventSink(RecordingEventSink(), FaultPlan())
+
+    async def received(self, sink):
+        return sink.sink.types
 
 
 class TestLoggingEventSink(EventSinkConformance):
@@ -98,6 +118,15 @@ class TestInMemoryRunStore(RunStoreConformance):
 
     def make(self):
         return InMemoryRunStore()
+
+
+class TestFaultyRunStore(RunStoreConformance):
+    """With a plan that leaves it alone."""
+
+    simulated = True
+
+    def make(self):
+        return FaultyRunStore(InMemoryRunStore(), FaultPlan())
 
 
 class TestNoOpRunStore(RunStoreConformance):
@@ -184,6 +213,15 @@ class TestInMemoryIdempotencyStore(IdempotencyStoreConformance):
 
     def make(self):
         return InMemoryIdempotencyStore()
+
+
+class TestFaultyIdempotencyStore(IdempotencyStoreConformance):
+    """With a plan that leaves it alone."""
+
+    simulated = True
+
+    def make(self):
+        return FaultyIdempotencyStore(InMemoryIdempotencyStore(), FaultPlan())
 
 
 class TestLeasedStore(IdempotencyStoreConformance):

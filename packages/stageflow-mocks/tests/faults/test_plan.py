@@ -2,11 +2,16 @@
 
 import json
 import math
+from dataclasses import fields
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from stageflow import Pipeline, StageContext
 from stageflow.errors import ProviderError
-from stageflow_mocks.faults import ERRORS, FAULTS, FaultPlan, FaultPlanError, FaultRule
+from stageflow_mocks.faults import DISTRIBUTIONS, ERRORS, FAULTS, OPERATIONS, FaultPlan, FaultPlanError, FaultRule
+from stageflow_mocks.faults.striking import Striker
+from stageflow_mocks.faults.targets import OPTIONS, targets_of
 
 
 def plan_of(*faults, **fields):
@@ -23,9 +28,38 @@ def plan_of(*faults, **fields):
         ({"fault": "hang"}, "faults[0].stage: 'hang' needs a name or a pattern here, not None."),
         ({"fault": "hang", "stage": ""}, "faults[0].stage: 'hang' needs a name or a pattern here, not ''."),
         ({"fault": "hang", "stage": "a", "pipeline": 3}, "faults[0].pipeline: 'hang' needs a name"),
-        ({"fault": "hang", "stage": "a", "event": "b"}, "faults[0].event: 'hang' goes by 'stage'."),
-        ({"fault": "sink_drops", "stage": "a"}, "faults[0].event: 'sink_drops' needs a name or a pattern"),
-        ({"fault": "sink_drops", "event": "a", "item": 1}, "faults[0].item: 'sink_drops' strikes events"),
+        ({"fault": "hang", "stage": "a", "event": "b"}, "faults[0].event: 'hang' goes by 'stage' or 'provider'."),
+        ({"fault": "sink_drops", "stage": "a"}, "faults[0].stage: 'sink_drops' goes by 'event'."),
+        ({"fault": "sink_drops"}, "faults[0].event: 'sink_drops' needs a name or a pattern here, not None."),
+        ({"fault": "clock_skew", "provider": "a"}, "faults[0].provider: 'clock_skew' goes by 'stage' or 'event'."),
+        ({"fault": "hang", "stage": "a", "provider": "b"}, "faults[0].provider: it stands beside 'stage'."),
+        ({"fault": "sink_drops", "event": "a", "item": 1}, "faults[0].item: it goes with 'stage', and this rule is"),
+        ({"fault": "hang", "provider": "a", "pipeline": "b"}, "faults[0].pipeline: it goes with 'stage', and"),
+        ({"fault": "hang", "stage": "a", "operation": "b"}, "faults[0].operation: it goes with 'provider', and"),
+        (
+            {"fault": "hang", "provider": "a", "operation": "steam"},
+            "faults[0].operation: no operation is called 'steam'.",
+        ),
+        ({"fault": "hang", "provider": "a", "operation": "steam"}, "Did you mean 'stream'?"),
+        ({"fault": "hang", "provider": "a", "operation": 3}, "faults[0].operation: 'hang' needs a name or a pattern"),
+        (
+            {"fault": "truncated", "provider": "a", "operation": "claim"},
+            "faults[0].fault: 'truncated' cannot be done to",
+        ),
+        ({"fault": "truncated", "provider": "a", "operation": "claim"}, "It can be done to: complete, transcribe,"),
+        (
+            {"fault": "truncated", "provider": "a", "operation": "stream", "keep": 0.5},
+            "faults[0].keep: 'truncated' of 'stream' has no such option. There is: after_chunks.",
+        ),
+        (
+            {"fault": "hang", "provider": "a", "operation": "comp*", "after_chunks": 1},
+            "faults[0].after_chunks: 'hang' of 'comp*' has no such option. There is: nothing.",
+        ),
+        ({"fault": "hang", "stage": "a", "after_chunks": 1}, "faults[0].after_chunks: 'hang' has no such option."),
+        ({"fault": "hang", "provider": "a", "after_chunks": -1}, "-1 is no whole number from 0 on."),
+        ({"fault": "clock_skew", "stage": "a", "seconds": -2e9}, "it goes from -1e+09 to 1e+09."),
+        ({"fault": "latency", "stage": "a", "seconds": 10**400}, "is no finite number."),
+        ({"fault": "error", "stage": "a", "error": {}}, "faults[0].error: {} is no name of an error."),
         ({"fault": "hang", "stage": "a", "seconds": 1}, "faults[0].seconds: 'hang' has no such option."),
         ({"fault": "truncated", "stage": "a", "seconds": 1}, "There is: keep."),
         ({"fault": "hang", "stage": "a", "rat": 1}, "faults[0].rat: there is no such field. Did you mean 'rate'?"),
@@ -81,21 +115,135 @@ def test_what_is_no_plan_is_refused(data, message):
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("record", [3, {"schema_version": 1, "injected": 3}, {"schema_version": 1, "injected": [3]}])
-def test_what_is_no_record_is_not_replayed(record):
-    """Nothing is run by it."""
-    with pytest.raises(FaultPlanError, match="3 is no"):
+@pytest.mark.parametrize(
+    ("record", "problem"),
+    [
+        (3, r"\$: 3 is no mapping"),
+        ({"schema_version": 1, "injected": 3}, "injected: 3 is no list"),
+        ({"schema_version": 1, "injected": [3]}, r"injected\[0\]: 3 is no mapping"),
+        (
+            {"schema_version": 1, "injected": [{"fault": "hang", "stage": 3}]},
+            r"injected\[0\].stage: 'hang' needs a name",
+        ),
+    ],
+)
+def test_what_is_no_record_is_not_replayed(record, problem):
+    """The message says where in the record."""
+    with pytest.raises(FaultPlanError, match=problem):
         FaultPlan.replay(record)
 
 
 def test_a_plan_survives_json():
     """Every fault, with what it does unless told otherwise written out."""
-    faults = [{"fault": name, "event" if name.startswith("sink_") else "stage": "a*"} for name in FAULTS]
+    faults = [{"fault": name, target: "a*"} for name in FAULTS for target in targets_of(name)]
+    faults += [
+        {"fault": fault, "provider": "a", "operation": name}
+        for name, kinds in OPERATIONS.items()
+        for fault in FAULTS
+        if any(fault in OPTIONS[kind] for kind in kinds)
+    ]
     faults += [{"fault": "hang", "stage": "a", "rate": 0.5}, {"fault": "hang", "stage": "a", "call": 2, "item": 0}]
     plan = plan_of(*faults)
     again = FaultPlan.from_dict(json.loads(json.dumps(plan.to_dict(), allow_nan=False)))
     assert (again.seed, again.rules) == (plan.seed, plan.rules) == (7, plan.rules)
     assert {"fault": "latency", "stage": "a*", "seconds": 1.0, "distribution": "fixed"} == plan.to_dict()["faults"][0]
+
+
+# What is nearly a rule: its fields and words, with any values.
+WORDS = st.sampled_from((*FAULTS, *OPERATIONS, *DISTRIBUTIONS, *list(ERRORS)[:3], "*", "a", ""))
+NUMBERS = st.one_of(st.integers(), st.floats(), st.sampled_from((0, 1, 0.5, 10**400, -(10**400))))
+VALUES = st.one_of(st.none(), st.booleans(), WORDS, NUMBERS, st.lists(NUMBERS, max_size=1), st.just({}))
+LIKELY = st.fixed_dictionaries(
+    {"fault": st.sampled_from(FAULTS)},
+    optional={
+        "stage": st.just("a"),
+        "event": st.just("a"),
+        "provider": st.just("a"),
+        **dict.fromkeys(("operation", "error", "distribution"), WORDS | VALUES),
+        **dict.fromkeys(("call", "item", "at_await", "after_chunks"), NUMBERS),
+        **dict.fromkeys(("rate", "keep", "seconds", "retry_after"), NUMBERS),
+    },
+)
+ANY = st.dictionaries(st.sampled_from([field.name for field in fields(FaultRule)] + ["other"]), VALUES, max_size=5)
+FIELDS = {"schema_version": st.sampled_from((1, 1, 1, 2, True)), "seed": NUMBERS}
+
+
+def through_json(data):
+    """Write it and read it; what JSON does not have is refused, as another program would."""
+    return json.loads(json.dumps(data, allow_nan=False))
+
+
+@settings(max_examples=400)
+@given(st.fixed_dictionaries({}, optional={**FIELDS, "faults": st.one_of(VALUES, st.lists(LIKELY | ANY, max_size=3))}))
+def test_any_json_is_a_plan_that_survives_json_or_is_refused_with_its_path(data):
+    """Nothing else is raised, whatever is in it."""
+    try:
+        plan = FaultPlan.from_dict(data)
+    except FaultPlanError as refused:
+        root = refused.path.partition("[")[0]
+        assert root in ("$", "schema_version", "seed", "faults")
+        return
+    again = FaultPlan.from_dict(through_json(plan.to_dict()))
+    assert (plan.seed, plan.rules) == (again.seed, again.rules)
+
+
+@settings(max_examples=200)
+@given(LIKELY, st.integers(0, 5), st.sampled_from(("stage", "event", "answer", "stream", "step")))
+def test_what_struck_is_written_down_as_a_rule_for_its_place_alone(rule, seed, kind):
+    """Whatever the rule: its entry loads, strikes there again, for as long, and nowhere else."""
+    try:
+        plan = FaultPlan(FaultRule.from_dict(rule), seed=seed)
+    except FaultPlanError:
+        return
+    operation = next((name for name, kinds in OPERATIONS.items() if kind in kinds), None)
+    owner, name = ("a", operation) if operation else ("p[", "a")
+    striker = Striker(plan, "a test")
+    times = [[strike.seconds for strike in striker.strikes(kind, owner, name)] for _ in range(4)]
+    again = Striker(FaultPlan.replay(through_json(striker.record.to_dict())), "a test")
+    assert times == [[strike.seconds for strike in again.strikes(kind, owner, name)] for _ in range(4)]
+    assert striker.record.to_dict() == again.record.to_dict()
+    assert [] == again.strikes(kind, "other", "other")
+
+
+def test_a_rule_strikes_what_its_field_says_and_nothing_else_of_that_name():
+    """A stage, a provider and an event may be called the same."""
+    plan = FaultPlan(
+        FaultRule(fault="hang", stage="a"),
+        FaultRule(fault="hang", provider="a"),
+        FaultRule(fault="clock_skew", event="a"),
+        FaultRule(fault="clock_skew", stage="a", pipeline="a"),
+    )
+    striker = Striker(plan, "a test")
+    for kind, owner, name, numbers in (
+        ("stage", "a", "a", [0, 3]),
+        ("answer", "a", "a", [1]),
+        ("stream", "a", "stream", [1]),
+        ("event", "", "a", [2]),
+        ("stage", "b", "a", [0]),
+        ("answer", "b", "a", []),
+    ):
+        found = [strike.rule for strike in striker.strikes(kind, owner, name)]
+        assert [plan.rules[number] for number in numbers] == found
+
+
+def test_a_record_names_a_provider_exactly():
+    """One that is called like a pattern, too."""
+    striker = Striker(FaultPlan(FaultRule(fault="hang", provider="llm*")), "a test")
+    assert 1 == len(striker.strikes("answer", "llm[1]*", "complete"))
+    again = Striker(FaultPlan.replay(striker.record.to_dict()), "a test")
+    assert [] == again.strikes("answer", "llm1", "complete")
+    assert 1 == len(again.strikes("answer", "llm[1]*", "complete"))
+
+
+def test_a_delay_that_is_drawn_can_be_written_down_and_done():
+    """However long the one that is asked for: JSON has no infinity, and a clock not every year."""
+    endless = FaultRule(fault="latency", stage="a", seconds=1.7e308, distribution="exponential")
+    far = FaultRule(fault="clock_skew", stage="a", seconds=-1e9, distribution="exponential")
+    striker = Striker(FaultPlan(endless, far), "a test")
+    drawn = [[strike.seconds for strike in striker.strikes("stage", "p", "a")] for _ in range(20)]
+    assert {-1e9} < {skew for _, skew in drawn}
+    assert all(-1e9 <= skew <= 0 for _, skew in drawn)
+    FaultPlan.replay(through_json(striker.record.to_dict()))
 
 
 def test_errors_of_an_application_have_names_in_a_table():

@@ -81,3 +81,48 @@ def test_it_takes_a_sink_and_a_plan():
         FailingEventSink(3, FaultPlan())
     with pytest.raises(TypeError, match="takes a FaultPlan"):
         FailingEventSink(Kept(), {})
+
+
+class WithTimes(Kept):
+    """Keeps the times of the events as well."""
+
+    def __init__(self):
+        super().__init__()
+        self.times = []
+
+    def try_emit(self, *, type, data):
+        super().try_emit(type=type, data=data)
+        self.times.append(data["timestamp"])
+
+
+@simulated
+async def test_events_may_come_from_a_machine_whose_clock_is_off():
+    """What orders them by their timestamps gets another order; nothing is lost, the events' own data stays."""
+    slow = FaultRule(fault="clock_skew", event="stage.*", rate=0.5, seconds=-5)
+    kept = WithTimes()
+    sink = FailingEventSink(kept, FaultPlan(slow, seed=2))
+    results = await CHAT.run(event_sink=sink)
+    entries = sink.record()["injected"]
+    assert (0, {-5.0}) == (results.events_lost, {entry["seconds"] for entry in entries})
+    assert sorted(kept.times) != kept.times
+    struck = {entry["event"] for entry in entries}
+    right = [time + 5 * (type in struck) for type, time in zip(kept.types, kept.times, strict=False)]
+    assert sorted(right) == right
+    assert all(entry["struck"] for entry in entries)
+
+
+@simulated
+async def test_an_event_without_a_time_is_let_be():
+    """It is not of a run; and what is given to the sink is not changed."""
+    kept, sent = [], {"timestamp": 100.0}
+
+    class Sink(Kept):
+        def try_emit(self, *, type, data):
+            kept.append(data)
+
+    sink = FailingEventSink(Sink(), FaultPlan(FaultRule(fault="clock_skew", event="*")))
+    for data in (None, {"a": 1}, sent):
+        sink.try_emit(type="mine", data=data)
+    await sink.emit(type="last", data={"timestamp": 1.0})
+    assert ([None, {"a": 1}, {"timestamp": 3700.0}], {"timestamp": 100.0}) == (kept, sent)
+    assert [True, False, False, True] == [entry["struck"] for entry in sink.record()["injected"]]

@@ -105,3 +105,11 @@ def test_a_wrong_expectation_is_refused(wrong):
     """A text would be taken for the list of its letters."""
     with pytest.raises(TypeError, match="list of types"):
         _sink().assert_sequence(wrong)
+
+
+def test_a_sink_that_was_given_to_no_run_asks_whether_it_was():
+    """Nothing at all has come: most likely the run did not know of it."""
+    with pytest.raises(
+        AssertionError, match=r"^No event has come\. Was the sink given to the run, as event_sink=\.\.\.\?$"
+    ):
+        _sink().assert_sequence(["pipeline.created", ...])

@@ -14,10 +14,12 @@ from stageflow.providers import LLMRequest, Message
 from stageflow_mocks import (
     AtCall,
     AtRate,
+    CutOff,
     Disconnect,
     Exponential,
     Failure,
     GarbageBody,
+    Hang,
     Malformed,
     MockLLM,
     MockTool,
@@ -224,3 +226,33 @@ def test_numbers_of_faults_are_checked() -> None:
     for make in (lambda: Uniform(-1, 1), lambda: Exponential(-1), lambda: Exponential(1, most=float("inf"))):
         with pytest.raises(ValueError, match="is a time in seconds"):
             make()
+
+
+@pytest.mark.parametrize("wrong", [-1, True, 1.5, float("nan"), "1"])
+@pytest.mark.parametrize("fault", [Hang, CutOff, Disconnect, lambda after: Failure(OSError, after)])
+def test_chunks_are_counted_in_whole_numbers(fault, wrong) -> None:
+    """What counts none is refused where it is written, by every fault."""
+    with pytest.raises(ValueError, match=r"after_chunks counts chunks, zero or more, not"):
+        fault(wrong)
+
+
+@pytest.mark.parametrize("wrong", [-1, True, float("nan"), float("inf"), "1", None])
+@pytest.mark.parametrize("fault", [RateLimited, Pace, lambda time: Pace(0, time)])
+def test_times_of_faults_are_seconds(fault, wrong) -> None:
+    """Of every fault that has one."""
+    with pytest.raises(ValueError, match="is a time in seconds, zero or more, not"):
+        fault(wrong)
+
+
+@pytest.mark.parametrize("wrong", [404, True, 500.0, "500", None])
+def test_a_server_error_is_a_status_from_500_on(wrong) -> None:
+    """Any other is no error of the server."""
+    with pytest.raises(ValueError, match="status is one of 500 to 599, not"):
+        ServerError(wrong)
+
+
+@pytest.mark.parametrize("error", [StopIteration, StopAsyncIteration(), StopIteration("x")])
+def test_what_ends_an_iteration_is_no_failure(error) -> None:
+    """Python turns it into another error wherever something is awaited."""
+    with pytest.raises(TypeError, match="nothing that is awaited can raise one"):
+        Failure(error)

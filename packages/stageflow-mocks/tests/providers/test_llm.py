@@ -84,8 +84,7 @@ async def test_a_used_up_list_says_what_was_asked_and_scripted() -> None:
     assert (
         "Call 3 of mock 'mock-llm' has no answer: all of its 2 answers are used up.\n"
         "  asked:    user: 'And now?'\n"
-        "  scripted: Answer(text='One.', tool_calls=(), finish_reason=None, usage=None), "
-        "Answer(text='Two.', tool_calls=(), finish_reason=None, usage=None)" == str(caught.value)
+        "  scripted: Answer('One.'), Answer('Two.')" == str(caught.value)
     )
     assert ("mock-llm", 3) == (caught.value.mock, caught.value.call)
     assert str(caught.value) == str(pickle.loads(pickle.dumps(caught.value)))
@@ -400,6 +399,18 @@ def test_a_stream_is_its_answer(text, most) -> None:
         ("x", {"latency": -1}, ValueError, "latency of a MockLLM is a time in seconds"),
         ("x", {"per_chunk": float("nan")}, ValueError, "per_chunk of a MockLLM is a time in seconds"),
         ("x", {"latency": True}, ValueError, "latency of a MockLLM"),
+        (
+            "x",
+            {"faults": AtCall(1, Hang())},
+            TypeError,
+            "faults of a MockLLM is a list of AtCall and AtRate, not AtCall",
+        ),
+        ("x", {"faults": {AtCall(1, Hang())}}, TypeError, "faults of a MockLLM is a list"),
+        ("x", {"faults": None}, TypeError, "faults of a MockLLM is a list"),
+        (lambda: "x", {}, TypeError, "is called with the request, and the function .* is not made for that: too many"),
+        (lambda one, two: "x", {}, TypeError, "missing a required argument: 'two'"),
+        (object(), {}, TypeError, "not <object object>.$"),
+        (CallTool("a", {"x": float("nan")}), {}, TypeError, "arguments of the CallTool 'a' are written as JSON"),
     ],
 )
 def test_what_cannot_be_is_refused_when_it_is_made(answers, options, error, why) -> None:
@@ -424,3 +435,45 @@ def test_an_answer_checks_what_it_is_made_of() -> None:
     ):
         with pytest.raises(error, match=why):
             Answer(**fields)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ((3,), "name of a CallTool is a string that is not empty, not 3"),
+        (("",), "name of a CallTool is a string that is not empty"),
+        (("weather", 3), "arguments of the CallTool 'weather' are a mapping, or a string, not 3"),
+        (("weather", ["Oslo"]), "are a mapping, or a string"),
+    ],
+)
+def test_a_tool_call_has_a_name_and_arguments(arguments, why) -> None:
+    """What no model could call is refused when it is written down."""
+    with pytest.raises(TypeError, match=why):
+        CallTool(*arguments)
+
+
+@pytest.mark.parametrize("asked", ["Hello?", None, [Message("user", "Hello?")]])
+@simulated
+async def test_what_is_no_request_is_refused(asked) -> None:
+    """The message says what is; nothing is recorded or used up."""
+    llm = MockLLM(["x"])
+    with pytest.raises(TypeError, match="MockLLM 'mock-llm' is asked with an LLMRequest, not "):
+        await llm.complete(asked)
+    with pytest.raises(TypeError, match="is asked with an LLMRequest"):
+        await anext(llm.stream(asked))
+    assert ((), 1) == (llm.calls, llm.answers_left)
+
+
+@simulated
+async def test_no_number_is_no_json() -> None:
+    """Python reads NaN as JSON, and nobody else does."""
+    with pytest.raises(ScriptError, match="is no JSON"):
+        await MockLLM('{"a": NaN}').complete(asks(json_schema={"type": "object"}))
+
+
+def test_an_answer_is_shown_as_it_was_written() -> None:
+    """Without what it did not say."""
+    assert "Answer('Hi.')" == repr(Answer("Hi."))
+    assert "Answer()" == repr(Answer())
+    assert "Answer(finish_reason='stop')" == repr(Answer(finish_reason="stop"))
+    assert "Answer(tool_calls=(CallTool(name='a', arguments={}),))" == repr(Answer(tool_calls=[CallTool("a")]))

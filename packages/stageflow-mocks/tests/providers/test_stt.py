@@ -138,9 +138,11 @@ async def test_an_unknown_recording_is_compared_with_those_that_it_knows() -> No
     stt = MockSTT({b"\1\2\3\4": "Yes", b"\5\6": "No"})
     with pytest.raises(UnscriptedCallError) as caught:
         await stt.transcribe(asks(b"\1\2\3\3"))
-    assert "The nearest is that of Heard(text='Yes'" in str(caught.value)
+    assert "The nearest is that of Heard('Yes')" in str(caught.value)
     assert "its first 3 bytes are the same." in str(caught.value)
-    assert "asked:    4 bytes of pcm_s16le\n  scripted: 4 bytes, 2 bytes" in str(caught.value)
+    assert "asked:    4 bytes of pcm_s16le\n  scripted: 4 bytes (Heard('Yes')), 2 bytes (Heard('No'))" in str(
+        caught.value
+    )
     stt.fail_next(ServerError())
     with pytest.raises(ProviderServerError):
         await read(stt, asks(b"\7\7"))
@@ -198,7 +200,7 @@ async def test_faults() -> None:
 @simulated
 async def test_pieces_are_for_streams() -> None:
     """A whole transcript is of a whole recording."""
-    with pytest.raises(ProviderRequestError, match=r"pieces of it are for stream\(\)"):
+    with pytest.raises(ProviderRequestError, match=r"comes in pieces\. .* or call stream\(\)"):
         await MockSTT("x").transcribe(asks(microphone(1)))
 
 
@@ -253,3 +255,47 @@ def test_words_of_a_heard_are_those_of_its_text() -> None:
         Heard("a b", (Word("a", 0, 1),))
     with pytest.raises(ValueError, match="confidence"):
         Heard("a", confidence=2)
+
+
+@simulated
+async def test_what_is_no_request_or_no_audio_is_refused() -> None:
+    """Where a type checker was not asked."""
+    stt = MockSTT("x")
+    with pytest.raises(TypeError, match="MockSTT 'mock-stt' is asked with an STTRequest, not b'abc'"):
+        await stt.transcribe(b"abc")
+    with pytest.raises(TypeError, match="is asked with an STTRequest"):
+        await read(stt, b"abc")
+
+    async def written():
+        yield "abc"
+
+    with pytest.raises(TypeError, match="A piece of the audio of an STTRequest is bytes, not 'abc'"):
+        await read(stt, asks(written()))
+    assert 1 == len(stt.calls)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "why"),
+    [
+        ((3,), TypeError, "text of a Heard is a string"),
+        (("x", (), 2), ValueError, "confidence of a Heard"),
+        (("x", "x"), TypeError, "words of a Heard is a tuple of Word"),
+    ],
+)
+def test_what_cannot_be_heard(arguments, error, why) -> None:
+    """The message names the class that the test has written."""
+    with pytest.raises(error, match=why):
+        Heard(*arguments)
+
+
+def test_a_function_hears_the_audio() -> None:
+    """One that does not take it is refused when the mock is made."""
+    with pytest.raises(TypeError, match="is called with the audio, and"):
+        MockSTT(lambda: "x")
+
+
+@simulated
+async def test_titles_end_no_sentence() -> None:
+    """A full stop after them is that of an abbreviation."""
+    chunks = await read(MockSTT("Ask Dr. Who. Now."), asks(bytes(0)))
+    assert ["Ask Dr. Who.", " Now."] == [chunk.text for chunk in chunks]

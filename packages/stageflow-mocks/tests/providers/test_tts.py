@@ -98,7 +98,7 @@ async def test_words_are_spoken_while_the_text_comes_in() -> None:
     tts, loop = MockTTS(latency=0.5, per_chunk=0.1), asyncio.get_running_loop()
     chunks = tts.stream(TTSRequest(writes("Go", "od d", "ay, A", "da", every=1)))
     came = [(round(loop.time(), 3), chunk.words[0].text) async for chunk in chunks]
-    assert [(1.5, "Good"), (2.6, "day,"), (4.7, "Ada")] == came
+    assert [(1.5, "Good"), (2.1, "day,"), (4.1, "Ada")] == came
     assert (["Good", "day,", "Ada"], "ok") == ([word.text for word in tts.calls[0].answer.words], tts.calls[0].ended)
 
 
@@ -124,7 +124,7 @@ async def test_faults() -> None:
 @simulated
 async def test_pieces_are_for_streams() -> None:
     """Whole speech is of a whole text."""
-    with pytest.raises(ProviderRequestError, match=r"pieces of it are for stream\(\)"):
+    with pytest.raises(ProviderRequestError, match=r"comes in pieces\. .* or call stream\(\)"):
         await MockTTS().synthesize(TTSRequest(writes("x")))
 
 
@@ -152,9 +152,39 @@ def test_the_same_text_makes_the_same_samples(text, size, rate) -> None:
         ({"ms_per_character": -1}, ValueError, "ms_per_character of a MockTTS"),
         ({"pause_ms": "5"}, ValueError, "pause_ms of a MockTTS"),
         ({"voices": "ada"}, TypeError, "voices of a MockTTS is a list of names"),
+        ({"voices": 3}, TypeError, "voices of a MockTTS is a list of names"),
+        ({"voices": [3]}, TypeError, "strings that are not empty; one is 3"),
+        ({"voices": []}, ValueError, "at least one name"),
     ],
 )
 def test_what_cannot_be_is_refused_when_it_is_made(options, error, why) -> None:
     """An option that makes no sense never reaches a run."""
     with pytest.raises(error, match=why):
         MockTTS(**options)
+
+
+@simulated
+async def test_what_is_no_request_or_no_text_is_refused() -> None:
+    """Where a type checker was not asked."""
+    tts = MockTTS()
+    with pytest.raises(TypeError, match="MockTTS 'mock-tts' is asked with a TTSRequest, not 'yes'"):
+        await tts.synthesize("yes")
+    with pytest.raises(TypeError, match="is asked with a TTSRequest"):
+        await read(tts, "yes")
+    with pytest.raises(TypeError, match="A piece of the text of a TTSRequest is a string, not b'yes'"):
+        await read(tts, TTSRequest(writes(b"yes")))
+    assert 1 == len(tts.calls)
+
+
+@simulated
+async def test_what_would_never_end_is_refused() -> None:
+    """Speeds and formats that nobody has."""
+    tts = MockTTS()
+    for options, why in (
+        ({"speed": 1e-9}, "speaks at a speed from 0.1 to 10, not 1e-09"),
+        ({"format": AudioFormat("pcm_s16le", 10**9)}, "of 1,000 to 192,000 hertz"),
+        ({"format": AudioFormat("pcm_s16le", 8_000, 99)}, "on up to 8 channels"),
+    ):
+        with pytest.raises(ProviderRequestError, match=why):
+            await tts.synthesize(TTSRequest("yes", **options))
+    assert (await tts.synthesize(TTSRequest("\ud800"))).audio

@@ -4,6 +4,9 @@ import subprocess
 import sys
 from contextlib import asynccontextmanager
 
+# Before pytester, which forgets what an inner run is the first to import: httpx imports httpcore when it is used,
+# and would know its exceptions by another copy than the one that raises them.
+import httpcore  # noqa: F401
 import pytest
 from stageflow_mocks.pytest_plugin.serving import served
 
@@ -124,6 +127,41 @@ def test_mocks_of_providers_are_made_as_their_markers_say(pytester: pytest.Pytes
     result = pytester.runpytest(*OPTIONS)
     result.assert_outcomes(passed=4, errors=1)
     result.stdout.fnmatch_lines(["*Say what stageflow_stt hears*"])
+
+
+def test_a_marker_that_cannot_be_what_its_fixture_is_made_from_is_named(pytester: pytest.Pytester) -> None:
+    """The error names the marker and the test, and says what is wrong, not where in the plugin."""
+    pytester.makepyfile("""
+        import pytest
+
+        @pytest.mark.stageflow_llm
+        def test_nothing(stageflow_llm):
+            pass
+
+        @pytest.mark.stageflow_llm("x", latncy=2)
+        def test_unknown(stageflow_llm):
+            pass
+
+        @pytest.mark.stageflow_llm("x", latency=-1)
+        def test_negative(stageflow_llm):
+            pass
+
+        @pytest.mark.stageflow_simulation
+        async def test_real(stageflow_groq_server):
+            pass
+    """)
+    result = pytester.runpytest(*OPTIONS)
+    result.assert_outcomes(errors=4)
+    named = "@pytest.mark.stageflow_llm(...) of test_a_marker_that_cannot_be_what_its_fixture_is_made_from_is_named.py"
+    result.stdout.fnmatch_lines(
+        [
+            f"{named}::test_nothing: *missing 1 required positional argument: 'answers'",
+            f"{named}::test_unknown: *unexpected keyword argument 'latncy'",
+            f"{named}::test_negative: latency of a MockLLM is *",
+            "stageflow_groq_server is a real server, which simulated time cannot wait for*",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*_made_as_marked*")
 
 
 def test_events_are_recorded_for_each_test_and_seed(pytester: pytest.Pytester) -> None:

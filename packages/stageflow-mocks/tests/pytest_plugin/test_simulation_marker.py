@@ -243,3 +243,71 @@ def test_a_test_may_skip_itself_and_fail_as_expected(pytester: pytest.Pytester) 
             assert False
     """)
     pytester.runpytest(*ALONE).assert_outcomes(skipped=1, xfailed=1)
+
+
+def test_a_failure_shows_the_test_and_not_the_event_loop(pytester: pytest.Pytester) -> None:
+    """What a reader sees begins with the test; of what happens outside of it, with what happened."""
+    pytester.makepyfile("""
+        import asyncio, pytest
+        from stageflow import Pipeline, StageContext, StagePorts, stage
+        from stageflow.providers import AudioFormat, LLMRequest, Message, STTRequest, ToolCall, TTSRequest
+        from stageflow_mocks import MockLLM, MockTool, RateLimited
+
+        @stage
+        async def reply(ctx: StageContext):
+            await ctx.ports.llm.complete(LLMRequest([Message("user", "Hello?")]))
+
+        @pytest.mark.stageflow_simulation
+        async def test_stalls():
+            await asyncio.Event().wait()
+
+        @pytest.mark.stageflow_tasks(left="fail")
+        @pytest.mark.stageflow_simulation
+        async def test_leaks():
+            asyncio.create_task(asyncio.sleep(1))
+
+        @pytest.mark.stageflow_simulation
+        async def test_fails(stageflow_llm):
+            stageflow_llm.fail_next(RateLimited())
+            await Pipeline("chat", [reply]).run(ports=StagePorts(llm=stageflow_llm))
+
+        @pytest.mark.stageflow_simulation
+        async def test_unscripted():
+            await MockLLM({"x": "y"}).complete(LLMRequest([Message("user", "Hello?")]))
+
+        @pytest.mark.stageflow_simulation
+        async def test_used_up():
+            llm = MockLLM(["y"])
+            for _ in range(2):
+                await llm.complete(LLMRequest([Message("user", "Hello?")]))
+
+        @pytest.mark.stageflow_simulation
+        async def test_tool():
+            await MockTool("x", answers=["y"]).call(ToolCall("1", "x", '{"a": 1}'))
+
+        @pytest.mark.stageflow_simulation
+        @pytest.mark.stageflow_stt("Hello.")
+        async def test_stt(stageflow_stt):
+            stageflow_stt.fail_next(RateLimited())
+            await stageflow_stt.transcribe(STTRequest(b"", format=AudioFormat("pcm_s16le", 8000)))
+
+        @pytest.mark.stageflow_simulation
+        async def test_tts(stageflow_tts):
+            stageflow_tts.fail_next(RateLimited())
+            await stageflow_tts.synthesize(TTSRequest("Hello."))
+
+        @pytest.mark.stageflow_simulation
+        async def test_events(stageflow_events):
+            stageflow_events.assert_sequence(["x"])
+    """)
+    result = pytester.runpytest(*ALONE, "--tb=short")
+    result.assert_outcomes(failed=9)
+    result.stdout.fnmatch_lines(
+        [
+            "*StalledError: *Still waiting: * at test_a_failure*.py:12 in test_stalls.",
+            "*made at test_a_failure*.py:17 in test_leaks*",
+            "*ProviderRateLimited: *",
+        ]
+    )
+    for inside in ("asyncio", "stageflow_mocks"):
+        result.stdout.no_fnmatch_line(f"*{inside}*.py:*: in *")

@@ -143,3 +143,31 @@ def test_the_loops_own_thread_may_use_the_threadsafe_call():
         return called
 
     assert run(scenario()) == [1]
+
+
+async def test_threads_may_run_in_place() -> None:
+    """Where that is asked for, what is to run in a thread is called at once, with its result, error and context."""
+
+    def work(text: str) -> tuple[str, bool]:
+        return text, threading.current_thread() is here
+
+    def broken() -> None:
+        raise LookupError("in a thread")
+
+    async def main() -> float:
+        assert ("done", True) == await asyncio.to_thread(work, "done")
+        with pytest.raises(LookupError, match="in a thread"):
+            await asyncio.to_thread(broken)
+        with pytest.raises(OutsideWorldError):
+            await asyncio.get_running_loop().getaddrinfo("localhost", 80)
+        return asyncio.get_running_loop().time()
+
+    def simulated_run() -> float:
+        nonlocal here
+        here = threading.current_thread()
+        return run(main(), threads_in_place=True)
+
+    here = threading.current_thread()
+    assert await asyncio.to_thread(simulated_run) == 0.0
+    with pytest.raises(OutsideWorldError):
+        await asyncio.to_thread(lambda: run(main()))

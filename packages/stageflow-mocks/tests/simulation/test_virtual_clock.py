@@ -65,16 +65,37 @@ def test_timeouts_are_timers_too():
     assert run(scenario()) == 5.0
 
 
-def test_a_deadlock_is_an_error_that_names_who_waits():
-    """Waiting for what can never come raises, and the error names the tasks."""
+def test_a_deadlock_is_an_error_that_names_who_waits_and_where():
+    """Waiting for what can never come raises, and the error names the tasks, and the innermost line of each."""
+
+    class Awaitable:
+        def __await__(self):
+            return (yield from asyncio.Event().wait().__await__())
+
+    async def deep():
+        await Awaitable()
+
+    @stage
+    async def waits():
+        await deep()
 
     async def scenario():
-        asyncio.current_task().set_name("waits in vain")
-        await asyncio.Event().wait()
+        asyncio.current_task().set_name("main")
+        others = [
+            asyncio.create_task(Pipeline("test", [waits]).run(), name="run"),
+            asyncio.create_task(asyncio.Event().wait(), name="nowhere of ours"),
+        ]
+        await asyncio.wait(others)
 
-    with pytest.raises(StalledError, match=r"at 0 s.*waits in vain") as caught:
+    with pytest.raises(StalledError, match=r"at 0 s.*main at test_virtual_clock\.py:") as caught:
         run(scenario())
-    assert caught.value.waiting == ["waits in vain"]
+    begin, inner = scenario.__code__.co_firstlineno, Awaitable.__await__.__code__.co_firstlineno
+    assert caught.value.waiting == [
+        f"main at test_virtual_clock.py:{begin + 6} in scenario",
+        "nowhere of ours",
+        "run",
+        f"stageflow worker at test_virtual_clock.py:{inner + 1} in __await__",
+    ]
 
 
 def test_left_over_tasks_are_cancelled():

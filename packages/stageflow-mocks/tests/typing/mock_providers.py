@@ -2,7 +2,7 @@
 
 from typing import assert_type
 
-from stageflow import StagePorts
+from stageflow import PipelineContext, StagePorts
 from stageflow.providers import LLMChunk, LLMProvider, LLMRequest, STTProvider, ToolCall, TTSProvider
 from stageflow_mocks import (
     Answer,
@@ -10,6 +10,12 @@ from stageflow_mocks import (
     AtRate,
     CallTool,
     Exponential,
+    FaultPlan,
+    FaultyLLM,
+    FaultyRunStore,
+    FaultySTT,
+    FaultyTTS,
+    InMemoryRunStore,
     MockLLM,
     MockSTT,
     MockTool,
@@ -24,6 +30,11 @@ from stageflow_mocks import (
 llm: LLMProvider = MockLLM("Hello.")
 stt: STTProvider = MockSTT({b"": "Hello."})
 tts: TTSProvider = MockTTS(latency=Uniform(0.1, 0.2))
+MockTTS(spoken_by="flite", voices={"Ada": "slt"})
+MockTTS(spoken_by="espeak")  # pyright: ignore[reportArgumentType]
+PipelineContext(run_store=FaultyRunStore(InMemoryRunStore(), FaultPlan()))
+StagePorts(llm=FaultyLLM(llm, FaultPlan()), stt=FaultySTT(stt, FaultPlan()), tts=FaultyTTS(tts, FaultPlan(seed=1)))
+FaultyLLM(stt, FaultPlan())  # pyright: ignore[reportArgumentType]
 StagePorts(llm=MockLLM(echo), stt=MockSTT(["a", "b"]), tts=MockTTS())
 
 MockLLM(["One.", RateLimited(2), CallTool("weather"), [CallTool("a"), CallTool("b")], Answer("x")])

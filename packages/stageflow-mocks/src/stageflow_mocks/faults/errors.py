@@ -58,10 +58,10 @@ ERRORS: Mapping[str, type[Exception]] = {
 """The exceptions that each plan knows: those of providers by their codes, and some of Python's by their names."""
 
 
-def made(kind: type[Exception], message: str, retry_after: float | None) -> Exception:
-    """Return an exception of the class with this message."""
+def made(kind: type[Exception], message: str, provider: str, retry_after: float | None) -> Exception:
+    """Return an exception of the class with this message, and with the provider's name if it is one of providers."""
     if issubclass(kind, ProviderError):
-        return kind(message, provider="fault-plan", retry_after=retry_after)
+        return kind(message, provider=provider, retry_after=retry_after)
     return kind(message)
 
 
@@ -72,7 +72,7 @@ def check_table(errors: Mapping[str, type[Exception]]) -> None:
         if not isinstance(kind, type) or not issubclass(kind, Exception):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise FaultPlanError(path, f"{kind!r} is no class of exceptions")
         try:
-            made(kind, "message", None)
+            made(kind, "message", "provider", None)
         except Exception as error:
             problem = f"{kind.__name__} cannot be made from a message alone ({error})"
             raise FaultPlanError(path, problem, "Give a subclass that can.") from error

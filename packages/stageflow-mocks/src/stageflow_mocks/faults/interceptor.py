@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
+from importlib import import_module
 from typing import Any, cast
 
 from stageflow import BaseInterceptor, InterceptorContext, Pipeline, StageOutput
 from stageflow.interceptors.base import FailStage, Proceed
 
-from stageflow_mocks.faults.await_points import CancelledAt
+from stageflow_mocks.faults.calls import Changes, strike_call
 from stageflow_mocks.faults.outputs import cut, with_wrong_types
 from stageflow_mocks.faults.plan import FaultPlan
-from stageflow_mocks.faults.records import FaultRecord
-from stageflow_mocks.faults.rules import FaultRule, Place
+from stageflow_mocks.faults.striking import Strike, Striker
 
 PRIORITY = 500
 """Further in than the interceptors of stageflow, which take what a fault does for the stage's own doing."""
@@ -36,6 +36,7 @@ class FaultInterceptor(BaseInterceptor):
 
     Raises:
         FaultPlanError: A rule is about no stage of the pipeline.
+        ImportError: The plan has a `clock_skew`, and its extra is not installed.
     """
 
     calls_again = True
@@ -48,19 +49,19 @@ class FaultInterceptor(BaseInterceptor):
         priority: float = PRIORITY,
         hook_timeout: float = A_DAY_S,
     ) -> None:
-        if not isinstance(plan, FaultPlan):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"FaultInterceptor takes a FaultPlan, not {plan!r}.")
+        self._striker = Striker(plan, "FaultInterceptor", raised_as=FailStage)
         if pipeline is not None:
             plan.check(pipeline)
         self.plan = plan
         self.priority = priority
         self.hook_timeout = hook_timeout
-        self._record = FaultRecord()
+        self._clock_off_by: Callable[[float], AbstractContextManager[None]] | None = None
+        if any(rule.fault == "clock_skew" and rule.target == "stage" for rule in plan.rules):
+            self._clock_off_by = import_module("stageflow_mocks.faults.clock").clock_off_by  # which needs an extra
 
     async def around(self, ctx: InterceptorContext, call: Proceed) -> StageOutput[Any]:
-        place = self._record.next_place(ctx.pipeline, ctx.stage_name, ctx.stage.index)
-        for number, rule, seconds in reversed(list(self.plan.striking(place))):
-            call = partial(self._strike, place, number, rule, seconds, call)
+        for strike in reversed(self._striker.strikes("stage", ctx.pipeline, ctx.stage_name, ctx.stage.index)):
+            call = partial(self._strike, strike, call)
         return await call()
 
     def record(self) -> dict[str, Any]:
@@ -68,7 +69,7 @@ class FaultInterceptor(BaseInterceptor):
 
         `struck` says whether a fault had an effect: there may have been nothing to cut, or no k-th suspension.
         """
-        return self._record.to_dict()
+        return self._striker.record.to_dict()
 
     def check(self) -> None:
         """Refuse the plan, after its runs, if a rule was about no stage that was called.
@@ -76,86 +77,18 @@ class FaultInterceptor(BaseInterceptor):
         Raises:
             FaultPlanError: It is the first such rule.
         """
-        self.plan.check_places(self._record.places(), of_sink=False)
+        self.plan.check_places(self._striker.record.places(), "stage")
 
-    async def _strike(
-        self, place: Place, number: int, rule: FaultRule, seconds: float | None, call: Proceed
-    ) -> StageOutput[Any]:
-        entry = self._record.add(place, number, rule, seconds)
-        struck = partial(entry.__setitem__, "struck", True)
-        return await _FAULTS[rule.fault](rule, partial(self.plan.error_of, rule, place), seconds or 0.0, call, struck)
-
-
-Struck = Callable[[], None]
-MakeError = Callable[[], Exception]
+    async def _strike(self, strike: Strike, call: Proceed) -> StageOutput[Any]:
+        if strike.rule.fault == "clock_skew":
+            assert self._clock_off_by is not None
+            strike.struck()
+            with self._clock_off_by(strike.seconds):
+                return await call()
+        return await strike_call(strike, call, _CHANGES)
 
 
-async def _latency(_: FaultRule, __: MakeError, seconds: float, call: Proceed, struck: Struck) -> StageOutput[Any]:
-    struck()
-    await asyncio.sleep(seconds)
-    return await call()
-
-
-async def _error(_: FaultRule, error: MakeError, __: float, ___: Proceed, struck: Struck) -> StageOutput[Any]:
-    struck()
-    raise FailStage(error())
-
-
-async def _hang(_: FaultRule, __: MakeError, ___: float, call: Proceed, struck: Struck) -> StageOutput[Any]:
-    struck()
-    await asyncio.get_running_loop().create_future()
-    return await call()  # not reached: nobody else knows of the future
-
-
-async def _wrong_type(_: FaultRule, __: MakeError, ___: float, call: Proceed, struck: Struck) -> StageOutput[Any]:
-    return _changed(await call(), with_wrong_types, struck)
-
-
-async def _truncated(rule: FaultRule, _: MakeError, __: float, call: Proceed, struck: Struck) -> StageOutput[Any]:
-    return _changed(await call(), partial(cut, keep=cast("float", rule.keep)), struck)
-
-
-async def _duplicated(_: FaultRule, __: MakeError, ___: float, call: Proceed, struck: Struck) -> StageOutput[Any]:
-    await call()
-    struck()
-    return await call()
-
-
-async def _reordered(_: FaultRule, __: MakeError, seconds: float, call: Proceed, struck: Struck) -> StageOutput[Any]:
-    output = await call()
-    struck()
-    await asyncio.sleep(seconds)
-    return output
-
-
-async def _partial_write(_: FaultRule, error: MakeError, __: float, call: Proceed, struck: Struck) -> StageOutput[Any]:
-    await call()
-    struck()
-    raise FailStage(error())
-
-
-async def _cancel(rule: FaultRule, _: MakeError, __: float, call: Proceed, struck: Struck) -> StageOutput[Any]:
-    return await CancelledAt(call(), cast("int", rule.at_await), struck)
-
-
-def _changed(
-    output: StageOutput[Any], change: Callable[[StageOutput[Any]], StageOutput[Any] | None], struck: Struck
-) -> StageOutput[Any]:
-    changed = change(output)
-    if changed is None:
-        return output
-    struck()
-    return changed
-
-
-_FAULTS = {
-    "latency": _latency,
-    "error": _error,
-    "hang": _hang,
-    "wrong_type": _wrong_type,
-    "truncated": _truncated,
-    "duplicated": _duplicated,
-    "reordered": _reordered,
-    "partial_write": _partial_write,
-    "cancel": _cancel,
+_CHANGES: Changes = {
+    "wrong_type": lambda output, _: with_wrong_types(output),
+    "truncated": lambda output, strike: cut(output, cast("float", strike.rule.keep)),
 }

@@ -6,20 +6,22 @@ stream of random numbers: so stages that run at the same time do not take each o
 
 from __future__ import annotations
 
+import fnmatch
 import random
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from stageflow import Pipeline
 
 from stageflow_mocks.faults.errors import ERRORS, FaultPlanError, among, check_table, made
 from stageflow_mocks.faults.rules import FaultRule, Place
+from stageflow_mocks.faults.targets import OPTIONS, Kind
 
 SCHEMA_VERSION = 1
 
 
 class FaultPlan:
-    """Faults for the stages of pipelines and for their event sink; it does not change, and serves any number of runs.
+    """Faults for stages, events, providers and stores; it does not change, and serves any number of runs.
 
     Attributes:
         seed: Decides what rates and distributions leave open.
@@ -46,47 +48,77 @@ class FaultPlan:
             if rule.error not in self.errors:
                 problem = f"there is no error {rule.error!r}"
                 raise FaultPlanError(f"{path}.error", problem, among(str(rule.error), sorted(self.errors)))
-            if rule.retry_after is not None and not hasattr(made(self.errors[rule.error], "", None), "retry_after"):
+            if rule.retry_after is not None and not hasattr(made(self.errors[rule.error], "", "", None), "retry_after"):
                 raise FaultPlanError(f"{path}.retry_after", f"{rule.error!r} has none", "Errors of providers have.")
 
-    def striking(self, place: Place, *, of_sink: bool = False) -> Iterator[tuple[int, FaultRule, float | None]]:
+    def striking(self, place: Place, kind: Kind) -> Iterator[tuple[int, FaultRule, float | None]]:
         """Yield the rules that strike at a place, each with its number, and how long it delays if it does."""
         for number, rule in enumerate(self.rules):
-            if rule.of_sink is not of_sink:
+            if not rule.covers(place, kind):
                 continue
             draw = random.Random(f"{self.seed} {number} {tuple(place)!r}")
-            if rule.strikes(place, draw):
-                yield number, rule, None if rule.seconds is None else rule.delay_s(draw)
+            if rule.strikes(place, kind, draw):
+                yield number, rule, rule.delay_s(draw) if "seconds" in OPTIONS[kind][rule.fault] else None
 
     def error_of(self, rule: FaultRule, place: Place) -> Exception:
         """Return the exception that a rule raises at a place."""
         assert rule.error is not None
         item = "" if place.item is None else f", item {place.item}"
-        message = f"Fault '{rule.fault}' of the plan, at call {place.call} of stage '{place.stage}'{item}."
-        return made(self.errors[rule.error], message, rule.retry_after)
+        what = f"of stage '{place.name}'" if rule.target == "stage" else f"'{place.name}' of '{place.owner}'"
+        message = f"Fault '{rule.fault}' of the plan, at call {place.call} {what}{item}."
+        provider = place.owner if rule.target == "provider" else "fault-plan"
+        return made(self.errors[rule.error], message, provider, rule.retry_after)
 
-    def check(self, pipeline: Pipeline) -> None:
-        """Refuse the plan if a rule is about no stage of this pipeline.
+    def check(self, *things: Any) -> None:
+        """Refuse the plan if a rule is about none of these.
+
+        Args:
+            things: Pipelines, for the rules about stages; providers, wrapped or not, and wrapped stores, for those
+                about providers. If there are none of a sort, the rules about that are let be.
 
         Raises:
             FaultPlanError: It is the first such rule.
         """
-        self.check_names(pipeline.name, [spec.name for spec in pipeline.stages])
+        pipelines = [thing for thing in things if isinstance(thing, Pipeline)]
+        if pipelines:
+            self.check_places(
+                [Place(each.name, spec.name, None, 1) for each in pipelines for spec in each.stages], "stage"
+            )
+        names = [_name_of(thing) for thing in things if not isinstance(thing, Pipeline)]
+        for number, rule in enumerate(self.rules):
+            if (
+                names
+                and rule.target == "provider"
+                and not any(fnmatch.fnmatchcase(name, rule.pattern) for name in names)
+            ):
+                problem = f"no provider is called {rule.pattern!r}"
+                raise FaultPlanError(f"faults[{number}].provider", problem, among(rule.pattern, sorted(names)))
 
-    def check_names(self, pipeline: str, stages: Iterable[str]) -> None:
-        """Refuse the plan if a rule is about none of these stages of a pipeline."""
-        self.check_places([Place(pipeline, stage, None, 1) for stage in stages], of_sink=False)
-
-    def check_places(self, places: Iterable[Place], *, of_sink: bool) -> None:
-        """Refuse the plan if a rule is about none of these places."""
+    def check_places(self, places: Iterable[Place], kind: Literal["stage", "event"]) -> None:
+        """Refuse the plan if a rule is about none of these stages, or types of events."""
         seen = list(places)
         for number, rule in enumerate(self.rules):
-            if rule.of_sink is of_sink and not any(rule.covers(place) for place in seen):
-                of = "" if of_sink or rule.pipeline == "*" else f" of a pipeline {rule.pipeline!r}"
-                what = "event" if of_sink else "stage"
-                path = f"faults[{number}].{what}"
-                names = sorted({place.stage for place in seen})
-                raise FaultPlanError(path, f"no {what}{of} is called {rule.pattern!r}", among(rule.pattern, names))
+            if rule.target == kind and not any(rule.covers(place, kind) for place in seen):
+                of = "" if rule.pipeline == "*" else f" of a pipeline {rule.pipeline!r}"
+                names = sorted({place.name for place in seen})
+                problem = f"no {kind}{of} is called {rule.pattern!r}"
+                raise FaultPlanError(f"faults[{number}].{kind}", problem, among(rule.pattern, names))
+
+    def check_operations(self, provider: str, operations: Mapping[str, Kind], how: str) -> None:
+        """Refuse the plan if a rule is about this provider, and about none of these operations of it.
+
+        Args:
+            provider: Its name.
+            operations: Their names, and what they are.
+            how: What they are to the provider: "has" or "was asked to".
+        """
+        for number, rule in enumerate(self.rules):
+            if rule.target != "provider" or not fnmatch.fnmatchcase(provider, rule.pattern):
+                continue
+            if not any(rule.covers(Place(provider, name, None, 1), kind) for name, kind in operations.items()):
+                there = among(rule.operation, sorted(operations))
+                problem = f"'{rule.fault}' can be done to no operation {rule.operation!r} that '{provider}' {how}"
+                raise FaultPlanError(f"faults[{number}].operation", problem, there)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as JSON-ready data; of the exceptions only the names that rules use."""
@@ -104,39 +136,39 @@ class FaultPlan:
             FaultPlanError: It is none.
         """
         given = _fields(data, ("schema_version", "seed", "faults"))
-        rules: list[FaultRule] = []
-        faults: Any = given.get("faults")
-        if not isinstance(faults, list):
-            raise FaultPlanError("faults", f"{faults!r} is no list")
-        for number, each in enumerate(cast("list[Any]", faults)):
-            try:
-                rules.append(FaultRule.from_dict(each))
-            except FaultPlanError as error:
-                path = f"faults[{number}].{error.path}".rstrip(".")
-                raise FaultPlanError(path, error.problem, error.hint) from None
+        rules = [_rule(each, f"faults[{number}]") for number, each in _listed(given, "faults")]
         return cls(*rules, seed=given.get("seed", 0), errors=errors)
 
     @classmethod
     def replay(cls, *records: Any, errors: Mapping[str, type[Exception]] | None = None) -> FaultPlan:
-        """Return the plan that does again what the records (of an interceptor, a sink) say was done, and no more.
+        """Return the plan that does again what the records say was done, and no more.
+
+        Args:
+            records: Of interceptors, providers and sinks, in any order; together they make one plan for all of these.
+            errors: The exceptions that the plan knew beside those that all know.
 
         Raises:
             FaultPlanError: One of them is no record.
         """
-        rules: list[Any] = []
+        rules: list[FaultRule] = []
         for record in records:
-            given = _fields(record, ("schema_version", "injected"))
-            injected: Any = given.get("injected")
-            if not isinstance(injected, list):
-                raise FaultPlanError("injected", f"{injected!r} is no list")
-            for entry in cast("list[Any]", injected):
+            for number, entry in _listed(_fields(record, ("schema_version", "injected")), "injected"):
+                path = f"injected[{number}]"
                 if not isinstance(entry, Mapping):
-                    raise FaultPlanError("injected", f"{entry!r} is no mapping")
-                rules.append({key: value for key, value in cast("Mapping[str, Any]", entry).items() if key != "struck"})
-        return cls.from_dict({"schema_version": SCHEMA_VERSION, "faults": rules}, errors=errors)
+                    raise FaultPlanError(path, f"{entry!r} is no mapping")
+                done = cast("Mapping[str, Any]", entry)
+                rules.append(_rule({key: value for key, value in done.items() if key != "struck"}, path))
+        return cls(*rules, errors=errors)
 
     def __repr__(self) -> str:
         return f"FaultPlan({', '.join(map(repr, self.rules))}, seed={self.seed})"
+
+
+def _name_of(provider: Any) -> str:
+    name: Any = getattr(provider, "name", None)
+    if not isinstance(name, str):
+        raise TypeError(f"check() takes pipelines, and providers, which have a name; {provider!r} is neither.")
+    return name
 
 
 def _fields(data: Any, known: tuple[str, ...]) -> Mapping[str, Any]:
@@ -150,3 +182,17 @@ def _fields(data: Any, known: tuple[str, ...]) -> Mapping[str, Any]:
         if name not in known:
             raise FaultPlanError(str(name), "there is no such field", among(str(name), known))
     return given
+
+
+def _listed(given: Mapping[str, Any], name: str) -> Iterator[tuple[int, Any]]:
+    found: Any = given.get(name)
+    if not isinstance(found, list):
+        raise FaultPlanError(name, f"{found!r} is no list")
+    return enumerate(cast("list[Any]", found))
+
+
+def _rule(data: Any, path: str) -> FaultRule:
+    try:
+        return FaultRule.from_dict(data)
+    except FaultPlanError as error:
+        raise FaultPlanError(f"{path}.{error.path}".rstrip("."), error.problem, error.hint) from None

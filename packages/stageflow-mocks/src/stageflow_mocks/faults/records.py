@@ -8,36 +8,40 @@ from typing import Any
 
 from stageflow_mocks.faults.plan import SCHEMA_VERSION
 from stageflow_mocks.faults.rules import FaultRule, Place
+from stageflow_mocks.faults.targets import OPTION_NAMES, OPTIONS, Kind
 
 
 class FaultRecord:
-    """What was done by one plan, in one interceptor or sink."""
+    """What was done by one plan, in one interceptor, sink or provider."""
 
     def __init__(self) -> None:
         self._calls: Counter[tuple[str, str, int | None]] = Counter()
         self._entries: dict[Place, dict[int, dict[str, Any]]] = {}
 
-    def next_place(self, pipeline: str, stage: str, item: int | None) -> Place:
+    def next_place(self, owner: str, name: str, item: int | None = None) -> Place:
         """Return the place of a call that begins, and count it."""
-        self._calls[pipeline, stage, item] += 1
-        return Place(pipeline, stage, item, self._calls[pipeline, stage, item])
+        self._calls[owner, name, item] += 1
+        return Place(owner, name, item, self._calls[owner, name, item])
 
-    def add(self, place: Place, number: int, rule: FaultRule, seconds: float | None = None) -> dict[str, Any]:
+    def add(
+        self, place: Place, kind: Kind, number: int, rule: FaultRule, seconds: float | None = None
+    ) -> dict[str, Any]:
         """Note that a rule strikes, once for each place; what comes of it is to be noted in the entry returned.
 
         Args:
             place: Where.
+            kind: What that is.
             number: Of the rule in its plan.
             rule: Which.
             seconds: The delay that was drawn, if it is one.
         """
         entries = self._entries.setdefault(place, {})
         if number not in entries:
-            entries[number] = _entry(place, rule, seconds)
+            entries[number] = _entry(place, kind, rule, seconds)
         return entries[number]
 
     def places(self) -> list[Place]:
-        """Return a place for each stage, item or type of event that there was."""
+        """Return a place for each stage, item, type of event or operation that there was."""
         return [Place(*key, 1) for key in self._calls]
 
     def to_dict(self) -> dict[str, Any]:
@@ -53,17 +57,20 @@ class FaultRecord:
 
 
 def _order(place: Place) -> tuple[str, str, int, int]:
-    return place.pipeline, place.stage, -1 if place.item is None else place.item, place.call
+    return place.owner, place.name, -1 if place.item is None else place.item, place.call
 
 
-def _entry(place: Place, rule: FaultRule, seconds: float | None) -> dict[str, Any]:
+def _entry(place: Place, kind: Kind, rule: FaultRule, seconds: float | None) -> dict[str, Any]:
     """Return a rule that strikes here alone, as data, and that nothing has come of it yet."""
-    entry = rule.to_dict()
+    options = OPTIONS[kind][rule.fault]
+    entry = {name: value for name, value in rule.to_dict().items() if name in options or name not in OPTION_NAMES}
     entry.pop("rate", None)
-    entry["event" if rule.of_sink else "stage"] = glob.escape(place.stage)
+    entry[rule.target] = glob.escape(place.owner if rule.target == "provider" else place.name)
+    if rule.target == "provider":
+        entry["operation"] = place.name
     entry["call"] = place.call
-    if not rule.of_sink:
-        entry["pipeline"] = glob.escape(place.pipeline)
+    if rule.target == "stage":
+        entry["pipeline"] = glob.escape(place.owner)
     if place.item is not None:
         entry["item"] = place.item
     if seconds is not None:

@@ -5,53 +5,43 @@ from __future__ import annotations
 import fnmatch
 import math
 import random
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, cast
 
 from stageflow_mocks.faults.errors import FaultPlanError, among
+from stageflow_mocks.faults.targets import (
+    DEFAULTS,
+    FAULTS,
+    OPERATIONS,
+    OPTION_NAMES,
+    OPTIONS,
+    Kind,
+    Target,
+    targets_of,
+)
 
-STAGE_FAULTS: Mapping[str, frozenset[str]] = {
-    "latency": frozenset({"seconds", "distribution"}),
-    "error": frozenset({"error", "retry_after"}),
-    "hang": frozenset(),
-    "wrong_type": frozenset(),
-    "truncated": frozenset({"keep"}),
-    "duplicated": frozenset(),
-    "reordered": frozenset({"seconds", "distribution"}),
-    "partial_write": frozenset({"error", "retry_after"}),
-    "cancel": frozenset({"at_await"}),
-}
-"""The faults of stages, each with the options that it has."""
-
-SINK_FAULTS = ("sink_raises", "sink_hangs", "sink_drops")
-"""The faults of event sinks, which have no options."""
-
-FAULTS = (*STAGE_FAULTS, *SINK_FAULTS)
 DISTRIBUTIONS = ("fixed", "uniform", "exponential")
-_OPTIONS = ("seconds", "distribution", "error", "retry_after", "keep", "at_await")
-_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    "latency": {"seconds": 1.0, "distribution": "fixed"},
-    "error": {"error": "provider-transient"},
-    "truncated": {"keep": 0.5},
-    "reordered": {"seconds": 1.0, "distribution": "uniform"},
-    "partial_write": {"error": "provider-transient"},
-    "cancel": {"at_await": 1},
-}
+MOST_SKEW_S = 1e9
+"""Some 30 years, beyond which there are dates that not every system has."""
+
+_TARGETS: tuple[Target, ...] = ("stage", "event", "provider")
+_GOES_WITH: Mapping[str, Target] = {"pipeline": "stage", "item": "stage", "operation": "provider"}
 
 
 class Place(NamedTuple):
-    """Where a fault may strike: one call of a stage, or of one of its items, or one event of a type.
+    """Where a fault may strike: a call of a stage, or of one of its items, an event, a call of a provider.
 
     Attributes:
-        pipeline: Its name; empty for an event.
-        stage: Its name, or the type of the event.
+        owner: The name of the pipeline or of the provider; empty for an event.
+        name: The name of the stage, the type of the event, the provider's operation.
         item: The index of the item of a mapped stage, else None.
-        call: The n-th call of that stage, or of that item, counted from 1.
+        call: The n-th such call, counted from 1.
     """
 
-    pipeline: str
-    stage: str
+    owner: str
+    name: str
     item: int | None
     call: int
 
@@ -60,20 +50,26 @@ class Place(NamedTuple):
 class FaultRule:
     """Which fault strikes where, and how often: at call `call`, at `rate`, or always.
 
+    What it strikes is said by one of `stage`, `event` and `provider`; names may be patterns (`*`, `?`, `[abc]`).
+
     Attributes:
         fault: One of `FAULTS`.
-        stage: The name of a stage or a pattern (`*`, `?`, `[abc]`).
-        event: The type of an event or a pattern: for the faults of sinks, in place of `stage`.
-        pipeline: The name of a pipeline or a pattern.
+        stage: The name of a stage.
+        event: The type of an event: for the faults of sinks.
+        provider: The name of a provider or store that is wrapped (`FaultyLLM` and the others).
+        operation: Of a provider, its method: "complete", "stream".
+        pipeline: Of a stage, the name of its pipeline.
         item: Of a mapped stage, the one item to strike; None for all.
-        call: The n-th call of the stage, or of an item of it, counted from 1 over all runs.
+        call: The n-th call of the stage, of an item of it, or of the operation, counted from 1 over all runs.
         rate: The share of calls, 0 to 1.
-        seconds: Of `latency` and `reordered`: how long, the most for "uniform", the mean for "exponential".
+        seconds: Of `latency` and `reordered`: how long, the most for "uniform", the mean for "exponential". Of
+            `clock_skew`, by how much the clock is fast, or slow if it is below 0.
         distribution: One of `DISTRIBUTIONS`.
         error: The name of the exception that `error` and `partial_write` raise.
         retry_after: The seconds that an exception of a provider says to wait.
         keep: Of `truncated`: the share that is left of each text and list, from 0 to less than 1.
         at_await: Of `cancel`: at which of its suspensions, counted from 1.
+        after_chunks: Of a provider's stream: how many chunks come before `hang`, `truncated` or `partial_write`.
 
     Raises:
         FaultPlanError: It says what cannot be done.
@@ -82,6 +78,8 @@ class FaultRule:
     fault: str
     stage: str | None = None
     event: str | None = None
+    provider: str | None = None
+    operation: str = "*"
     pipeline: str = "*"
     item: int | None = None
     call: int | None = None
@@ -92,90 +90,137 @@ class FaultRule:
     retry_after: float | None = None
     keep: float | None = None
     at_await: int | None = None
+    after_chunks: int | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.fault, str) or self.fault not in FAULTS:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise FaultPlanError("fault", f"there is no fault {self.fault!r}", among(str(self.fault), FAULTS))
         self._check_target()
-        for option in _OPTIONS:
-            if getattr(self, option) is not None and option not in STAGE_FAULTS.get(self.fault, ()):
-                its = sorted(STAGE_FAULTS.get(self.fault, ()))
-                raise FaultPlanError(option, f"'{self.fault}' has no such option", among(option, its))
-        for option, value in _DEFAULTS.get(self.fault, {}).items():
-            if getattr(self, option) is None:
+        kinds = self._kinds()
+        allowed = frozenset[str]().union(*(OPTIONS[kind][self.fault] for kind in kinds))
+        for option in OPTION_NAMES:
+            if getattr(self, option) is not None and option not in allowed:
+                raise FaultPlanError(option, f"{self._described()} has no such option", among(option, sorted(allowed)))
+        for option, value in DEFAULTS.get(self.fault, {}).items():
+            if option in allowed and getattr(self, option) is None:
                 object.__setattr__(self, option, value)
         self._check_numbers()
 
     def _check_target(self) -> None:
-        of_sink = self.fault in SINK_FAULTS
-        wanted, other = ("event", "stage") if of_sink else ("stage", "event")
-        for name in (wanted, "pipeline"):
+        allowed = targets_of(self.fault)
+        given = [name for name in _TARGETS if getattr(self, name) is not None]
+        for name in given:
+            if name not in allowed:
+                raise FaultPlanError(name, f"'{self.fault}' goes by {_quoted(allowed)}")
+        if len(given) > 1:
+            raise FaultPlanError(given[1], f"it stands beside '{given[0]}'", "A rule is about one of them.")
+        target = given[0] if given else allowed[0]
+        for name in (target, "pipeline", "operation"):
             value = getattr(self, name)
             if not isinstance(value, str) or not value:
                 raise FaultPlanError(name, f"'{self.fault}' needs a name or a pattern here, not {value!r}")
-        if getattr(self, other) is not None:
-            raise FaultPlanError(other, f"'{self.fault}' goes by '{wanted}'")
-        if of_sink and (self.item is not None or self.pipeline != "*"):
-            name = "pipeline" if self.item is None else "item"
-            raise FaultPlanError(name, f"'{self.fault}' strikes events, whose '{name}' it cannot tell")
+        for name, its in _GOES_WITH.items():
+            if its != target and getattr(self, name) not in (None, "*"):
+                raise FaultPlanError(name, f"it goes with '{its}', and this rule is about '{target}'")
         if self.call is not None and self.rate is not None:
             raise FaultPlanError("rate", "it stands beside 'call'", "Give one of the two, or neither: at every call.")
 
+    def _kinds(self) -> set[Kind]:
+        """Return the kinds of things that it can strike.
+
+        Raises:
+            FaultPlanError: It names an operation that there is not, or that has no such fault.
+        """
+        if self.target == "stage":
+            return {"stage"}
+        if self.target == "event":
+            return {"event"}
+        named = [name for name in OPERATIONS if fnmatch.fnmatchcase(name, self.operation)]
+        if not named:
+            problem = f"no operation is called {self.operation!r}"
+            raise FaultPlanError("operation", problem, among(self.operation, list(OPERATIONS)))
+        able: set[Kind] = {kind for name in named for kind in OPERATIONS[name] if self.fault in OPTIONS[kind]}
+        if not able:
+            others = [name for name, kinds in OPERATIONS.items() if any(self.fault in OPTIONS[kind] for kind in kinds)]
+            hint = f"It can be done to: {', '.join(others)}."
+            raise FaultPlanError("fault", f"'{self.fault}' cannot be done to {self.operation!r}", hint)
+        return able
+
+    def _described(self) -> str:
+        return f"'{self.fault}'" if self.operation == "*" else f"'{self.fault}' of {self.operation!r}"
+
     def _check_numbers(self) -> None:
-        for name, lowest in (("item", 0), ("call", 1), ("at_await", 1)):
+        for name, lowest in (("item", 0), ("call", 1), ("at_await", 1), ("after_chunks", 0)):
             value = getattr(self, name)
             if value is not None and (type(value) is not int or value < lowest):
                 raise FaultPlanError(name, f"{value!r} is no whole number from {lowest} on")
-        for name, most in (("rate", 1.0), ("keep", 1.0), ("seconds", math.inf), ("retry_after", math.inf)):
+        skew_s = MOST_SKEW_S if self.fault == "clock_skew" else None
+        for name, least, most, span in (
+            ("rate", 0, 1, "0 to 1"),
+            ("keep", 0, math.nextafter(1, 0), "0 to less than 1"),
+            ("seconds", -(skew_s or 0), skew_s or math.inf, f"-{skew_s:g} to {skew_s:g}" if skew_s else "0 on"),
+            ("retry_after", 0, math.inf, "0 on"),
+        ):
             value: Any = getattr(self, name)
             if value is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            if not _is_finite(value):
                 raise FaultPlanError(name, f"{value!r} is no finite number")
-            if not 0 <= value <= most or (name == "keep" and value == 1):
-                span = "0 to less than 1" if name == "keep" else "0 to 1" if most == 1 else "0 on"
+            if not least <= value <= most:
                 raise FaultPlanError(name, f"{value!r} is out of range: it goes from {span}")
         if self.distribution is not None and self.distribution not in DISTRIBUTIONS:
             problem = f"there is no distribution {self.distribution!r}"
             raise FaultPlanError("distribution", problem, among(str(self.distribution), DISTRIBUTIONS))
+        if self.error is not None and not isinstance(self.error, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise FaultPlanError("error", f"{self.error!r} is no name of an error")
 
     @property
-    def of_sink(self) -> bool:
-        """Whether it strikes an event sink."""
-        return self.fault in SINK_FAULTS
+    def target(self) -> Target:
+        """The field that says what it strikes."""
+        return next(name for name in _TARGETS if getattr(self, name) is not None)
 
     @property
     def pattern(self) -> str:
         """The name or pattern of what it strikes."""
-        return cast("str", self.event if self.of_sink else self.stage)
+        return cast("str", getattr(self, self.target))
 
-    def covers(self, place: Place) -> bool:
-        """Return whether it is about this stage of this pipeline, whichever call it is."""
-        named = fnmatch.fnmatchcase(place.stage, self.pattern)
-        return named and (self.of_sink or fnmatch.fnmatchcase(place.pipeline, self.pipeline))
+    def covers(self, place: Place, kind: Kind) -> bool:
+        """Return whether it is about this stage, type of event or operation, whichever call it is."""
+        if self.fault not in OPTIONS[kind]:
+            return False
+        if kind == "event" or self.target == "event":
+            return self.target == kind and fnmatch.fnmatchcase(place.name, self.pattern)
+        if (kind == "stage") is not (self.target == "stage"):
+            return False
+        owner, name = (self.pipeline, self.pattern) if kind == "stage" else (self.pattern, self.operation)
+        return fnmatch.fnmatchcase(place.name, name) and fnmatch.fnmatchcase(place.owner, owner)
 
-    def strikes(self, place: Place, draw: random.Random) -> bool:
+    def strikes(self, place: Place, kind: Kind, draw: random.Random) -> bool:
         """Return whether it strikes here."""
-        if not self.covers(place) or (self.item is not None and self.item != place.item):
+        if not self.covers(place, kind) or (self.item is not None and self.item != place.item):
             return False
         if self.call is not None:
             return self.call == place.call
         return self.rate is None or draw.random() < self.rate
 
     def delay_s(self, draw: random.Random) -> float:
-        """Return how long it delays, drawn from its distribution."""
-        seconds = cast("float", self.seconds)
+        """Return by how long it delays, or a clock is off, drawn from its distribution."""
+        seconds = float(cast("float", self.seconds))
         if self.distribution == "fixed":
-            return float(seconds)
+            return seconds
         if self.distribution == "uniform":
             return seconds * draw.random()
-        return -seconds * math.log(1 - draw.random())
+        drawn = -seconds * math.log(1 - draw.random())
+        most = MOST_SKEW_S if self.fault == "clock_skew" else sys.float_info.max  # JSON has no infinity
+        return max(min(drawn, most), -most)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON-ready data, without what was not given and has no default."""
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         return {
-            name: value for name, value in given.items() if value is not None and (name, value) != ("pipeline", "*")
+            name: value
+            for name, value in given.items()
+            if value is not None and (name, value) not in (("pipeline", "*"), ("operation", "*"))
         }
 
     @classmethod
@@ -195,3 +240,16 @@ class FaultRule:
         if "fault" not in given:
             raise FaultPlanError("fault", "it is missing", among("", FAULTS))
         return cls(**given)
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number of hundreds of digits, which JSON may have
+        return False
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return " or ".join(f"'{name}'" for name in names)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 from stageflow import EventSink
 
 from stageflow_mocks.faults.plan import FaultPlan
-from stageflow_mocks.faults.records import FaultRecord
-from stageflow_mocks.faults.rules import FaultRule
+from stageflow_mocks.faults.striking import Strike, Striker
 
 
 class SinkFaultError(RuntimeError):
@@ -21,39 +19,39 @@ class FailingEventSink:
     """Another sink, whose failures a fault plan decides; events of a type are counted over the life of this object.
 
     `sink_hangs` strikes an event that comes through `emit`, as the last one of a run does. `try_emit` cannot wait, so
-    there it does nothing, and its entry in the record says so.
+    there it does nothing, and its entry in the record says so. `clock_skew` changes the timestamp of an event, and lets
+    it pass: it comes as from a machine whose clock is off.
     """
 
     def __init__(self, sink: EventSink, plan: FaultPlan) -> None:
         if not isinstance(sink, EventSink):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"FailingEventSink takes an EventSink, not {sink!r}.")
-        if not isinstance(plan, FaultPlan):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"FailingEventSink takes a FaultPlan, not {plan!r}.")
+        self._striker = Striker(plan, "FailingEventSink")
         self.sink = sink
         self.plan = plan
-        self._record = FaultRecord()
 
     async def emit(self, *, type: str, data: dict[str, Any] | None) -> bool | None:
-        for rule, entry in self._striking(type):
-            entry["struck"] = True
-            if rule.fault == "sink_hangs":
+        for strike in self._striker.strikes("event", "", type):
+            if strike.rule.fault == "sink_hangs":
+                strike.struck()
                 await asyncio.get_running_loop().create_future()
-            elif not _passes(rule, type):
+            elif strike.rule.fault == "clock_skew":
+                data = _with_other_time(data, strike)
+            elif not _passes(strike, type):
                 return False
         return await self.sink.emit(type=type, data=data)
 
     def try_emit(self, *, type: str, data: dict[str, Any] | None) -> bool | None:
-        for rule, entry in self._striking(type):
-            if rule.fault == "sink_hangs":
-                continue
-            entry["struck"] = True
-            if not _passes(rule, type):
+        for strike in self._striker.strikes("event", "", type):
+            if strike.rule.fault == "clock_skew":
+                data = _with_other_time(data, strike)
+            elif strike.rule.fault != "sink_hangs" and not _passes(strike, type):
                 return False
         return self.sink.try_emit(type=type, data=data)
 
     def record(self) -> dict[str, Any]:
         """Return what was done so far, as `FaultInterceptor.record` does."""
-        return self._record.to_dict()
+        return self._striker.record.to_dict()
 
     def check(self) -> None:
         """Refuse the plan, after its runs, if a rule was about no event that came.
@@ -61,15 +59,18 @@ class FailingEventSink:
         Raises:
             FaultPlanError: It is the first such rule.
         """
-        self.plan.check_places(self._record.places(), of_sink=True)
-
-    def _striking(self, type: str) -> Iterator[tuple[FaultRule, dict[str, Any]]]:
-        place = self._record.next_place("", type, None)
-        for number, rule, _ in self.plan.striking(place, of_sink=True):
-            yield rule, self._record.add(place, number, rule)
+        self.plan.check_places(self._striker.record.places(), "event")
 
 
-def _passes(rule: FaultRule, type: str) -> bool:
-    if rule.fault == "sink_raises":
+def _passes(strike: Strike, type: str) -> bool:
+    strike.struck()
+    if strike.rule.fault == "sink_raises":
         raise SinkFaultError(f"Fault 'sink_raises' of the plan, at event '{type}'.")
-    return rule.fault != "sink_drops"
+    return strike.rule.fault != "sink_drops"
+
+
+def _with_other_time(data: dict[str, Any] | None, strike: Strike) -> dict[str, Any] | None:
+    if data is None or not isinstance(data.get("timestamp"), (int, float)):
+        return data
+    strike.struck()
+    return {**data, "timestamp": data["timestamp"] + strike.seconds}

@@ -4,29 +4,39 @@
         client = AsyncGroq(api_key="any", base_url=server.base_url, max_retries=0)
         server.fail_next(RateLimited(retry_after=3))
 
-It speaks `POST /openai/v1/chat/completions`, at once or as a stream. What it answers is derived from the conversation
-by `answer_from_conversation`, or by the `responder` that it was given, which may also call tools (`CallTool`) and has
-to write JSON where a request asks for it; what goes wrong is what `fail_next` was told.
+It speaks `POST /openai/v1/chat/completions`, at once or as a stream, `/audio/transcriptions`, `/audio/translations` and
+`/audio/speech`, and `GET /openai/v1/models`. This module is the router: what stands on the wire is in `chat`, `audio`,
+`models` and `wire`, whose heads say from which source each shape is.
 """
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from concurrent.futures import Future
-from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Literal, Self, TypeAlias
+from collections.abc import Awaitable, Callable, Collection
+from types import NoneType, TracebackType
+from typing import Self, get_args
 
-from stageflow_mocks.conversation import ChatMessage, Responder, answer_from_conversation
+from stageflow_mocks.conversation import Responder, answer_from_conversation
 from stageflow_mocks.groq import wire
-from stageflow_mocks.groq.answers import Answer, Break, Response, instead_of_answer, refuse
+from stageflow_mocks.groq.audio.form import is_form, read_form
+from stageflow_mocks.groq.audio.hearing import Ears, Transcriber
+from stageflow_mocks.groq.audio.speech import SpeechRequest, answer_speech, read_speech
+from stageflow_mocks.groq.audio.transcription import answer_transcription
+from stageflow_mocks.groq.audio.transcription_request import TranscriptionRequest, read_transcription
+from stageflow_mocks.groq.chat.answer import answer_chat
+from stageflow_mocks.groq.chat.request import ChatRequest, read_chat
+from stageflow_mocks.groq.models import Models, ModelsRequest
+from stageflow_mocks.groq.playing import Played, play
+from stageflow_mocks.groq.received import Asked, Ending, ReceivedRequest
+from stageflow_mocks.groq.responses import Response, Terms, instead_of_answer, refuse, why_unfit
 from stageflow_mocks.loopback import LoopbackServer
-from stageflow_mocks.model_answers import CallTool
 from stageflow_mocks.provider_faults import Fault, Pace
+from stageflow_mocks.providers.errors import ScriptError
+from stageflow_mocks.providers.tts import MockTTS
 
 try:
     from starlette.applications import Starlette
@@ -35,60 +45,40 @@ try:
     from starlette.types import Receive, Scope, Send
 except ImportError as error:
     raise ImportError(
-        'GroqServer needs starlette and uvicorn: pip install "stageflow-mocks[server]"', name=error.name
+        'GroqServer needs starlette, uvicorn and python-multipart: pip install "stageflow-mocks[server]"',
+        name=error.name,
     ) from error
 
-Ending: TypeAlias = Literal["open", "completed", "cut", "client_left", "server_closed"]
-"""How a request ended: answered in full, cut by a fault, left by the client, or ended by the server's own exit."""
+__all__ = ["Ending", "GroqServer", "ReceivedRequest"]
 
-_CHAT_PATH = "/openai/v1/chat/completions"
-
-
-@dataclass(eq=False, slots=True)
-class ReceivedRequest:
-    """What the server was asked, and how that ended. The bearer key is checked and not kept."""
-
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    body: bytes
-    chat: wire.ChatRequest | None = None
-    fault: Fault | None = None
-    status: int | None = None
-    frames_sent: int = 0
-    ending: Ending = "open"
-    # Not asyncio's: who waits may have another event loop than the server.
-    _ended: Future[None] = field(default_factory=Future, repr=False)
-
-    @property
-    def messages(self) -> list[ChatMessage]:
-        """The messages of a valid chat request; none of an invalid one."""
-        return [] if self.chat is None else list(self.chat.messages)
-
-    async def wait_ended(self) -> Ending:
-        """Wait until the server has finished with the request, and say how."""
-        await asyncio.shield(asyncio.wrap_future(self._ended))
-        return self.ending
-
-    def end(self, ending: Ending) -> None:
-        """Record the ending and wake who waits for it."""
-        self.ending = ending
-        self._ended.set_result(None)
+_NAME = "GroqServer"
+_FAULTS = get_args(Fault)
+_ROOT = "/openai/v1"
 
 
 class GroqServer:
     """A Groq-compatible server on a free port of 127.0.0.1, for the length of an `async with` block.
 
-    `api_keys` are the keys it accepts (any, by default), `models` those it has (any, by default), `responder` makes
-    the text of an answer from the messages, `pace` is how long it takes over every answer, `seed` decides the ids.
-    `sleep` (seconds) and `clock` (Unix seconds) are replaced by tests that must not wait. An exception of the
-    responder answers 500, and is raised again when the block is left.
+    Args:
+        responder: Makes the answer of a chat from its messages: a text, or the tool calls that the model asks for.
+        transcriber: What is heard in audio: a text or `Heard` in every file, a list of them in order, a mapping from
+            the bytes of files, or a function of the request. None: what this server spoke is heard again as its text.
+        api_keys: Those that it accepts; any, if None.
+        models: Those that it has; those of Groq and any other name, if None.
+        pace: How long it takes over every answer.
+        seed: Decides the ids.
+        sleep, clock: Replaced by tests that must not wait: `asyncio.sleep`, and Unix seconds.
+
+    An exception of the responder or the transcriber answers 500; audio of which nothing says what is heard in it, and a
+    fault that cannot strike what is asked, answer 400 with what was asked and scripted. The first of them is raised
+    where the block is left.
     """
 
     def __init__(
         self,
         *,
         responder: Responder = answer_from_conversation,
+        transcriber: Transcriber | None = None,
         api_keys: Collection[str] | None = None,
         models: Collection[str] | None = None,
         pace: Pace | None = None,
@@ -98,15 +88,17 @@ class GroqServer:
     ) -> None:
         self.requests: list[ReceivedRequest] = []
         self._responder = responder
+        self._ears = Ears(_NAME, transcriber)
+        self._voice = MockTTS()
         self._api_keys = None if api_keys is None else frozenset(api_keys)
-        self._models = None if models is None else frozenset(models)
+        self._models = Models(models)
         self._pace = pace or Pace()
         self._random = random.Random(seed)
         self._sleep = sleep
         self._clock = clock
         self._faults: deque[Fault | None] = deque()
         self._arrived = asyncio.Event()
-        self._responder_errors: list[Exception] = []
+        self._errors: list[Exception] = []
         self._closing = False
         self._loopback = LoopbackServer(Starlette(routes=[Route("/{path:path}", _Endpoint(self))]))
 
@@ -121,7 +113,15 @@ class GroqServer:
         return tuple(self._faults)
 
     def fail_next(self, *faults: Fault | None) -> None:
-        """Queue faults: each valid request from now on takes one, in order. None lets a request succeed."""
+        """Queue faults: each valid request from now on takes one, in order. None lets a request succeed.
+
+        Raises:
+            TypeError: One of them is none that a server has.
+        """
+        for fault in faults:
+            if not isinstance(fault, (*_FAULTS, NoneType)):
+                named = ", ".join(kind.__name__ for kind in _FAULTS)
+                raise TypeError(f"A fault of a GroqServer is None or one of {named}; not {fault!r}.")
         self._faults.extend(faults)
 
     async def wait_for_requests(self, count: int) -> list[ReceivedRequest]:
@@ -141,8 +141,8 @@ class GroqServer:
     ) -> None:
         self._closing = True
         await self._loopback.__aexit__(exc_type, exc, traceback)
-        if self._responder_errors and exc is None:
-            raise self._responder_errors[0]
+        if self._errors and exc is None:
+            raise self._errors[0]
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request (ASGI)."""
@@ -154,24 +154,66 @@ class GroqServer:
         headers = {name: value for name, value in request.headers.items() if name != "authorization"}
         received = ReceivedRequest(request.method, request.url.path, headers, body)
         self.requests.append(received)
+        number = len(self.requests)
         self._arrived.set()
-        response = self._respond(received, request.headers.get("authorization", ""))
-        received.status = response.status
-        await self._play(response, received, scope, receive, send)
+        authorization = request.headers.get("authorization", "")
 
-    def _respond(self, received: ReceivedRequest, authorization: str) -> Response:
-        if (received.method, received.path) != ("POST", _CHAT_PATH):
+        async def respond() -> Response:
+            identity = wire.Identity.draw(self._random, created=int(self._clock()))
+            response = await self._respond(received, number, authorization, identity)
+            signed = {"vary": "Origin", "x-groq-region": "loopback", "x-request-id": identity.request_id}
+            return dataclasses.replace(response, headers={**signed, **response.headers})
+
+        def end(played: Played) -> None:
+            left: Ending = "server_closed" if self._closing else "client_left"
+            received.end(left if played == "left" else played)
+            if played == "cut":
+                self._loopback.close_connection(scope["client"])
+
+        await play(respond, received, receive, send, sleep=self._sleep, end=end)
+
+    async def _respond(
+        self, received: ReceivedRequest, number: int, authorization: str, identity: wire.Identity
+    ) -> Response:
+        received.form = await read_form(received.headers, received.body)
+        asked = self._read(received)
+        if asked is None:
             return refuse(wire.unknown_url(received.method, received.path))
         if not self._accepts(authorization):
             return refuse(wire.invalid_api_key())
-        chat = wire.parse_request(received.body)
-        if isinstance(chat, wire.Refusal):
-            return refuse(chat)
-        if self._models is not None and chat.model not in self._models:
-            return refuse(wire.unknown_model(chat.model))
-        received.chat = chat
+        refusal = asked if isinstance(asked, wire.Refusal) else self._refusal_by_model(asked)
+        if refusal is not None:
+            return refuse(refusal)
+        assert not isinstance(asked, wire.Refusal)
+        received.asked = asked
         received.fault = self._faults.popleft() if self._faults else None
-        return instead_of_answer(received.fault, chat) or self._answer(chat, received.fault)
+        pace = received.fault if isinstance(received.fault, Pace) else self._pace
+        terms = Terms(number, identity, received.fault, pace)
+        try:
+            return await self._answer(asked, terms, f"{received.method} {received.path}")
+        except ScriptError as error:
+            self._errors.append(error)
+            return refuse(wire.Refusal(400, str(error)))
+        except Exception as error:  # noqa: BLE001 - of the test's own; it is raised where the server is left
+            self._errors.append(error)
+            return refuse(wire.broken(asked.model, 500))
+
+    def _read(self, received: ReceivedRequest) -> Asked | wire.Refusal | None:
+        """Read what is asked; None if nothing is at this address."""
+        match received.method, received.path.removeprefix(_ROOT) if received.path.startswith(_ROOT) else None:
+            case "POST", "/chat/completions":
+                return read_chat(received.body)
+            case "POST", "/audio/transcriptions" | "/audio/translations" as path:
+                translate = path == "/audio/translations"
+                return read_transcription(received.form, is_form=is_form(received.headers), translate=translate)
+            case "POST", "/audio/speech":
+                return read_speech(received.body)
+            case "GET", "/models":
+                return ModelsRequest()
+            case "GET", str(path) if path.startswith("/models/"):
+                return ModelsRequest(path.removeprefix("/models/"))
+            case _:
+                return None
 
     def _accepts(self, authorization: str) -> bool:
         scheme, _, key = authorization.partition(" ")
@@ -179,68 +221,36 @@ class GroqServer:
             return False
         return self._api_keys is None or key.strip() in self._api_keys
 
-    def _answer(self, chat: wire.ChatRequest, fault: Fault | None) -> Response:
-        begun = time.perf_counter()
-        try:
-            said = self._responder(chat.messages)
-        except Exception as error:  # noqa: BLE001 - a responder is the test's own; it is raised where the server is left
-            self._responder_errors.append(error)
-            return refuse(wire.broken(chat.model, 500))
-        answer = [said] if isinstance(said, CallTool) else said
-        if (failure := chat.asked.failure(answer)) is not None:
-            return refuse(wire.failed_generation(*failure))
-        identity = wire.Identity.draw(self._random, seed=chat.seed, created=int(self._clock()))
-        pieces, finish_reason = wire.limit_answer(answer, chat) if isinstance(answer, str) else ([], "tool_calls")
-        return Answer(
-            identity=identity,
-            chat=chat,
-            pieces=pieces,
-            calls=[] if isinstance(answer, str) else wire.tool_calls(identity, answer),
-            finish_reason=finish_reason,
-            fault=fault,
-            pace=fault if isinstance(fault, Pace) else self._pace,
-            prompt_time=time.perf_counter() - begun,
-        ).response()
+    def _refusal_by_model(self, asked: Asked) -> wire.Refusal | None:
+        match asked:
+            case ModelsRequest():
+                return self._models.unknown(asked)
+            case ChatRequest():
+                return self._models.refusal(asked.model, "text")
+            case TranscriptionRequest():
+                return self._models.refusal(asked.model, "transcription")
+            case SpeechRequest():
+                return self._models.refusal(asked.model, "speech")
 
-    async def _play(
-        self, response: Response, received: ReceivedRequest, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        """Send a response step by step, for as long as the client stays."""
-        sending = asyncio.create_task(self._send_steps(response, received, send))
-        leaving = asyncio.create_task(_wait_disconnect(receive))
-        try:
-            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if not sending.done():
-                received.end("server_closed" if self._closing else "client_left")
-            elif await sending:
-                received.end("completed")
-            else:
-                received.end("cut")
-                self._loopback.close_connection(scope["client"])
-                # uvicorn reports a response that its application leaves unfinished, unless the client left first.
-                await leaving
-        finally:
-            for task in (sending, leaving):
-                task.cancel()
-            await asyncio.gather(sending, leaving, return_exceptions=True)
-
-    async def _send_steps(self, response: Response, received: ReceivedRequest, send: Send) -> bool:
-        """Send the steps; False means that the connection is to be closed before the response is complete."""
-        headers = response.encoded_headers()
-        for step in response.steps:
-            if step is Break.SILENCE:
-                await asyncio.Event().wait()
-            elif step is Break.HANG_UP:
-                return False
-            elif isinstance(step, bytes):
-                if not received.frames_sent:
-                    await send({"type": "http.response.start", "status": response.status, "headers": headers})
-                received.frames_sent += 1
-                await send({"type": "http.response.body", "body": step, "more_body": True})
-            elif step:
-                await self._sleep(step)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-        return True
+    async def _answer(self, asked: Asked, terms: Terms, address: str) -> Response:
+        is_chat = isinstance(asked, ChatRequest)
+        is_stream = isinstance(asked, ChatRequest) and asked.stream
+        unfit = why_unfit(terms.fault, is_chat=is_chat, is_stream=is_stream)
+        if unfit is not None:
+            why = f"cannot meet the fault that it was given: {unfit}."
+            raise ScriptError(_NAME, terms.number, address, repr(terms.fault), why)
+        instead = instead_of_answer(terms.fault, asked.model, is_stream=is_stream)
+        if instead is not None:
+            return instead
+        match asked:
+            case ChatRequest():
+                return await answer_chat(asked, terms, self._responder)
+            case TranscriptionRequest():
+                return answer_transcription(asked, await self._ears.hear(asked, terms), terms)
+            case SpeechRequest():
+                return await answer_speech(asked, terms, self._voice, self._ears)
+            case ModelsRequest():
+                return terms.json(self._models.to_json(asked))
 
 
 class _Endpoint:
@@ -251,8 +261,3 @@ class _Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._server.handle(scope, receive, send)
-
-
-async def _wait_disconnect(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -1,7 +1,8 @@
-"""The JSON that Groq's chat completions endpoint sends, field for field, and the requests that it refuses.
+"""What all endpoints of Groq share on the wire: JSON, ids, errors, the headers about rate limits.
 
-Shapes and wording follow the API reference and error pages at console.groq.com/docs and recorded traffic; the official
-`groq` SDK's models accept them with no field missing and none left over.
+Sources: the shape of errors and the wordings of 401, 404, 413, 429 and 5xx are those of console.groq.com/docs/errors
+and of recorded traffic (the cassettes of pydantic-ai and of openllmetry, error messages in public issues); the headers
+are those of console.groq.com/docs/rate-limits, with the limits of the free tier, as recorded.
 """
 
 from __future__ import annotations
@@ -10,27 +11,16 @@ import json
 import math
 import random
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
-from stageflow_mocks.conversation import ChatMessage, message_text
-from stageflow_mocks.groq.tools import Asked, asked, malformed_format, malformed_message, malformed_tools
-from stageflow_mocks.model_answers import CallTool, split_tokens
-
 JsonObject: TypeAlias = dict[str, Any]
 
-DONE_FRAME = b"data: [DONE]\n\n"
-
-_ROLES = ("system", "user", "assistant", "tool")
-_UNDERSTOOD = frozenset(
-    {"messages", "model", "stream", "max_tokens", "max_completion_tokens", "n", "seed", "stop"}
-    | {"tools", "tool_choice", "response_format"}
-)
-# These steer how a real model samples or is billed; an answer derived by rules is the same whatever they say.
-_WITHOUT_EFFECT = frozenset({"temperature", "top_p", "frequency_penalty", "presence_penalty", "user", "service_tier"})
-
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+_DAY = 86_400
+_HOUR = 3_600
+_MINUTE = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +50,8 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class ChatRequest:
-    """A request that passed validation."""
-
-    model: str
-    messages: Sequence[ChatMessage]
-    stream: bool
-    max_tokens: int | None
-    seed: int | None
-    stop: tuple[str, ...]
-    asked: Asked
-
-
-@dataclass(frozen=True, slots=True)
 class Identity:
-    """The ids and the date that every part of one answer carries."""
+    """What tells one answer from every other: its ids, the seed that it was made with, its date."""
 
     completion_id: str
     request_id: str
@@ -83,221 +60,16 @@ class Identity:
     created: int
 
     @classmethod
-    def draw(cls, source: random.Random, *, seed: int | None, created: int) -> Identity:
+    def draw(cls, source: random.Random, *, created: int) -> Identity:
         """Make up ids in Groq's formats from a random source of the caller's."""
         ulid = "01" + "".join(source.choices(_CROCKFORD, k=24))
         return cls(
             completion_id=f"chatcmpl-{uuid.UUID(int=source.getrandbits(128), version=4)}",
             request_id=f"req_{ulid}",
             fingerprint=f"fp_{source.getrandbits(40):010x}",
-            seed=source.getrandbits(31) if seed is None else seed,
+            seed=source.getrandbits(31),
             created=created,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens counted and seconds spent, as Groq reports them."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    queue_time: float
-    prompt_time: float
-    completion_time: float
-
-    def to_json(self) -> JsonObject:
-        """The usage object, in Groq's order."""
-        return {
-            "queue_time": self.queue_time,
-            "prompt_tokens": self.prompt_tokens,
-            "prompt_time": self.prompt_time,
-            "completion_tokens": self.completion_tokens,
-            "completion_time": self.completion_time,
-            "total_tokens": self.prompt_tokens + self.completion_tokens,
-            "total_time": self.prompt_time + self.completion_time,
-        }
-
-
-def parse_request(raw: bytes) -> ChatRequest | Refusal:
-    """Validate the body of a request; what this server does not speak is refused, never ignored."""
-    try:
-        body: object = json.loads(raw)
-    except ValueError:
-        return Refusal(400, "could not parse the request body: it is not valid JSON")
-    if not isinstance(body, dict):
-        return Refusal(400, "could not parse the request body: it is not a JSON object")
-    given = {name: value for name, value in cast("JsonObject", body).items() if value is not None}
-    return _unsupported(given) or _malformed(given) or _malformed_messages(given) or _accepted(given)
-
-
-def failed_generation(message: str, code: str, generation: str) -> Refusal:
-    """400 for what the model wrote, which is not what the request asks for."""
-    return Refusal(400, message, code=code, failed_generation=generation)
-
-
-def _unsupported(given: JsonObject) -> Refusal | None:
-    for name in given:
-        if name not in _UNDERSTOOD | _WITHOUT_EFFECT:
-            return Refusal(400, f"property '{name}' is unsupported")
-    if given.get("n", 1) != 1:
-        return Refusal(400, "'n' : number must be at most 1")
-    return None
-
-
-def _malformed(given: JsonObject) -> Refusal | None:
-    for name, kind, words in (
-        ("model", str, "a string"),
-        ("stream", bool, "a boolean"),
-        ("max_tokens", int, "an integer"),
-        ("max_completion_tokens", int, "an integer"),
-        ("seed", int, "an integer"),
-        ("stop", (str, list), "a string or an array"),
-    ):
-        if name in given and (not isinstance(given[name], kind) or (kind is int and isinstance(given[name], bool))):
-            return Refusal(400, f"'{name}' : value must be {words}")
-    stop = given.get("stop", ())
-    if not all(isinstance(text, str) and text for text in ([stop] if isinstance(stop, str) else stop)):
-        return Refusal(400, "'stop' : items must be strings that are not empty")
-    if not given.get("model"):
-        return Refusal(400, "'model' : property 'model' is required")
-    for name in ("max_tokens", "max_completion_tokens"):
-        if given.get(name, 1) < 1:
-            return Refusal(400, f"'{name}' : number must be at least 1")
-    problem = malformed_tools(given) or malformed_format(given)
-    return None if problem is None else Refusal(400, problem)
-
-
-def _malformed_messages(given: JsonObject) -> Refusal | None:
-    messages = given.get("messages")
-    if not isinstance(messages, list):
-        return Refusal(400, "'messages' : value must be an array")
-    if not messages:
-        return Refusal(400, "'messages' : minimum number of items is 1")
-    for index, item in enumerate(cast("list[object]", messages)):
-        message = cast("JsonObject", item) if isinstance(item, dict) else {}
-        if message.get("role") not in _ROLES:
-            return Refusal(400, f"'messages.{index}' : discriminator property 'role' has invalid value")
-        if (problem := malformed_message(index, message)) is not None:
-            return Refusal(400, problem)
-        if not isinstance(message.get("content"), str | list) and not message.get("tool_calls"):
-            return Refusal(400, f"'messages.{index}.content' : value must be a string or an array")
-    return None
-
-
-def _accepted(given: JsonObject) -> ChatRequest:
-    stop = given.get("stop", ())
-    return ChatRequest(
-        model=given["model"],
-        messages=given["messages"],
-        stream=given.get("stream", False),
-        max_tokens=given.get("max_completion_tokens", given.get("max_tokens")),
-        seed=given.get("seed"),
-        stop=(stop,) if isinstance(stop, str) else tuple(stop),
-        asked=asked(given),
-    )
-
-
-def count_prompt_tokens(messages: Sequence[ChatMessage]) -> int:
-    """Count what the messages of a request cost."""
-    return sum(len(split_tokens(message_text(message))) for message in messages)
-
-
-def count_call_tokens(call: JsonObject) -> int:
-    """Count what the arguments of a call cost, and its name."""
-    return len(split_tokens(call["function"]["name"])) + len(split_tokens(call["function"]["arguments"]))
-
-
-def limit_answer(text: str, request: ChatRequest) -> tuple[list[str], str]:
-    """Apply the request's stop sequences and its token limit: the pieces to send, and the finish reason."""
-    for sequence in request.stop:
-        text = text.split(sequence, 1)[0]
-    pieces = split_tokens(text)
-    if request.max_tokens is not None and len(pieces) > request.max_tokens:
-        return pieces[: request.max_tokens], "length"
-    return pieces, "stop"
-
-
-def tool_calls(identity: Identity, calls: Sequence[CallTool]) -> list[JsonObject]:
-    """Calls as a model asks for them, with ids that are the same for the same answer."""
-    return [
-        {
-            "id": f"call_{identity.request_id[-20:]}{index}",
-            "type": "function",
-            "function": {"name": call.name, "arguments": call.written()},
-        }
-        for index, call in enumerate(calls)
-    ]
-
-
-def text_message(text: str) -> JsonObject:
-    """What the model says."""
-    return {"role": "assistant", "content": text}
-
-
-def call_message(calls: Sequence[JsonObject]) -> JsonObject:
-    """What the model wants called."""
-    return {"role": "assistant", "tool_calls": list(calls)}
-
-
-def completion(identity: Identity, model: str, message: JsonObject, finish_reason: str, usage: Usage) -> JsonObject:
-    """The whole answer to a request that does not stream."""
-    choice = {
-        "index": 0,
-        "message": message,
-        "logprobs": None,
-        "finish_reason": finish_reason,
-    }
-    return {
-        "id": identity.completion_id,
-        "object": "chat.completion",
-        "created": identity.created,
-        "model": model,
-        "choices": [choice],
-        "usage": usage.to_json(),
-        "usage_breakdown": None,
-        "system_fingerprint": identity.fingerprint,
-        "x_groq": {"id": identity.request_id, "seed": identity.seed},
-        "service_tier": "on_demand",
-    }
-
-
-def first_chunk(identity: Identity, model: str) -> JsonObject:
-    """The first event of a stream: the role, no text yet, and the id of the request."""
-    chunk = _chunk(identity, model, {"role": "assistant", "content": ""})
-    return {**chunk, "x_groq": {"id": identity.request_id, "seed": identity.seed}}
-
-
-def text_chunk(identity: Identity, model: str, piece: str) -> JsonObject:
-    """One piece of text."""
-    return _chunk(identity, model, {"content": piece})
-
-
-def call_chunk(identity: Identity, model: str, index: int, call: JsonObject) -> JsonObject:
-    """One tool call, which Groq sends whole."""
-    return _chunk(identity, model, {"tool_calls": [{**call, "index": index}]})
-
-
-def last_chunk(identity: Identity, model: str, finish_reason: str, usage: Usage) -> JsonObject:
-    """The last event of a stream: why it ended, and what it cost."""
-    chunk = _chunk(identity, model, {}, finish_reason)
-    spent = usage.to_json()
-    return {**chunk, "x_groq": {"id": identity.request_id, "usage": spent}, "usage": spent}
-
-
-def stopped_chunk(identity: Identity, model: str, reason: str) -> JsonObject:
-    """The last event of a stream that Groq gives up on by itself."""
-    return {**_chunk(identity, model, {}), "x_groq": {"id": identity.request_id, "error": reason}}
-
-
-def _chunk(identity: Identity, model: str, delta: JsonObject, finish_reason: str | None = None) -> JsonObject:
-    return {
-        "id": identity.completion_id,
-        "object": "chat.completion.chunk",
-        "created": identity.created,
-        "model": model,
-        "system_fingerprint": identity.fingerprint,
-        "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}],
-    }
 
 
 def event_frame(payload: JsonObject) -> bytes:
@@ -308,6 +80,17 @@ def event_frame(payload: JsonObject) -> bytes:
 def encode(payload: JsonObject) -> bytes:
     """JSON as Groq writes it: compact, UTF-8."""
     return json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+
+
+def read_json(raw: bytes) -> JsonObject | Refusal:
+    """Return what the body of a request says; a property that is null is as good as absent."""
+    try:
+        body: object = json.loads(raw)
+    except ValueError:
+        return Refusal(400, "could not parse the request body: it is not valid JSON")
+    if not isinstance(body, dict):
+        return Refusal(400, "could not parse the request body: it is not a JSON object")
+    return {name: value for name, value in cast("JsonObject", body).items() if value is not None}
 
 
 def invalid_api_key() -> Refusal:
@@ -321,6 +104,11 @@ def unknown_model(model: str) -> Refusal:
     return Refusal(404, message, code="model_not_found")
 
 
+def unsupported_by_model(model: str, what: str) -> Refusal:
+    """400 for a model that is for something else."""
+    return Refusal(400, f"The model `{model}` does not support {what}")
+
+
 def unknown_url(method: str, path: str) -> Refusal:
     """404 for any other path or method."""
     message = (
@@ -330,22 +118,59 @@ def unknown_url(method: str, path: str) -> Refusal:
     return Refusal(404, message, code="unknown_url")
 
 
-def rate_limited(model: str, retry_after: float) -> Refusal:
+def too_large() -> Refusal:
+    """413 for a file above 25 MiB."""
+    return Refusal(413, "Request Entity Too Large", code="request_too_large")
+
+
+def rate_limited(model: str | None, retry_after: float) -> Refusal:
     """429 for too many requests in a minute."""
+    named = "" if model is None else f" for model `{model}`"
     message = (
-        f"Rate limit reached for model `{model}` in organization `org_loopback` service tier `on_demand` on requests "
+        f"Rate limit reached{named} in organization `org_loopback` service tier `on_demand` on requests "
         f"per minute (RPM): Limit 30, Used 30, Requested 1. Please try again in {retry_after:g}s."
     )
     # The header counts whole seconds; the message says the exact time.
     return Refusal(429, message, "requests", "rate_limit_exceeded", {"retry-after": str(math.ceil(retry_after))})
 
 
-def broken(model: str, status: int) -> Refusal:
+def broken(model: str | None, status: int) -> Refusal:
     """5xx: over capacity for 503, an internal error for the rest."""
     message = "Internal Server Error"
     if status == 503:
         message = (
-            f"{model} is currently over capacity. Please try again and back off exponentially. "
+            f"{model or 'This service'} is currently over capacity. Please try again and back off exponentially. "
             "Visit https://groqstatus.com to see if there is an active incident."
         )
     return Refusal(status, message, "internal_server_error")
+
+
+def chat_limits(tokens: int) -> dict[str, str]:
+    """What is left of the limits after one chat request of so many tokens, if it was the first for a long time."""
+    return {**_limit("requests", 14_400, _DAY, 1), **_limit("tokens", 6_000, _MINUTE, tokens)}
+
+
+def audio_limits(seconds: float) -> dict[str, str]:
+    """What is left of the limits after one file of so many seconds, if it was the first for a long time."""
+    return {**_limit("requests", 2_000, _DAY, 1), **_limit("audio-seconds", 7_200, _HOUR, math.ceil(seconds))}
+
+
+def speech_limits() -> dict[str, str]:
+    """What is left of the limits after one text was spoken, if it was the first for a long time."""
+    return _limit("requests", 100, _DAY, 1)
+
+
+def _limit(what: str, limit: int, period_s: int, used: int) -> dict[str, str]:
+    return {
+        f"x-ratelimit-limit-{what}": str(limit),
+        f"x-ratelimit-remaining-{what}": str(max(0, limit - used)),
+        f"x-ratelimit-reset-{what}": _duration(period_s * used / limit),
+    }
+
+
+def _duration(seconds: float) -> str:
+    """Write a time as Go does: `130ms`, `6s`, `2m59.56s`."""
+    if seconds < 1:
+        return f"{round(seconds * 1000)}ms"
+    minutes, rest = divmod(round(seconds, 3), 60)
+    return f"{int(minutes)}m{rest:.5g}s" if minutes else f"{rest:.5g}s"

@@ -68,12 +68,15 @@ class RecordingEventSink:
             AssertionError: Others came; the message shows both, side by side.
             TypeError: The types are not given as a list of strings and `...`.
         """
+        __tracebackhide__ = True  # pytest shows the test, not this
         if isinstance(expected, str) or not all(isinstance(one, str) or one is ... for one in expected):
             raise TypeError(f"assert_sequence() takes a list of types and `...`, not {expected!r}.")
         happened = self.types if stage is None else [event.type for event in self.of(stage)]
         rows = _aligned(expected, happened)
         if all(row.fits for row in rows):
             return
+        if not self.events:
+            raise AssertionError("No event has come. Was the sink given to the run, as event_sink=...?")
         whose = "" if stage is None else f" of stage '{stage}'"
         raise AssertionError(f"The events{whose} are not those that were expected:\n{_table(rows)}")
 

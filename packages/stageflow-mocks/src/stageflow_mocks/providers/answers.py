@@ -9,15 +9,15 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, cast, get_args
 
 from stageflow.providers import FinishReason, LLMChunk, LLMRequest, ToolCallPiece, Usage
 
 from stageflow_mocks.model_answers import CallTool, split_tokens
-from stageflow_mocks.providers.wording import listed, nearest, shown
+from stageflow_mocks.providers.wording import brief_repr, listed, nearest, shown
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Answer:
     """An answer of a language model, for what a text or a CallTool alone cannot say.
 
@@ -51,11 +51,18 @@ class Answer:
                 raise TypeError(f"arguments of the CallTool '{call.name}' are written as JSON: {error}.") from error
         if self.usage is not None and not isinstance(self.usage, Usage):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"usage of an Answer is a Usage or None, not {shown(self.usage)}.")
-        LLMChunk(finish_reason=self.finish_reason)  # which says what there is
+        reasons = get_args(FinishReason)
+        if self.finish_reason is not None and self.finish_reason not in reasons:
+            hint = nearest(str(self.finish_reason), reasons)
+            told = f"finish_reason of an Answer is one of {', '.join(reasons)}, or None"
+            raise ValueError(f"{told}, not {shown(self.finish_reason)}. {hint}".rstrip())
         if self.finish_reason == "tool_calls" and not self.tool_calls:
             raise ValueError(
                 "finish_reason of an Answer is 'tool_calls', and it has none: that is Malformed('no_calls')."
             )
+
+    def __repr__(self) -> str:
+        return brief_repr(self)
 
 
 AnswerGiven: TypeAlias = str | CallTool | Sequence[CallTool] | Answer
@@ -143,10 +150,14 @@ def _parts(call: CallTool) -> list[str]:
 
 def _is_json(text: str) -> bool:
     try:
-        json.loads(text)
-    except ValueError:
+        json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
         return False
     return True
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number in JSON.")
 
 
 def asked_of(request: LLMRequest) -> str:

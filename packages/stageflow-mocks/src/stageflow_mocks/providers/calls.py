@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, ClassVar, Literal
+
+from stageflow.errors import ProviderProtocolError
 
 from stageflow_mocks.provider_faults import Hang, Pace
 from stageflow_mocks.providers.faults import (
@@ -24,6 +26,8 @@ from stageflow_mocks.providers.faults import (
 )
 from stageflow_mocks.providers.timing import Latency, check_latency, drawn
 from stageflow_mocks.providers.wording import shown
+
+__tracebackhide__ = True  # pytest shows who asked, and not how it is answered
 
 CallEnding = Literal["running", "ok", "error", "cancelled", "closed", "cut off"]
 
@@ -44,6 +48,7 @@ class RecordedCall:
         chunks: How many pieces of the answer there were.
         first_chunk_at: When the first of them was given.
         answer: What was answered, if it was whole.
+        pieces: What was taken of the request's text or audio, as it came; one, if it was given as a whole.
     """
 
     number: int
@@ -57,6 +62,7 @@ class RecordedCall:
     chunks: int = 0
     first_chunk_at: float | None = None
     answer: Any = None
+    pieces: list[Any] = field(default_factory=list[Any])
 
     def __str__(self) -> str:
         begun = f"{self.number}. {self.operation} at {self.started_at:.6g} s"
@@ -174,6 +180,8 @@ class Mock:
         self._per_chunk: Latency = per_chunk
         self._calls: list[RecordedCall] = []
         self._next_faults: deque[MockFault] = deque()
+        if not isinstance(faults, list | tuple):
+            raise TypeError(f"faults of a {kind} is a list of AtCall and AtRate, not {shown(faults)}.")
         self._faults = tuple(faults)
         for place, rule in enumerate(self._faults):
             if not isinstance(rule, AtCall | AtRate):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -205,6 +213,15 @@ class Mock:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} '{self.name}', {len(self._calls)} calls>"
 
+    def _require(self, request: Any, kind: type[Any]) -> None:
+        """Refuse what is no request at all, which the type checker has refused before."""
+        if not isinstance(request, kind):
+            name = kind.__name__
+            article = "an" if name.startswith(("LLM", "STT")) else "a"
+            raise TypeError(
+                f"{type(self).__name__} '{self.name}' is asked with {article} {name}, not {shown(request)}."
+            )
+
     def _check(self, what: str, fault: Any) -> None:
         check_fault(what, fault, self.faults_taken, self.malformed_ways)
 
@@ -231,6 +248,20 @@ class Mock:
             record.ended = "ok" if record.ended == "running" else record.ended
         finally:
             record.ended_at = loop.time()
+
+    async def _drained(self, call: LiveCall, chunks: AsyncGenerator[Any]) -> Any:
+        """Return what all of the chunks make: those of speech put it into the record at their end.
+
+        Raises:
+            ProviderProtocolError: It is cut off, or malformed.
+        """
+        async with aclosing(chunks):
+            async for _ in chunks:
+                pass
+        if call.record.answer is None:
+            told = f"The answer of mock '{self.name}' is incomplete, as it was told to be."
+            raise ProviderProtocolError(told, provider=self.name, request_id=call.request_id)
+        return call.record.answer
 
     def _drawn_fault(self, call: int, random: Random) -> MockFault | None:
         # Each rate is drawn for, so that what strikes this call does not change what is drawn after it.

@@ -1,4 +1,4 @@
-"""What is wrong with a script rather than with what is tested: no policy for errors of providers tries it again."""
+"""What is wrong with a test, or its machine, and not with what is tested: no policy for providers tries it again."""
 
 from __future__ import annotations
 
@@ -29,3 +29,7 @@ class ScriptError(AssertionError):
 
 class UnscriptedCallError(ScriptError):
     """A mock was asked what its script has no answer for."""
+
+
+class FliteError(RuntimeError):
+    """The program flite is not there, or does not do what it is to: nothing that a provider would do."""

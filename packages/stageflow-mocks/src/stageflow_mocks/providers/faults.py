@@ -11,7 +11,15 @@ from typing import Any, Literal, TypeAlias, cast, get_args
 
 from stageflow.errors import ProviderError, ProviderRateLimited, ProviderServerError, ProviderUnreachable
 
-from stageflow_mocks.provider_faults import CutOff, Disconnect, Hang, Pace, RateLimited, ServerError
+from stageflow_mocks.provider_faults import (
+    CutOff,
+    Disconnect,
+    Hang,
+    Pace,
+    RateLimited,
+    ServerError,
+    require_chunks,
+)
 from stageflow_mocks.providers.wording import nearest, shown
 
 MalformedHow = Literal["goes_on", "no_calls", "half_call", "no_final", "half_sample"]
@@ -33,8 +41,10 @@ class Failure:
         given: Any = self.error
         if not (isinstance(given, Exception) or (isinstance(given, type) and issubclass(given, Exception))):
             raise TypeError(f"error of a Failure is an exception or a class of exceptions, not {shown(self.error)}.")
-        if self.after_chunks is not None and self.after_chunks < 0:
-            raise ValueError(f"after_chunks counts chunks, zero or more, not {self.after_chunks!r}.")
+        if isinstance(given, StopIteration | StopAsyncIteration) or given in (StopIteration, StopAsyncIteration):
+            raise TypeError(f"error of a Failure is no {shown(given)}: nothing that is awaited can raise one.")
+        if self.after_chunks is not None:
+            require_chunks("after_chunks", self.after_chunks)
         try:
             self.raised("mock", 1)
         except Exception as error:

@@ -9,12 +9,18 @@ from typing import cast
 
 from stageflow.providers import STTChunk, STTResponse, Word
 
-from stageflow_mocks.providers.wording import shown
+from stageflow_mocks.providers.wording import brief_repr, shown
 
 _SENTENCE_END = re.compile(r"[.!?]\W*$")
+_GOES_ON = frozenset(("dr.", "e.g.", "i.e.", "mr.", "mrs.", "ms.", "prof.", "st.", "vs."))
 
 
-@dataclass(frozen=True, slots=True)
+def ends_sentence(word: str) -> bool:
+    """Return whether a sentence is over with this word: it ends with a stop that is not that of an abbreviation."""
+    return _SENTENCE_END.search(word) is not None and word.strip().lower() not in _GOES_ON
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Heard:
     """What a mock hears, for what a text alone cannot say.
 
@@ -29,10 +35,17 @@ class Heard:
     confidence: float | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "words", STTResponse(self.text, words=self.words, confidence=self.confidence).words)
+        try:
+            checked = STTResponse(self.text, words=self.words, confidence=self.confidence)
+        except (TypeError, ValueError) as error:
+            raise type(error)(str(error).replace("an STTResponse", "a Heard")) from None
+        object.__setattr__(self, "words", checked.words)
         spoken = [word.text for word in self.words]
         if self.words and spoken != self.text.split():
             raise ValueError(f"words of a Heard are those of its text, {shown(self.text)}, and not {shown(spoken)}.")
+
+    def __repr__(self) -> str:
+        return brief_repr(self)
 
 
 class Hearing:
@@ -57,8 +70,7 @@ class Hearing:
         """Yield what is heard by a time: a guess with each further word, and each sentence when it is over."""
         while self._heard < len(self._texts) and self._times[self._heard][1] <= heard_ms:
             self._heard += 1
-            is_final = _SENTENCE_END.search(self._texts[self._heard - 1]) is not None
-            yield self._chunk(is_final)
+            yield self._chunk(is_final=ends_sentence(self._texts[self._heard - 1]))
 
     def rest(self, duration_ms: float | None) -> Iterator[STTChunk]:
         """Yield what is left at the end of the audio, sentence by sentence."""
@@ -70,7 +82,7 @@ class Hearing:
                 self._times[self._heard + number] = (begins + number * step, begins + (number + 1) * step)
         for _ in range(left):
             self._heard += 1
-            if _SENTENCE_END.search(self._texts[self._heard - 1]):
+            if ends_sentence(self._texts[self._heard - 1]):
                 yield self._chunk(is_final=True)
         if self._final < self._heard or not self._texts:
             yield self._chunk(is_final=True)

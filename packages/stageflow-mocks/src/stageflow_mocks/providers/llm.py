@@ -26,6 +26,8 @@ from stageflow_mocks.providers.scripts import Script, nearest_pattern
 from stageflow_mocks.providers.timing import Latency
 from stageflow_mocks.providers.wording import listed, shown
 
+__tracebackhide__ = True  # pytest shows who asked, and not how it is answered
+
 
 class MockLLM(Mock):
     """An `LLMProvider` without a model: deterministic, recorded in `calls`, and as slow and broken as a test wants it.
@@ -62,7 +64,7 @@ class MockLLM(Mock):
         if not isinstance(model, str) or not model:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"model of a MockLLM is a string that is not empty, not {shown(model)}.")
         self._model = model
-        self._script = Script[Answer](name, answers, read=read_answer, check=self._check)
+        self._script = Script[Answer](name, answers, read=read_answer, check=self._check, asked_with="the request")
         self._patterns = compiled(self._script.by or {})
 
     @property
@@ -77,6 +79,7 @@ class MockLLM(Mock):
             ProviderError: As a fault has it; an answer that is cut off or malformed is a ProviderProtocolError.
             ScriptError: The script has no answer for this, or one that does not fit.
         """
+        self._require(request, LLMRequest)
         with self._recorded("chat", request) as call:
             async with aclosing(self._chunks(call, request)) as chunks:
                 call.record.answer = response = self._whole([chunk async for chunk in chunks])
@@ -89,6 +92,7 @@ class MockLLM(Mock):
             ProviderError: As a fault has it; an answer that is cut off or malformed raises nothing by itself.
             ScriptError: The script has no answer for this, or one that does not fit.
         """
+        self._require(request, LLMRequest)
         with self._recorded("chat", request) as call:
             sent: list[LLMChunk] = []
             async with aclosing(self._chunks(call, request)) as chunks:

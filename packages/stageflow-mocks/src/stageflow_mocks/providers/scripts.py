@@ -11,7 +11,9 @@ from stageflow_mocks.provider_faults import Pace
 from stageflow_mocks.providers.calls import LiveCall
 from stageflow_mocks.providers.errors import UnscriptedCallError
 from stageflow_mocks.providers.faults import FAULTS, MockFault, spoils
-from stageflow_mocks.providers.wording import listed, shown
+from stageflow_mocks.providers.wording import check_takes, listed, shown
+
+__tracebackhide__ = True  # pytest shows who asked, and not how it is answered
 
 A = TypeVar("A")
 
@@ -30,10 +32,17 @@ class Script(Generic[A]):
         read: Returns what is given as an answer, or raises a TypeError that says what it should be. It takes what is
             given, and what the message is to call it.
         check: Raises if a fault stands among the answers that this kind of mock cannot have.
+        asked_with: What a function is called with, in words; None if it is not looked at whether it can be.
     """
 
     def __init__(
-        self, mock: str, given: Any, *, read: Callable[[Any, str], A], check: Callable[[str, Any], None]
+        self,
+        mock: str,
+        given: Any,
+        *,
+        read: Callable[[Any, str], A],
+        check: Callable[[str, Any], None],
+        asked_with: str | None = None,
     ) -> None:
         self._mock = mock
         self._read = read
@@ -50,6 +59,8 @@ class Script(Generic[A]):
             items = enumerate(cast("Sequence[Any]", given))
             self.in_order = tuple(self.item(answer, f"answers[{place}]") for place, answer in items)
         elif callable(given) and not isinstance(given, type):
+            if asked_with:
+                check_takes("A function that answers", given, asked_with)
             self.function = given
         else:
             self.always = self.item(given, "answers")

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, TypeAlias
 
-from stageflow.errors import ProviderProtocolError, ProviderRequestError
 from stageflow.providers import AudioFormat, STTChunk, STTRequest, STTResponse
 
 from stageflow_mocks.providers.calls import LiveCall, Mock
 from stageflow_mocks.providers.faults import AtCall, AtRate, MockFault, spoils
 from stageflow_mocks.providers.hearing import Heard, Hearing
+from stageflow_mocks.providers.intake import audio_piece, taken_in
 from stageflow_mocks.providers.scripts import Script
 from stageflow_mocks.providers.timing import Latency
 from stageflow_mocks.providers.wording import listed, shown
+
+__tracebackhide__ = True  # pytest shows who asked, and not how it is answered
 
 STTFunction: TypeAlias = Callable[[bytes], Any]
 """A function that hears a whole recording, and returns a text, a Heard or a fault; it may be async."""
@@ -57,7 +59,7 @@ class MockSTT(Mock):
         if isinstance(ms_per_word, bool) or not isinstance(ms_per_word, int | float) or not 0 < ms_per_word < 60_000:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ValueError(f"ms_per_word of a MockSTT is a time in milliseconds above 0, not {shown(ms_per_word)}.")
         self._ms_per_word = ms_per_word
-        self._script = Script[Heard](name, answers, read=_read, check=self._check)
+        self._script = Script[Heard](name, answers, read=_read, check=self._check, asked_with="the audio")
         for recording in self._script.by or {}:
             if not isinstance(recording, bytes):
                 raise TypeError(f"A recording that a MockSTT knows is bytes, not {shown(recording)}.")
@@ -74,17 +76,10 @@ class MockSTT(Mock):
             ProviderError: As a fault has it; an answer that is cut off or malformed is a ProviderProtocolError.
             ScriptError: The script has no answer for this.
         """
+        self._require(request, STTRequest)
         with self._recorded("transcribe", request) as call:
-            if not isinstance(request.audio, bytes):
-                raise self._refused(call, "takes the audio as bytes here: pieces of it are for stream()")
-            async with aclosing(self._chunks(call, request)) as chunks:
-                async for _ in chunks:
-                    pass
-            response: STTResponse | None = call.record.answer
-            if response is None:
-                told = f"What mock '{self.name}' heard is incomplete, as it was told to be."
-                raise ProviderProtocolError(told, provider=self.name, request_id=call.request_id)
-            return response
+            request.whole(self.name)
+            return await self._drained(call, self._chunks(call, request))
 
     async def stream(self, request: STTRequest) -> AsyncGenerator[STTChunk]:
         """Yield what is heard while the audio comes in.
@@ -93,6 +88,7 @@ class MockSTT(Mock):
             ProviderError: As a fault has it; an answer that is cut off or malformed raises nothing.
             ScriptError: The script has no answer for this.
         """
+        self._require(request, STTRequest)
         with self._recorded("transcribe", request) as call:
             async with aclosing(self._chunks(call, request)) as chunks:
                 async for chunk in chunks:
@@ -130,7 +126,7 @@ class MockSTT(Mock):
         is_known_first = self._script.by is None and self._script.function is None
         if is_known_first:
             hearing = self._hearing(self._script.next(call, _asked(request)))
-        async with aclosing(_pieces(request.audio)) as pieces:
+        async with aclosing(taken_in(request.audio, audio_piece, call)) as pieces:
             async for piece in pieces:
                 audio += piece
                 if hearing is None and (known := self._known_by_beginning(audio)) is not None:
@@ -168,11 +164,8 @@ class MockSTT(Mock):
         why = "has no answer: this recording is not among those that it knows."
         if alike:
             why += f" The nearest is that of {shown(known[nearest])}: its first {alike:,} bytes are the same."
-        recordings = listed([f"{len(recording):,} bytes" for recording in known])
+        recordings = listed([f"{len(recording):,} bytes ({shown(heard)})" for recording, heard in known.items()])
         raise self._script.unscripted(call, f"{len(audio):,} bytes of {request.format.encoding}", recordings, why)
-
-    def _refused(self, call: LiveCall, why: str) -> ProviderRequestError:
-        return ProviderRequestError(f"Mock '{self.name}' {why}.", provider=self.name, request_id=call.request_id)
 
 
 def duration_ms(format: AudioFormat, size: int) -> float | None:
@@ -198,11 +191,3 @@ def _read(given: Any, what: str) -> Heard:
 
 def _asked(request: STTRequest) -> str:
     return f"{request.format.encoding} audio" + ("" if request.language is None else f" in {request.language}")
-
-
-async def _pieces(audio: bytes | AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
-    if isinstance(audio, bytes):
-        yield audio
-        return
-    async for piece in audio:
-        yield piece

@@ -1,33 +1,48 @@
-"""A voice that speaks in tones."""
+"""A voice that is made of tones, or of flite."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from typing import Any, Literal, TypeVar, cast
 
-from stageflow.errors import ProviderProtocolError, ProviderRequestError
+from stageflow.errors import ProviderRequestError
 from stageflow.providers import AudioFormat, TTSChunk, TTSRequest, TTSResponse, Word
 
 from stageflow_mocks.providers.calls import LiveCall, Mock
 from stageflow_mocks.providers.faults import AtCall, AtRate, spoils
+from stageflow_mocks.providers.flite import Flite
+from stageflow_mocks.providers.intake import taken_in, text_piece
+from stageflow_mocks.providers.speaking import Sound, Speaker, UnspeakableError, phrases
 from stageflow_mocks.providers.timing import Latency
-from stageflow_mocks.providers.tones import hertz_of, tone
-from stageflow_mocks.providers.wording import listed, shown
+from stageflow_mocks.providers.tones import Tones
+from stageflow_mocks.providers.wording import shown
 
-FORMAT = AudioFormat("pcm_s16le", 16_000)
+__tracebackhide__ = True  # pytest shows who asked, and not how it is answered
+
+T = TypeVar("T")
+
+_MS = 60.0
 
 
 class MockTTS(Mock):
-    """A `TTSProvider` that speaks each word as a tone of its own: real samples, as long as the words are.
+    """A `TTSProvider` that speaks in tones, or English where flite is installed: real samples, as long as the text.
 
-    `stream` yields a chunk for each word, as soon as the word is there whole: while other pieces of the text are still
-    to come. The same text makes the same samples, in however many pieces it comes.
+    `stream` yields a chunk for each word, as soon as what is said together is there whole (for tones the word, for
+    flite the sentence): while other pieces of the text are still to come. The same text makes the same samples, in
+    however many pieces it comes.
 
     Args:
-        ms_per_character: How long a word sounds, for each of its characters; divided by the request's `speed`.
-        pause_ms: The silence after each word, divided by the same.
-        voices: Those that there are; any, if None.
+        spoken_by: "tones", which are the same everywhere; or "flite", the program of that name.
+        ms_per_character: How long a word sounds in tones, for each of its characters; divided by the request's `speed`;
+            60 if None.
+        pause_ms: The silence after each word in tones, divided by the same; 60 if None.
+        voices: Those that there are; for tones any, if None. For flite names of its voices, or a mapping to those from
+            names of one's own; all that it has, if None; the first is the default.
         name, seed, latency, per_chunk, faults: As in `Mock`; a chunk is a word.
+
+    Raises:
+        FliteError: flite is to speak, and is not installed.
     """
 
     malformed_ways = ("half_sample",)
@@ -35,9 +50,10 @@ class MockTTS(Mock):
     def __init__(
         self,
         *,
-        ms_per_character: float = 60.0,
-        pause_ms: float = 60.0,
-        voices: Sequence[str] | None = None,
+        spoken_by: Literal["tones", "flite"] = "tones",
+        ms_per_character: float | None = None,
+        pause_ms: float | None = None,
+        voices: Sequence[str] | Mapping[str, str] | None = None,
         name: str = "mock-tts",
         seed: int = 0,
         latency: Latency = 0.0,
@@ -45,14 +61,25 @@ class MockTTS(Mock):
         faults: Sequence[AtCall | AtRate] = (),
     ) -> None:
         super().__init__(name, seed=seed, latency=latency, per_chunk=per_chunk, faults=faults)
-        for field, value in (("ms_per_character", ms_per_character), ("pause_ms", pause_ms)):
+        pace = {"ms_per_character": ms_per_character, "pause_ms": pause_ms}
+        for field, value in pace.items():
+            if value is None:
+                continue
+            if spoken_by == "flite":
+                raise TypeError(
+                    f"{field} of a MockTTS is for tones; flite has a pace of its own, and a request a speed."
+                )
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 60_000:  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise ValueError(f"{field} of a MockTTS is a time in milliseconds, 0 or more, not {shown(value)}.")
-        if isinstance(voices, str):
-            raise TypeError(f"voices of a MockTTS is a list of names, not {shown(voices)}.")
-        self._ms_per_character = ms_per_character
-        self._pause_ms = pause_ms
-        self._voices = None if voices is None else tuple(voices)
+        _check_voices(voices, may_stand_for_others=spoken_by == "flite")
+        self._speaker: Speaker
+        if spoken_by == "tones":
+            per_character, pause = (_MS if value is None else value for value in pace.values())
+            self._speaker = Tones(per_character, pause, None if voices is None else tuple(voices))
+        elif spoken_by == "flite":
+            self._speaker = Flite(voices)
+        else:
+            raise ValueError(f"spoken_by of a MockTTS is 'tones' or 'flite', not {shown(spoken_by)}.")
 
     async def synthesize(self, request: TTSRequest) -> TTSResponse:
         """Return the speech of the whole text.
@@ -60,17 +87,10 @@ class MockTTS(Mock):
         Raises:
             ProviderError: As a fault has it; speech that is cut off or malformed is a ProviderProtocolError.
         """
+        self._require(request, TTSRequest)
         with self._recorded("synthesize", request) as call:
-            if not isinstance(request.text, str):
-                raise self._refused(call, "takes the text as one here: pieces of it are for stream()")
-            async with aclosing(self._chunks(call, request)) as chunks:
-                async for _ in chunks:
-                    pass
-            response: TTSResponse | None = call.record.answer
-            if response is None:
-                told = f"The speech of mock '{self.name}' is incomplete, as it was told to be."
-                raise ProviderProtocolError(told, provider=self.name, request_id=call.request_id)
-            return response
+            request.whole(self.name)
+            return await self._drained(call, self._chunks(call, request))
 
     async def stream(self, request: TTSRequest) -> AsyncGenerator[TTSChunk]:
         """Yield the speech, a word in each chunk, while the text comes in.
@@ -78,31 +98,29 @@ class MockTTS(Mock):
         Raises:
             ProviderError: As a fault has it; speech that is cut off or malformed raises nothing.
         """
+        self._require(request, TTSRequest)
         with self._recorded("synthesize", request) as call:
             async with aclosing(self._chunks(call, request)) as chunks:
                 async for chunk in chunks:
                     yield chunk
 
     async def _chunks(self, call: LiveCall, request: TTSRequest) -> AsyncGenerator[TTSChunk]:
-        format, voice = self._format(call, request), self._voice(call, request)
+        format = await self._answered(call, self._speaker.format_of(request))
         rate = format.sample_rate
         assert rate is not None
         audio, spoken, said = bytearray(), list[Word](), 0
-        async with aclosing(_words(request.text)) as words:
-            async for word in words:
+        async with aclosing(self._sounds(call, request, format)) as sounds:
+            async for sound in sounds:
                 if not await call.passes_chunk():
                     call.record.ended = "cut off"
                     return
-                sounding = round(len(word) * self._ms_per_character / request.speed * rate / 1000)
-                silent = round(self._pause_ms / request.speed * rate / 1000)
-                sound = tone(hertz_of(word, voice), sounding, silent, format)
-                audio += sound
+                audio += sound.audio
                 # From the number of samples, which add up exactly.
-                spoken.append(Word(word, said * 1000 / rate, (said + sounding) * 1000 / rate))
-                said += sounding + silent
-                if call.malformed(self.malformed_ways):
-                    sound = sound[:-1]
-                yield TTSChunk(sound, format=format, words=(spoken[-1],))
+                times = (said + sound.begins) * 1000 / rate, (said + sound.ends) * 1000 / rate
+                spoken.append(Word(sound.word, *times))
+                said += sound.samples
+                sent = sound.audio[:-1] if call.malformed(self.malformed_ways) else sound.audio
+                yield TTSChunk(sent, format=format, words=(spoken[-1],))
         if not await call.passes_end():
             call.record.ended = "cut off"
         elif not spoils(call.fault):
@@ -115,37 +133,33 @@ class MockTTS(Mock):
                 request_id=call.request_id,
             )
 
-    def _format(self, call: LiveCall, request: TTSRequest) -> AudioFormat:
-        format = request.format or FORMAT
-        if format.encoding != "pcm_s16le" or format.sample_rate is None:
-            raise self._refused(call, f"speaks pcm_s16le of a sample rate that is given, not {format}")
-        return format
+    async def _sounds(self, call: LiveCall, request: TTSRequest, format: AudioFormat) -> AsyncGenerator[Sound]:
+        async with aclosing(
+            phrases(taken_in(request.text, text_piece, call), self._speaker.is_phrase)
+        ) as said_together:
+            async for words in said_together:
+                for sound in await self._answered(call, self._speaker.say(words, request, format)):
+                    yield sound
 
-    def _voice(self, call: LiveCall, request: TTSRequest) -> str:
-        if request.voice is not None and self._voices is not None and request.voice not in self._voices:
-            raise self._refused(call, f"has no voice '{request.voice}'; its voices: {listed(self._voices)}")
-        return request.voice or ""
-
-    def _refused(self, call: LiveCall, why: str) -> ProviderRequestError:
-        return ProviderRequestError(f"Mock '{self.name}' {why}.", provider=self.name, request_id=call.request_id)
-
-
-async def _words(text: str | AsyncIterable[str]) -> AsyncGenerator[str]:
-    """Yield the words of a text, each when it is known to be whole."""
-    rest = ""
-    async for piece in _pieces(text):
-        words = (rest + piece).split()
-        goes_on = bool(words) and not (rest + piece)[-1].isspace()
-        rest = words.pop() if goes_on else ""
-        for word in words:
-            yield word
-    if rest:
-        yield rest
+    async def _answered(self, call: LiveCall, asked: Awaitable[T]) -> T:
+        try:
+            return await asked
+        except UnspeakableError as error:
+            told = f"Mock '{self.name}' {error}."
+            raise ProviderRequestError(told, provider=self.name, request_id=call.request_id) from None
 
 
-async def _pieces(text: str | AsyncIterable[str]) -> AsyncGenerator[str]:
-    if isinstance(text, str):
-        yield text
+def _check_voices(voices: Any, *, may_stand_for_others: bool) -> None:
+    """Refuse what is no list of names, nor, where they may be other ones, a mapping of them."""
+    if voices is None:
         return
-    async for piece in text:
-        yield piece
+    if isinstance(voices, Mapping) and not may_stand_for_others:
+        told = shown(cast("object", voices))
+        raise TypeError(f"voices of a MockTTS is a mapping only where flite speaks; for tones a list, not {told}.")
+    if not isinstance(voices, Mapping | list | tuple | set | frozenset):
+        raise TypeError(f"voices of a MockTTS is a list of names, not {shown(voices)}.")
+    for name in cast("Iterable[Any]", voices):
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"voices of a MockTTS are names, strings that are not empty; one is {shown(name)}.")
+    if not voices:
+        raise ValueError("voices of a MockTTS holds at least one name; None is for all that there are.")

@@ -29,6 +29,7 @@ _MARKERS = {
     "in another order; or seed=7, or neither for asyncio's own order; max_steps= bounds each run.",
     TASKS: '(left="fail"): fail this async test if asyncio tasks that it made are still there at its end; "ignore" '
     'lets them be, allowed=["name*"] those of these names.',
+    "stageflow_cassette": "(...): the fixture of this name is a Cassette with these options.",
     "stageflow_llm": "(answers, ...): the fixture of this name is a MockLLM made from these arguments.",
     "stageflow_stt": "(answers, ...): the fixture of this name is a MockSTT made from these arguments.",
     "stageflow_tts": "(...): the fixture of this name is a MockTTS made from these arguments.",
@@ -36,6 +37,10 @@ _MARKERS = {
     "stageflow_mock_auth": "(...): the fixture of this name is a MockAuth made from these arguments.",
 }
 _LEFT = ("fail", "ignore")
+
+# The cassettes that a test has used, and those that a session has written, once there are any.
+_CASSETTES: pytest.StashKey[Any] = pytest.StashKey()
+_RECORDED: pytest.StashKey[list[str]] = pytest.StashKey()
 
 # The golden files of a session, once a test has asked for one.
 _GOLDEN_FILES: pytest.StashKey[Any] = pytest.StashKey()
@@ -54,6 +59,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--stageflow-update-golden",
         action="store_true",
         help="write what tests give to stageflow_golden as the golden outputs, where they differ",
+    )
+    group.addoption(
+        "--stageflow-record",
+        action="store_true",
+        help="let tests with stageflow_cassette ask the real services, and write their cassettes anew",
     )
     parser.addini(
         "stageflow_tasks",
@@ -86,7 +96,12 @@ def _listed(made: Any) -> list[Any]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Tell which golden outputs were written."""
+    """Tell which golden outputs and which cassettes were written."""
+    recorded = config.stash.get(_RECORDED, ())
+    if recorded:
+        terminalreporter.section("cassettes recorded")
+        for path in sorted(recorded):
+            terminalreporter.write_line(path)
     files = config.stash.get(_GOLDEN_FILES, None)
     if files is not None and files.written:
         terminalreporter.section("golden outputs written")
@@ -94,13 +109,31 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             terminalreporter.write_line(str(path))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Fail a test that has passed, and has not asked for all that its cassette holds."""
+    __tracebackhide__ = True
+    tapes: Any = None
+    try:
+        yield
+    except BaseException as error:
+        tapes = item.stash.get(_CASSETTES, None)
+        if tapes is not None:
+            tapes.tell(error)
+        raise
+    tapes = item.stash.get(_CASSETTES, None)
+    if tapes is not None:
+        tapes.check()
+
+
 def _surround(item: pytest.Function) -> None:
     simulation = item.get_closest_marker(SIMULATION)
     is_async = inspect.iscoroutinefunction(item.obj)
     if simulation is not None and not is_async:
         raise pytest.Collector.CollectError(
-            f"{item.nodeid}: {SIMULATION} is for `async def` tests, and this is none that it can see. "
-            "Below another decorator, as @given of hypothesis, write @simulated(...) of stageflow_mocks.simulation."
+            f"{item.nodeid}: {SIMULATION} is for `async def` tests, and this is none. If its whole file or class is "
+            "marked, mark those that are async one by one. If it is one below another decorator, such as @given of "
+            "hypothesis, use @simulated(...) of stageflow_mocks.simulation there."
         )
     if not is_async:
         return
@@ -163,8 +196,30 @@ def stageflow_golden(request: pytest.FixtureRequest) -> Iterator[stageflow_mocks
 
 
 @pytest.fixture
+def stageflow_cassette(request: pytest.FixtureRequest) -> Iterator[stageflow_mocks.Cassette]:
+    """A Cassette, which replays what a file beside the test holds; needs the extra `cassettes`."""
+    marker = request.node.get_closest_marker("stageflow_cassette")
+    options: dict[str, Any] = {} if marker is None else dict(marker.kwargs)
+    if marker is not None and (marker.args or {"path", "mode", "how_to_record"} & set(options)):
+        pytest.fail(
+            "The marker stageflow_cassette takes no file, since each test has its own, and no mode, which is "
+            "--stageflow-record.",
+            pytrace=False,
+        )
+    is_recording = bool(request.config.getoption("--stageflow-record"))
+    tapes = _loaded("recording").TapesOfTest(request.node, options, is_recording=is_recording)
+    request.node.stash[_CASSETTES] = tapes
+    yield _renewable(request, tapes.insert)
+    if tapes.eject():
+        request.config.stash.setdefault(_RECORDED, []).append(str(tapes.path))
+
+
+@pytest.fixture
 def stageflow_groq_server(request: pytest.FixtureRequest) -> Iterator[stageflow_mocks.GroqServer]:
     """A GroqServer that runs in a thread of its own, so that tests of any kind can ask it; needs the extra `server`."""
+    if request.node.get_closest_marker(SIMULATION) is not None:
+        why = "stageflow_groq_server is a real server, which simulated time cannot wait for"
+        pytest.fail(f"{why}: leave out {SIMULATION} here.", pytrace=False)
     server = _made_as_marked(request, stageflow_mocks.GroqServer)
     with _loaded("serving").served(server):
         yield server
@@ -206,4 +261,9 @@ def _made_as_marked(request: pytest.FixtureRequest, make: Callable[..., Any], *o
     """Make what a fixture gives, from the arguments of the marker of the same name, or from others if there is none."""
     assert request.fixturename is not None
     marker = request.node.get_closest_marker(request.fixturename)
-    return make(*otherwise) if marker is None else make(*marker.args, **marker.kwargs)
+    if marker is None:
+        return make(*otherwise)
+    try:
+        return make(*marker.args, **marker.kwargs)
+    except (TypeError, ValueError) as error:
+        pytest.fail(f"@pytest.mark.{request.fixturename}(...) of {request.node.nodeid}: {error}", pytrace=False)

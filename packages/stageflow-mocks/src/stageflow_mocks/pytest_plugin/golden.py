@@ -6,16 +6,14 @@ Files are read before the test and written after it, so that an async test never
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
-import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from stageflow_mocks.pytest_plugin.items import command_for
+from stageflow_mocks.pytest_plugin.items import command_for, file_name, file_of
 
 _VARIES = "<varies>"
 
@@ -47,7 +45,7 @@ class GoldenMismatchError(AssertionError):
             foot = f"If this is right, write it:\n    {self.command}"
         else:
             head = f"Not the golden output: {self.path}"
-            foot = f"If it is right now, write it:\n    {self.command}"
+            foot = f"If the actual one is right, write it:\n    {self.command}"
         lines = difflib.unified_diff(
             (self.expected or "").splitlines(), self.actual.splitlines(), "golden", "actual", lineterm=""
         )
@@ -69,14 +67,13 @@ class OutputsOfTest:
         self.files = files
         self.changed: dict[Path, str] = {}
         self.command = command_for(item, "--stageflow-update-golden")
-        self._folder = item.path.parent / "golden" / item.path.stem
-        inside = item.nodeid.partition("::")[2].replace("::", ".")
-        self._stem = _file_name(inside)
+        beside = file_of(item, "golden", "")
+        self._folder, self._stem = beside.parent, beside.name
         there = self._folder.iterdir() if self._folder.is_dir() else ()
         self.texts = {path: path.read_text("utf-8") for path in there if path.name.startswith(f"{self._stem}.")}
 
     def path(self, name: str | None, suffix: str) -> Path:
-        return self._folder / f"{self._stem}{'' if name is None else '.' + _file_name(name)}{suffix}"
+        return self._folder / f"{self._stem}{'' if name is None else '.' + file_name(name)}{suffix}"
 
     def write(self) -> None:
         """Write what has changed."""
@@ -166,9 +163,3 @@ def _relaid(text: str) -> str:
         return _laid_out(json.loads(text))
     except ValueError:
         return text
-
-
-def _file_name(text: str) -> str:
-    """Return a name that every file system takes; a digest keeps apart what would become the same."""
-    plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", text)[:100]
-    return plain if plain == text else f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import shlex
 from collections.abc import Callable
+from pathlib import Path
 from types import MethodType
 from typing import Any
 
@@ -28,3 +31,15 @@ def rewrapped(test: Any, around: Callable[[Any], Any]) -> Any:
     if isinstance(test, MethodType):
         return MethodType(around(test.__func__), test.__self__)
     return around(test)
+
+
+def file_of(item: pytest.Item, folder: str, suffix: str) -> Path:
+    """Return the file that a test has in this folder beside it: `<folder>/<test file>/<test><suffix>`."""
+    inside = item.nodeid.partition("::")[2].replace("::", ".")
+    return item.path.parent / folder / item.path.stem / f"{file_name(inside)}{suffix}"
+
+
+def file_name(text: str) -> str:
+    """Return a name that every file system takes; a digest keeps apart what would become the same."""
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", text)[:100]
+    return plain if plain == text else f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

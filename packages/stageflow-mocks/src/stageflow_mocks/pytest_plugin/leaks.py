@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import os
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -52,6 +53,7 @@ class TaskLeakError(AssertionError):
 
 def forbid_leaks(item: pytest.Function, allowed: Sequence[str]) -> None:
     """Let an async test fail that leaves tasks behind, other than those of these names (`*` stands for any text)."""
+    started_in = f"{item.config.invocation_params.dir}{os.sep}"
 
     def around(function: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coroutine[Any, Any, None]]:
         @functools.wraps(function)
@@ -64,7 +66,7 @@ def forbid_leaks(item: pytest.Function, allowed: Sequence[str]) -> None:
                 await function(*args, **kwargs)
                 return
             before = asyncio.all_tasks(loop)
-            origins = _Origins(loop)
+            origins = _Origins(loop, started_in)
             try:
                 await function(*args, **kwargs)
             finally:
@@ -79,10 +81,16 @@ def forbid_leaks(item: pytest.Function, allowed: Sequence[str]) -> None:
 
 
 class _Origins:
-    """Remembers of each task that a loop makes the line of the program that made it."""
+    """Remembers of each task that a loop makes the line of the program that made it.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    Args:
+        loop: The loop.
+        folder: What the names of files in it are shown without.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, folder: str) -> None:
         self._loop = loop
+        self._folder = folder
         self._given = loop.get_task_factory()
         self._made_at: WeakKeyDictionary[asyncio.Future[Any], str] = WeakKeyDictionary()
         # Kept, since each access to a method makes another object.
@@ -112,7 +120,8 @@ class _Origins:
         stack = task.get_stack()
         # The innermost frame that is suspended in the task's own coroutine, as asyncio shows it.
         waits_at = f"{stack[-1].f_code.co_filename}:{stack[-1].f_lineno}" if stack else "its beginning"
-        return self._made_at.get(task, "a place unknown"), waits_at
+        made_at = self._made_at.get(task, "a place unknown")
+        return made_at.removeprefix(self._folder), waits_at.removeprefix(self._folder)
 
 
 def _caller() -> str:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import random
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
 from typing import Any, TypeAlias
 
 import pytest
 
 from stageflow_mocks.pytest_plugin.items import command_for, rewrapped
-from stageflow_mocks.simulation import run
+from stageflow_mocks.simulation import run, running
 from stageflow_mocks.simulation.virtual_clock import MAX_STEPS
 
 Renewals: TypeAlias = Callable[[pytest.Item], Mapping[str, tuple[Any, Callable[[], Any]]]]
 """Gives for a test each fixture's value that is not to be shared by seeds, and what makes another one."""
+
+_THE_LOOP = tuple(str(Path(file).parent) for file in (asyncio.__file__, running.__file__, __file__))
 
 # pytest-asyncio takes a test that we have made an ordinary function for a mistake.
 _NOT_ASYNC_ANY_MORE = "ignore:The test .* is marked with .@pytest.mark.asyncio. but it is not an async function"
@@ -27,7 +32,7 @@ def simulate(item: pytest.Function, marker: pytest.Mark, renewals: Renewals) -> 
         TypeError: The marker has arguments that it does not take.
         ValueError: There are no seeds, so that the test would never run.
     """
-    seeds, max_steps = _read_marker(*marker.args, **marker.kwargs)
+    seeds, options = _read_marker(*marker.args, **marker.kwargs)
     repeated: int | None = item.config.getoption("--stageflow-seed")
     chosen: Sequence[int | None] = seeds if repeated is None else (repeated,)
 
@@ -35,6 +40,10 @@ def simulate(item: pytest.Function, marker: pytest.Mark, renewals: Renewals) -> 
         @functools.wraps(function)
         def in_simulated_time(*args: Any, **kwargs: Any) -> None:
             __tracebackhide__ = True
+            if _records(item):
+                # A service is asked, which no clock that jumps can wait for.
+                asyncio.run(function(*args, **kwargs))
+                return
             made = renewals(item)
             renewed = {name: make for name, (value, make) in made.items() if kwargs.get(name) is value}
             if len(chosen) > 1:
@@ -46,12 +55,13 @@ def simulate(item: pytest.Function, marker: pytest.Mark, renewals: Renewals) -> 
                     random.setstate(drawn)
                     kwargs.update({name: make() for name, make in renewed.items()})
                 try:
-                    run(function(*args, **kwargs), seed=seed, max_steps=max_steps)
+                    run(function(*args, **kwargs), seed=seed, **options)
                 except BaseException as error:
                     if seed is not None:
                         which = "" if len(chosen) == 1 else f", number {number + 1} of {len(chosen)}"
                         repeat = command_for(item, f"--stageflow-seed={seed}")
                         error.add_note(f"This was under seed {seed}{which}. To repeat it alone:\n    {repeat}")
+                    _leave_out_the_loop(error.__traceback__)
                     raise
 
         return in_simulated_time
@@ -61,9 +71,22 @@ def simulate(item: pytest.Function, marker: pytest.Mark, renewals: Renewals) -> 
         item.add_marker(pytest.mark.filterwarnings(_NOT_ASYNC_ANY_MORE))
 
 
+def _leave_out_the_loop(traceback: TracebackType | None) -> None:
+    """Let what follows the first entry begin with the test: the event loop says nothing about that."""
+    inner = traceback and traceback.tb_next
+    while inner is not None and inner.tb_frame.f_code.co_filename.startswith(_THE_LOOP):
+        inner = inner.tb_next
+    if traceback is not None:
+        traceback.tb_next = inner
+
+
 def _read_marker(
-    *, seeds: int | Iterable[int] | None = None, seed: int | None = None, max_steps: int = MAX_STEPS
-) -> tuple[Sequence[int | None], int]:
+    *,
+    seeds: int | Iterable[int] | None = None,
+    seed: int | None = None,
+    max_steps: int = MAX_STEPS,
+    threads_in_place: bool = False,
+) -> tuple[Sequence[int | None], dict[str, Any]]:
     if seed is not None and seeds is not None:
         raise TypeError("stageflow_simulation() takes seed= or seeds=, not both.")
     chosen: Sequence[int | None]
@@ -75,7 +98,11 @@ def _read_marker(
         raise TypeError(f"A seed of stageflow_simulation() is an integer, not {wrong!r}.")
     if max_steps < 1:
         raise ValueError(f"max_steps of stageflow_simulation() is at least 1, not {max_steps!r}.")
-    return chosen, max_steps
+    return chosen, {"max_steps": max_steps, "threads_in_place": threads_in_place}
+
+
+def _records(item: pytest.Function) -> bool:
+    return "stageflow_cassette" in item.fixturenames and bool(item.config.getoption("--stageflow-record"))
 
 
 def _refuse_shared(item: pytest.Function, made: Mapping[str, Any]) -> None:

@@ -8,7 +8,12 @@ _MOST_NAMES = 10
 
 
 class StalledError(RuntimeError):
-    """Nothing is ready and no timer is set: whoever still waits would wait for ever."""
+    """Nothing is ready and no timer is set: whoever still waits would wait for ever.
+
+    Attributes:
+        now: The simulated time in seconds.
+        waiting: The names of the tasks that wait, each with the line of the program where it does.
+    """
 
     def __init__(self, now: float, waiting: Sequence[str]) -> None:
         super().__init__(now, waiting)

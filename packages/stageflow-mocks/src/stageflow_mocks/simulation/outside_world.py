@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 
 from stageflow_mocks.simulation.errors import OutsideWorldError
 
+_THREAD = "A thread (run_in_executor, asyncio.to_thread, getaddrinfo)"
+
 
 def _refuse(what: str) -> Any:
     def refused(*_: object, **__: object) -> NoReturn:
@@ -17,11 +19,15 @@ def _refuse(what: str) -> Any:
 
 
 class NoOutsideWorld(asyncio.BaseEventLoop):
-    """An event loop whose doors are shut: whatever asyncio would reach the outside by raises OutsideWorldError."""
+    """An event loop whose doors are shut: whatever asyncio would reach the outside by raises OutsideWorldError.
 
-    def __init__(self) -> None:
+    With `threads_in_place`, what is to run in a thread is called at once instead, and takes no time of the loop's.
+    """
+
+    def __init__(self, *, threads_in_place: bool = False) -> None:
         super().__init__()
         self._home = threading.get_ident()
+        self._threads_in_place = threads_in_place
 
     def call_soon_threadsafe(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
         # asyncio itself calls this in the loop's own thread.
@@ -29,7 +35,17 @@ class NoOutsideWorld(asyncio.BaseEventLoop):
             raise OutsideWorldError("Another thread (call_soon_threadsafe, run_coroutine_threadsafe)")
         return self.call_soon(callback, *args, context=context)
 
-    run_in_executor = getaddrinfo = getnameinfo = _refuse("A thread (run_in_executor, asyncio.to_thread, getaddrinfo)")
+    def run_in_executor(self, executor: Any = None, func: Any = None, *args: Any) -> asyncio.Future[Any]:
+        if not self._threads_in_place:
+            raise OutsideWorldError(_THREAD)
+        done = self.create_future()
+        try:
+            done.set_result(func(*args))
+        except Exception as error:  # noqa: BLE001 - whoever awaits the thread gets it, as of a real one
+            done.set_exception(error)
+        return done
+
+    getaddrinfo = getnameinfo = _refuse(_THREAD)
     add_signal_handler = remove_signal_handler = _refuse("A signal")
     add_reader = remove_reader = add_writer = remove_writer = _refuse("Waiting for a file descriptor")
     sock_recv = sock_recv_into = sock_recvfrom = sock_recvfrom_into = _refuse("A socket")

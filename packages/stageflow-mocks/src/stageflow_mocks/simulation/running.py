@@ -14,7 +14,13 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def run(coroutine: Coroutine[Any, Any, T], *, seed: int | None = None, max_steps: int = MAX_STEPS) -> T:
+def run(
+    coroutine: Coroutine[Any, Any, T],
+    *,
+    seed: int | None = None,
+    max_steps: int = MAX_STEPS,
+    threads_in_place: bool = False,
+) -> T:
     """Run the coroutine in simulated time and return its result, as `asyncio.run` does in real time.
 
     Tasks that are left over are cancelled at its end, as there. A KeyboardInterrupt is raised where it strikes: nothing
@@ -25,6 +31,8 @@ def run(coroutine: Coroutine[Any, Any, T], *, seed: int | None = None, max_steps
         seed: Decides in which order tasks run that are ready at the same moment, and what `loop.random` gives. The same
             seed gives the same again, in another process too. None leaves tasks in asyncio's order.
         max_steps: How many steps of tasks and callbacks it may take.
+        threads_in_place: Whether what is to run in a thread (`asyncio.to_thread`) is called in place, in no simulated
+            time, as for a client that looks at its machine there. It must not wait for anything. Else it is refused.
 
     Raises:
         StalledError: What is awaited can never come.
@@ -38,7 +46,7 @@ def run(coroutine: Coroutine[Any, Any, T], *, seed: int | None = None, max_steps
     if _is_in_a_loop():
         raise RuntimeError("run() of stageflow_mocks.simulation cannot be called from a running event loop.")
     # Not asyncio.Runner, most of whose work here would be to catch Ctrl-C: for a short test it is the larger part.
-    loop = VirtualClockLoop(seed, max_steps=max_steps)
+    loop = VirtualClockLoop(seed, max_steps=max_steps, threads_in_place=threads_in_place)
     try:
         try:
             result = loop.run_until_complete(coroutine)
@@ -82,11 +90,11 @@ def _end_what_is_left(loop: VirtualClockLoop) -> None:
 def simulated(function: Callable[P, Coroutine[Any, Any, T]], /) -> Callable[P, T]: ...
 @overload
 def simulated(
-    *, seed: int | None = None, max_steps: int = MAX_STEPS
+    *, seed: int | None = None, max_steps: int = MAX_STEPS, threads_in_place: bool = False
 ) -> Callable[[Callable[P, Coroutine[Any, Any, T]]], Callable[P, T]]: ...
 @overload
 def simulated(
-    *, seeds: Iterable[int], max_steps: int = MAX_STEPS
+    *, seeds: Iterable[int], max_steps: int = MAX_STEPS, threads_in_place: bool = False
 ) -> Callable[[Callable[P, Coroutine[Any, Any, T]]], Callable[P, T]]: ...
 def simulated(
     function: Callable[..., Coroutine[Any, Any, Any]] | None = None,
@@ -95,6 +103,7 @@ def simulated(
     seed: int | None = None,
     seeds: Iterable[int] | None = None,
     max_steps: int = MAX_STEPS,
+    threads_in_place: bool = False,
 ) -> Any:
     """Make an async test one that runs in simulated time; see `run`.
 
@@ -117,7 +126,8 @@ def simulated(
         def in_simulated_time(*args: P.args, **kwargs: P.kwargs) -> T:
             def attempt(number: int) -> T:
                 try:
-                    return run(function(*args, **kwargs), seed=chosen[number], max_steps=max_steps)
+                    coroutine = function(*args, **kwargs)
+                    return run(coroutine, seed=chosen[number], max_steps=max_steps, threads_in_place=threads_in_place)
                 except BaseException as error:
                     if chosen[number] is not None:
                         error.add_note(_how_to_repeat(chosen, number))

@@ -25,6 +25,7 @@ from typing import Any
 from stageflow_mocks.simulation.errors import StalledError, TooManyStepsError
 from stageflow_mocks.simulation.ordering import SeededOrder, task_of
 from stageflow_mocks.simulation.outside_world import NoOutsideWorld
+from stageflow_mocks.simulation.waiting import name_and_place
 
 _ORIGIN_NS = 1_000_000_000
 """The first reading of `perf_counter_ns`: like a real one it means nothing, and is not zero."""
@@ -58,6 +59,7 @@ class VirtualClockLoop(NoOutsideWorld):
     Args:
         seed: Decides in which order tasks run that are ready at the same moment; None leaves them in the order in which
             they became ready, as asyncio does.
+        threads_in_place: Whether a function that is to run in a thread is called in place; else it is refused.
         max_steps: After how many steps of tasks and callbacks the loop raises TooManyStepsError; and again after so
             many more, since what cleans up may not end either.
 
@@ -76,8 +78,8 @@ class VirtualClockLoop(NoOutsideWorld):
     _closed: bool
     _asyncgens: weakref.WeakSet[AsyncGenerator[Any, Any]]
 
-    def __init__(self, seed: int | None = None, *, max_steps: int = MAX_STEPS) -> None:
-        super().__init__()
+    def __init__(self, seed: int | None = None, *, max_steps: int = MAX_STEPS, threads_in_place: bool = False) -> None:
+        super().__init__(threads_in_place=threads_in_place)
         if max_steps < 1:
             self.close()
             raise ValueError(f"max_steps is at least 1, not {max_steps!r}.")
@@ -143,7 +145,7 @@ class VirtualClockLoop(NoOutsideWorld):
     def begin_turn(self, *, stalled: bool) -> None:
         """Let the time come for the next timers if nothing else is ready, and put what is ready in its order."""
         if stalled and not self._late:
-            raise StalledError(self.time(), sorted(task.get_name() for task in asyncio.all_tasks(self)))
+            raise StalledError(self.time(), sorted(map(name_and_place, asyncio.all_tasks(self))))
         ready, order = self._ready, self._order
         if self._scheduled or self._late:
             self._let_timers_come()

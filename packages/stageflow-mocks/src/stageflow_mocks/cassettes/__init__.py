@@ -1,0 +1,1 @@
+"""Cassettes: what an httpx client was answered is recorded once, and replayed without a network or a key."""

@@ -1,0 +1,311 @@
+"""What a cassette has to do with httpx: the transport that goes into a client, to record or to replay."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from typing import Any, Protocol
+
+from stageflow_mocks.cassettes.bodies import Pieces, response_pieces
+from stageflow_mocks.cassettes.errors import CassetteRefusal
+from stageflow_mocks.cassettes.takes import Asked, Take
+from stageflow_mocks.cassettes.tape import Exchange, RecordedFailure
+from stageflow_mocks.simulation.virtual_clock import VirtualClockLoop
+
+try:
+    import httpx
+except ImportError as error:
+    raise ImportError('Cassettes need httpx: pip install "stageflow-mocks[cassettes]"', name=error.name) from error
+
+_LONGER_THAN_THE_READER_WAITED_S = 1.0
+
+
+class Deck(Protocol):
+    """What a transport needs of its cassette."""
+
+    @property
+    def is_recording(self) -> bool: ...
+
+    @property
+    def pace(self) -> float | None: ...
+
+    def claim(self, asked: Asked) -> Exchange: ...
+
+    def begin(self, asked: Asked, clock: Callable[[], float]) -> Take: ...
+
+    def drop(self, take: Take) -> None: ...
+
+    def recording_ends(self, exchange: Exchange) -> CassetteRefusal: ...
+
+
+class CassetteTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """A transport for `httpx.Client` and `httpx.AsyncClient`, made by `Cassette.transport()`."""
+
+    def __init__(self, deck: Deck, inner: Any = None) -> None:
+        self._deck = deck
+        # One that is for both kinds of clients, or for the kind that this is given to.
+        self._inner: Any = inner
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        __tracebackhide__ = True
+        request.read()
+        asked = _asked(request)
+        if not self._deck.is_recording:
+            played = _Played(self._deck, self._deck.claim(asked), request, simulated=False)
+            played.begin()
+            return played.response()
+        if self._inner is None:
+            self._inner = httpx.HTTPTransport()
+        take = self._deck.begin(asked, time.monotonic)
+        try:
+            response: httpx.Response = self._inner.handle_request(request)
+        except BaseException as error:
+            self._broken(take, error)
+            raise
+        return _tapped(response, take)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        __tracebackhide__ = True
+        await request.aread()
+        asked = _asked(request)
+        loop = asyncio.get_running_loop()
+        if not self._deck.is_recording:
+            simulated = isinstance(loop, VirtualClockLoop)
+            played = _Played(self._deck, self._deck.claim(asked), request, simulated=simulated)
+            await played.abegin()
+            return played.response()
+        if self._inner is None:
+            self._inner = httpx.AsyncHTTPTransport()
+        take = self._deck.begin(asked, loop.time)
+        try:
+            response: httpx.Response = await self._inner.handle_async_request(request)
+        except BaseException as error:
+            self._broken(take, error)
+            raise
+        return _tapped(response, take)
+
+    def _broken(self, take: Take, error: BaseException) -> None:
+        if isinstance(error, httpx.TransportError):
+            take.fail(error)
+        elif isinstance(error, Exception):
+            # A defect of the inner transport, or of the application in it: no service answers so.
+            self._deck.drop(take)
+        else:
+            take.leave()
+
+    def close(self) -> None:
+        if self._inner is not None:
+            self._inner.close()
+
+    async def aclose(self) -> None:
+        if self._inner is not None:
+            await self._inner.aclose()
+
+
+def _asked(request: httpx.Request) -> Asked:
+    url = request.url
+    return Asked(
+        method=request.method,
+        url=str(url.copy_with(username=None, password=None, query=None, fragment=None)),
+        query=url.params.multi_items(),
+        headers=_pairs(request.headers),
+        content=request.content,
+        password=url.password,
+    )
+
+
+def _pairs(headers: httpx.Headers) -> list[tuple[str, str]]:
+    return [(_decoded(name).lower(), _decoded(value)) for name, value in headers.raw]
+
+
+def _decoded(text: bytes) -> str:
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return text.decode("latin-1")
+
+
+def _tapped(response: httpx.Response, take: Take) -> httpx.Response:
+    take.answer(response.status_code, _pairs(response.headers))
+    return httpx.Response(
+        response.status_code,
+        headers=response.headers,
+        stream=_Tapped(response.stream, take),
+        extensions=response.extensions,
+    )
+
+
+class _Tapped(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """The body of a real response, each piece of which is noted when it comes."""
+
+    def __init__(self, stream: Any, take: Take) -> None:
+        self._stream = stream
+        self._take = take
+
+    def __iter__(self) -> Generator[bytes]:
+        try:
+            for piece in self._stream:
+                self._take.piece(piece)
+                yield piece
+        except httpx.TransportError as error:
+            self._take.fail(error)
+            raise
+        self._take.end()
+
+    async def __aiter__(self) -> AsyncGenerator[bytes]:
+        try:
+            async for piece in self._stream:
+                self._take.piece(piece)
+                yield piece
+        except httpx.TransportError as error:
+            self._take.fail(error)
+            raise
+        self._take.end()
+
+    def close(self) -> None:
+        self._take.leave()
+        self._stream.close()
+
+    async def aclose(self) -> None:
+        self._take.leave()
+        await self._stream.aclose()
+
+
+class _Played(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """An exchange while it is replayed.
+
+    Pieces are due at times counted from the one before, and not from when the reader asks: as over a network, its own
+    work and the waiting go on together.
+    """
+
+    def __init__(self, deck: Deck, exchange: Exchange, request: httpx.Request, *, simulated: bool) -> None:
+        self._deck = deck
+        self._exchange = exchange
+        self._request = request
+        self._pace = deck.pace if deck.pace is not None else 1.0 if simulated else 0.0
+        self._due: float | None = None
+
+    def begin(self) -> None:
+        answer = self._exchange.response
+        if answer is None:
+            self._sleep(self._last_wait())
+            raise self._last_error()
+        self._sleep(answer.after)
+
+    async def abegin(self) -> None:
+        answer = self._exchange.response
+        if answer is None:
+            await self._asleep(self._last_wait())
+            raise self._last_error()
+        await self._asleep(answer.after)
+
+    def response(self) -> httpx.Response:
+        answer = self._exchange.response
+        assert answer is not None
+        headers = [(name.encode(), value.encode()) for name, value in answer.headers]
+        if self._request.method != "HEAD" and self._is_whole():
+            length = str(sum(len(piece) for _, piece in response_pieces(answer.body))).encode()
+            headers = [(name, length if name == b"content-length" else value) for name, value in headers]
+        return httpx.Response(answer.status, headers=headers, stream=self, extensions={"http_version": b"HTTP/1.1"})
+
+    def __iter__(self) -> Generator[bytes]:
+        for gap, piece in self._pieces():
+            self._sleep(gap)
+            yield piece
+        if not self._is_whole():
+            self._sleep(self._last_wait())
+            raise self._last_error()
+
+    async def __aiter__(self) -> AsyncGenerator[bytes]:
+        for gap, piece in self._pieces():
+            await self._asleep(gap)
+            yield piece
+        if not self._is_whole():
+            await self._asleep(self._last_wait())
+            raise self._last_error()
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+    async def aclose(self) -> None:
+        """There is nothing to close."""
+
+    def _pieces(self) -> Pieces:
+        assert self._exchange.response is not None
+        return response_pieces(self._exchange.response.body)
+
+    def _is_whole(self) -> bool:
+        return self._exchange.failure is None and self._exchange.left_after is None
+
+    def _last_wait(self) -> float:
+        if self._exchange.failure is not None:
+            return self._exchange.failure.after
+        # Who gave up then has to be the first to act now.
+        return (self._exchange.left_after or 0.0) + _LONGER_THAN_THE_READER_WAITED_S
+
+    def _last_error(self) -> BaseException:
+        failure = self._exchange.failure
+        return self._deck.recording_ends(self._exchange) if failure is None else _made(failure, self._request)
+
+    def _sleep(self, gap: float) -> None:
+        wait = self._wait(gap, time.monotonic())
+        if wait > 0:
+            time.sleep(wait)
+
+    async def _asleep(self, gap: float) -> None:
+        # Others have their turn also where nothing is waited for, as they would have over a network.
+        await asyncio.sleep(max(self._wait(gap, asyncio.get_running_loop().time()), 0))
+
+    def _wait(self, gap: float, now: float) -> float:
+        self._due = (now if self._due is None else self._due) + gap * self._pace
+        return self._due - now
+
+
+def _made(failure: RecordedFailure, request: httpx.Request) -> Exception:
+    kind: type[httpx.TransportError] = getattr(httpx, failure.type)
+    return kind(failure.message, request=request)
+
+
+def decoded(pieces: Pieces, coding: str) -> Pieces | None:
+    """Return the pieces of a body without the coding that they came in, or None if httpx does not know it."""
+    place = 0
+
+    def feed() -> Iterator[bytes]:
+        nonlocal place
+        for number, (_, piece) in enumerate(pieces):
+            place = number
+            yield piece
+
+    plain = [b""] * len(pieces)
+    response = httpx.Response(200, headers={"content-encoding": coding}, stream=_Fed(feed()))
+    try:
+        for piece in response.iter_bytes():
+            plain[place] += piece
+    except httpx.DecodingError:
+        return None
+    if b"".join(plain) == b"".join(piece for _, piece in pieces):
+        return None
+    return _without_empty([(gap, piece) for (gap, _), piece in zip(pieces, plain, strict=True)])
+
+
+def _without_empty(pieces: Pieces) -> Pieces:
+    """Let what came, and decoded to nothing yet, be waited for with the next."""
+    kept: list[tuple[float, bytes]] = []
+    waited = 0.0
+    for gap, piece in pieces:
+        waited += gap
+        if piece:
+            kept.append((waited, piece))
+            waited = 0.0
+    return kept
+
+
+class _Fed(httpx.SyncByteStream):
+    """Pieces as a stream."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._pieces

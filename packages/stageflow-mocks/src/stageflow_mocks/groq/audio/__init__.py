@@ -1,0 +1,1 @@
+"""Speech in both directions: transcriptions and translations of files, and files of speech."""
