@@ -339,7 +339,6 @@ def test_a_mutable_object_makes_its_containers_guarded() -> None:
         Mutable([threading.Lock()]),
         {"u": Uncopyable()},
     ],
-    ids=repr,
 )
 @pytest.mark.parametrize("guard", [freeze, lambda value, name: freeze_mapping({"v": value}, name)], ids=["any", "map"])
 def test_what_cannot_be_copied_is_refused(value: Any, guard: Callable[[Any, str], Any]) -> None:
@@ -480,7 +479,6 @@ def test_freezing_keeps_the_value(value: Any) -> None:
         FrozenStruct(1),
         FrozenStruct((Frozen(1),)),
     ],
-    ids=repr,
 )
 def test_what_is_immutable_all_the_way_down_is_shared(value: Any) -> None:
     """Every reader gets the very object."""

@@ -229,7 +229,6 @@ class Awaited:
 @pytest.mark.parametrize(
     ("answer", "named"),
     [(None, "a NoneType"), (1, "an int"), ("", "a str"), ([], "a list"), (Awaited(), f"a {__name__}.Awaited")],
-    ids=repr,
 )
 @simulated
 async def test_an_answer_that_is_neither_true_nor_false_fails_the_stage(answer, named):

@@ -145,7 +145,6 @@ async def test_a_route_may_come_in_any_output(output):
         (Choice("nowhere", 0.1), "nowhere", "Stage 'way' chose the route 'nowhere'."),
         (StageOutput.ok(), None, "Stage 'way' returned nothing as data['route']."),
     ],
-    ids=repr,
 )
 @simulated
 async def test_a_route_that_is_not_declared_fails_the_router(output, route, message):

@@ -879,7 +879,6 @@ SNAPSHOT_TEXT = "run(resume=...) takes no snapshot, since it has that of the run
         (None, {"prots": 1}, "run() beside resume= takes no keyword 'prots'. Did you mean 'ports'?"),
         (None, {"user_id": "u"}, "run() beside resume= takes no keyword 'user_id'."),
     ],
-    ids=str,
 )
 @simulated
 async def test_what_the_first_run_was_asked_is_not_asked_again(context, fields, text, stages):

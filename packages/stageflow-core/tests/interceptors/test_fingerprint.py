@@ -139,7 +139,7 @@ class Nested:
         self.items = []
 
 
-@pytest.mark.parametrize("value", [Opaque(), object(), lambda: 1, Opaque, print, Nested()], ids=repr)
+@pytest.mark.parametrize("value", [Opaque(), object(), lambda: 1, Opaque, print, Nested()])
 def test_what_is_known_by_its_address_has_none(value):
     """The error leads to it."""
     with pytest.raises(NoFingerprintError, match=r"parameters\['a'\]\[1\] holds a") as caught:

@@ -83,7 +83,6 @@ def test_a_hook_without_an_await_cannot_suspend(hook):
         Callable(),
         pretending,
     ],
-    ids=repr,
 )
 def test_any_other_might(hook):
     """One that cannot be looked into, too."""

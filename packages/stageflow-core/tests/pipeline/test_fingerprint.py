@@ -84,7 +84,6 @@ POLICY = RetryPolicy(max_attempts=3, retry_on=(ValueError, KeyError))
         ({}, {"version": "1"}),
         ({"version": "1"}, {"version": "2"}),
     ],
-    ids=str,
 )
 def test_a_stage_with_another_option_has_another_hash(one: dict[str, Any], another: dict[str, Any]) -> None:
     """And it alone."""
@@ -121,7 +120,6 @@ def test_the_options_of_the_pipeline_have_a_hash_of_their_own(options: dict[str,
         ),
         ({}, {"critical": True, "join": "all", "version": None, "dependencies": ()}),
     ],
-    ids=str,
 )
 def test_what_means_the_same_has_the_same_hash(one: dict[str, Any], another: dict[str, Any]) -> None:
     """The order of names, their form, and what no plan can know: code."""

@@ -229,7 +229,6 @@ def test_a_parameter_for_the_router_of_a_join_needs_none() -> None:
         ({"optional": "b", "route": {"way": "left"}}, {"b"}),
         ({"dependencies": "a", "join": "all"}, set()),
     ],
-    ids=str,
 )
 def test_what_is_joined(options: dict[str, Any], joined: set[str]) -> None:
     """The required ones but for routers; without any, the optional ones."""

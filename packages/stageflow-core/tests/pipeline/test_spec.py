@@ -487,7 +487,7 @@ class Inner:
             return answer(self.ctx).__await__()
 
 
-@pytest.mark.parametrize("runner", [Defaulted, Data, Data(), Static, Static(), Inner()], ids=repr)
+@pytest.mark.parametrize("runner", [Defaulted, Data, Data(), Static, Static(), Inner()])
 def test_every_runner_that_can_be_made_and_awaited_is_a_stage(runner: Any) -> None:
     """Classes with defaults, dataclasses, static methods."""
     assert {"answer": 42} == Pipeline().with_stage("x", runner).run_sync().data("x")

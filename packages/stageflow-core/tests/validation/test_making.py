@@ -125,7 +125,6 @@ def made(annotation: Any, data: Any) -> Any:
         (Annotated[list[Item], msgspec.Meta(min_length=1)], [{"name": "a"}], [Item("a")]),
         (Tags, ["a", ["b"]], ["a", ["b"]]),
     ],
-    ids=str,
 )
 def test_what_plain_data_mean(annotation: Any, data: Any, value: Any) -> None:
     """Lists, texts and mappings become what the annotation says; what is that already stays."""
