@@ -18,7 +18,7 @@ breaks = judged.breaks
 class TakesItsTime(RecordingEventSink):
     def try_emit(self, *, type, data):
         until = time.perf_counter() + 0.03
-        while time.perf_counter() < until:
+        while len(self.events) < 6 and time.perf_counter() < until:  # more often than a test of this tries
             pass
         super().try_emit(type=type, data=data)
 
