@@ -1,5 +1,6 @@
 """What holds for every test of the workspace, and for the Python blocks in its pages."""
 
+import gc
 import os
 import tempfile
 from collections.abc import Iterator
@@ -23,11 +24,30 @@ settings.load_profile("untimed")
 OURS = ["stageflow", "stageflow_plus", "stageflow_mocks", "stageflow_observability"]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="session")
 def _no_blocking_calls() -> Iterator[None]:
-    """Fail a test in which our code blocks the event loop: a sleep, a file, a socket, a lock."""
+    """Fail a test in which our code blocks the event loop: a sleep, a file, a socket, a lock.
+
+    Put in place once for all tests: for each, it would cost more than many of them do.
+    """
     with blockbuster_ctx(scanned_modules=OURS):
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _garbage_of_its_own() -> Iterator[None]:
+    """Let garbage be collected among what a module has made, not among thousands of collected tests and their reports.
+
+    What the module has left is collected at its end, so that a complaint on the way names one of its tests.
+    """
+    gc.freeze()
+    yield
+    gc.collect()
+
+
+def pytest_sessionfinish() -> None:
+    """Let pytest's own last look for what was never closed see everything."""
+    gc.unfreeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
