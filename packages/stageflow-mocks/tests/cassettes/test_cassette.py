@@ -266,7 +266,8 @@ def test_bodies_come_back_byte_for_byte(tmp_path: Path, sent: bytes, body: bytes
     async def ask(client: httpx.AsyncClient) -> bytes:
         return (await client.post(URL, content=sent, headers={"content-type": kind or "x/y"})).content
 
-    assert _record(path, ask, service) == body
+    # What begins as a file of sound does is taken for one.
+    assert _record(path, ask, service, keep_audio=True) == body
     assert _replay(path, ask) == body
 
 

@@ -281,7 +281,8 @@ class Cassette:
 
     def _check_open(self, asked: Asked) -> None:
         if not self._is_open:
-            raise self._refuse(CassetteClosedError(self.path, f"{asked.method} {asked.url}"))
+            asked.learn(self._secrets)
+            raise self._refuse(CassetteClosedError(self.path, str(asked.recorded(self._secrets, self._headers))))
 
     def _refuse(self, refusal: CassetteRefusal) -> CassetteRefusal:
         self._refused.append(refusal)

@@ -110,9 +110,15 @@ def _asked(request: httpx.Request) -> Asked:
         url=str(url.copy_with(username=None, password=None, query=None, fragment=None)),
         query=url.params.multi_items(),
         headers=_pairs(request.headers),
-        content=request.content,
+        content=_plain(request),
         password=url.password,
     )
+
+
+def _plain(request: httpx.Request) -> bytes:
+    coding = request.headers.get("content-encoding", "")
+    plain = decoded([(0.0, request.content)], coding) if coding else None
+    return request.content if plain is None else b"".join(piece for _, piece in plain)
 
 
 def _pairs(headers: httpx.Headers) -> list[tuple[str, str]]:
