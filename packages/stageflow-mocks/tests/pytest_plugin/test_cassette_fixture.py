@@ -96,6 +96,25 @@ def test_a_request_that_is_not_on_it_fails_the_test(pytester: pytest.Pytester) -
     )
 
 
+@pytest.mark.parametrize("style", ["auto", "long", "short"])
+def test_the_output_of_pytest_shows_no_key(pytester: pytest.Pytester, style: str) -> None:
+    """Neither the message nor the frames of the client, whose arguments pytest shows."""
+    source = """
+    def test_ask(client):
+        key = "-".join(["zb3kt9", "of", "a", "team"])
+        client.get(f"http://127.0.0.1:9/{{key}}?key={{key}}{more}", headers={{"authorization": f"Bearer {{key}}"}})
+    """
+    pytester.makepyfile(test_it=SERVICE + source.format(more=""))
+    pytester.runpytest(*OPTIONS, RECORD).assert_outcomes(passed=1)
+    pytester.makepyfile(test_it=SERVICE + source.format(more="&page=2"))
+    result = pytester.runpytest(*OPTIONS, f"--tb={style}")
+    result.assert_outcomes(failed=1)
+    told = result.stdout.str()
+    assert "asked:   GET http://127.0.0.1:9/<redacted>?key=<redacted>&page=2" in told
+    assert "zb3kt9-of-a-team" not in told
+    assert "client.get(f" in told
+
+
 def test_what_is_never_asked_fails_a_test_that_passes(pytester: pytest.Pytester) -> None:
     """It fails, rather than its teardown; what failed by itself is not checked, but told what something has caught."""
     source = """

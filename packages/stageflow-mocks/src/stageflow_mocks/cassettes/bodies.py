@@ -86,7 +86,9 @@ def learn_request(content: bytes, content_type: str, secrets: Secrets) -> None:
 
 def learn_content(content: bytes, secrets: Secrets) -> None:
     """Let the secrets of JSON, text, a stream of events or anything else be known."""
-    text, _ = as_text(content)
+    text, _, is_text = as_text(content)
+    if not is_text:
+        return
     try:
         secrets.learn_json(json.loads(text))
     except (ValueError, RecursionError):
@@ -280,8 +282,8 @@ def _texts(pieces: Pieces) -> list[tuple[float, str]] | None:
 
 
 def _text(content: bytes) -> str | None:
-    text, encoding = as_text(content)
-    return text if encoding == "utf-8" else None
+    read = as_text(content)
+    return read.text if read.encoding == "utf-8" else None
 
 
 def _edited(texts: list[tuple[float, str]], find: Callable[[str], Iterable[Edit]]) -> list[tuple[float, str]]:

@@ -31,7 +31,7 @@ from stageflow_mocks.cassettes.matching import differences, weight
 from stageflow_mocks.cassettes.secret_values import FindSecrets, Secrets
 from stageflow_mocks.cassettes.takes import Asked, Take
 from stageflow_mocks.cassettes.tape import Exchange, RecordedRequest
-from stageflow_mocks.cassettes.wire import CassetteTransport, decoded
+from stageflow_mocks.cassettes.wire import CassetteTransport, decoded, end_before_httpx
 
 CassetteMode: TypeAlias = Literal["replay", "record"]
 
@@ -99,6 +99,8 @@ class Cassette:
         self._free: list[int] = []
         self._takes: list[Take] = []
         self._refused: list[CassetteRefusal] = []
+        # Requests whose secrets are not known yet.
+        self._unread: list[Asked] = []
 
     def transport(self, inner: Any = None) -> Any:
         """Return a transport for an `httpx.Client` or an `httpx.AsyncClient`; each client takes one of its own.
@@ -198,6 +200,7 @@ class Cassette:
             shown.add(id(each))
             each = each.__cause__ or each.__context__
         for refusal in self._refused:
+            end_before_httpx(refusal)
             if id(refusal) not in shown:
                 exc.add_note(str(refusal))
 
@@ -221,14 +224,21 @@ class Cassette:
         """
         __tracebackhide__ = True
         self._check_open(asked)
-        asked.learn(self._secrets)
+        self._unread.append(asked)
         found = self._taken(asked.recorded(None, self._headers))
         if found is None:
+            self._learn()
             # What cannot be compared as it is, like base64 of what holds a secret, may be the same when it is hidden.
             found = self._taken(asked.recorded(self._secrets, self._headers))
         if found is None:
             raise self._refuse(self._unknown(asked))
         return found
+
+    def _learn(self, *asked: Asked) -> None:
+        # Only now, since most tests ask what is recorded, and large requests take long to look through.
+        self._unread.extend(asked)
+        while self._unread:
+            self._unread.pop().learn(self._secrets)
 
     def _taken(self, request: RecordedRequest) -> Exchange | None:
         for number in list(self._free):
@@ -264,7 +274,7 @@ class Cassette:
         __tracebackhide__ = True
         self._check_open(asked)
         if os.environ.get("CI", "").lower() not in ("", "0", "false") and not _is_here(asked.url):
-            asked.learn(self._secrets)
+            self._learn(asked)
             shown = asked.recorded(self._secrets, self._headers)
             raise self._refuse(RecordingInCIError(self.path, str(shown)))
         take = Take(asked, clock, decoded)
@@ -281,7 +291,7 @@ class Cassette:
 
     def _check_open(self, asked: Asked) -> None:
         if not self._is_open:
-            asked.learn(self._secrets)
+            self._learn(asked)
             raise self._refuse(CassetteClosedError(self.path, str(asked.recorded(self._secrets, self._headers))))
 
     def _refuse(self, refusal: CassetteRefusal) -> CassetteRefusal:

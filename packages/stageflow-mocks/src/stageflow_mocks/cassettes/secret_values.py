@@ -190,27 +190,28 @@ class Secrets:
             return (f"{self.hidden(crumb)}={MARK}" if found else MARK) + (f";{self.hidden(rest)}" if rest else "")
         return MARK if self.is_header(name) else self.hidden(value)
 
-    def hidden(self, text: str) -> str:
-        """Return the text with marks in place of secrets."""
+    def hidden(self, text: str, *, is_text: bool = True) -> str:
+        """Return the text with marks in place of secrets; where it is none, of those alone whose values are known."""
         parts: list[str] = []
         end = 0
-        for start, until in self.spans(text):
+        for start, until in self.spans(text, is_text=is_text):
             parts += [text[end:start], MARK]
             end = until
         return "".join([*parts, text[end:]]) if parts else text
 
     def hidden_bytes(self, content: bytes) -> bytes:
         """Return the content with marks in place of secrets, as text of the encoding that it may have."""
-        text, encoding = as_text(content)
-        hidden = self.hidden(text)
+        text, encoding, is_text = as_text(content)
+        hidden = self.hidden(text, is_text=is_text)
         content = content if hidden == text else hidden.encode(encoding)
         for value in self._values:
             content = content.replace(value.encode("utf-8", "surrogatepass"), MARK.encode())
         return content
 
-    def spans(self, text: str) -> list[tuple[int, int]]:
+    def spans(self, text: str, *, is_text: bool = True) -> list[tuple[int, int]]:
         """Return where in a text there are secrets, from beginning to end and apart from one another."""
-        found = [(start, end) for start, end in self._told(text) if MARK not in text[start:end]]
+        told = self._told(text) if is_text else []
+        found = [(start, end) for start, end in told if MARK not in text[start:end]]
         for value in self._values:
             found += places_of(value, text)
         merged: list[tuple[int, int]] = []

@@ -8,21 +8,32 @@ import json
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import NamedTuple
 
 _SHORTEST_PACKED = 6
 """Bytes from which on hexadecimal and base64 of a secret are looked for: less would be found by accident."""
 
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a]")
 _LETTERS = {"\n": "n", "\r": "r", "\t": "t", "\b": "b", "\f": "f"}
 
 
-def as_text(content: bytes) -> tuple[str, str]:
-    """Return content as the text that it may be, and its encoding; bytes of any kind are letters of Latin-1."""
+class Reading(NamedTuple):
+    """Content as the text that it may be; what is none is letters of Latin-1, one for each byte."""
+
+    text: str
+    encoding: str
+    is_text: bool = True
+
+
+def as_text(content: bytes) -> Reading:
+    """Return the text that content may be, by its bytes alone."""
     for encoding in (json.detect_encoding(content), "utf-8"):  # without zeros the first is UTF-8 as well
         try:
-            return content.decode(encoding), encoding
+            return Reading(content.decode(encoding), encoding)
         except UnicodeDecodeError:
             continue
-    return content.decode("latin-1"), "latin-1"
+    text = content.decode("latin-1")
+    return Reading(text, "latin-1", _CONTROLS.search(text) is None)
 
 
 def places_of(value: str, text: str) -> Iterator[tuple[int, int]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 from stageflow_mocks.cassettes.bodies import Pieces, response_pieces
@@ -19,6 +21,7 @@ except ImportError as error:
     raise ImportError('Cassettes need httpx: pip install "stageflow-mocks[cassettes]"', name=error.name) from error
 
 _LONGER_THAN_THE_READER_WAITED_S = 1.0
+_HTTPX = str(Path(httpx.__file__).parent) + os.sep
 
 
 class Deck(Protocol):
@@ -271,6 +274,20 @@ class _Played(httpx.SyncByteStream, httpx.AsyncByteStream):
 def _made(failure: RecordedFailure, request: httpx.Request) -> Exception:
     kind: type[httpx.TransportError] = getattr(httpx, failure.type)
     return kind(failure.message, request=request)
+
+
+def end_before_httpx(refusal: BaseException) -> None:
+    """Let the traceback of a refusal end where the client was called: pytest shows the arguments of its last frame.
+
+    That of httpx is the request, whose address may hold a key.
+    """
+    entry = refusal.__traceback__
+    while entry is not None:
+        inner = entry.tb_next
+        if inner is not None and inner.tb_frame.f_code.co_filename.startswith(_HTTPX):
+            entry.tb_next = None
+            return
+        entry = inner
 
 
 def decoded(pieces: Pieces, coding: str) -> Pieces | None:
