@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import httpx2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -700,3 +701,41 @@ def test_gzip_of_the_standard_library_is_read(tmp_path: Path) -> None:
     _record(path, _get, Service((0.25, content), headers=headers))
     assert json.loads(path.read_text())["exchanges"][0]["response"]["body"] == {"json": {"a": 1}, "after": 0.25}
     assert _replay(path, _get).json() == {"a": 1}
+
+
+async def test_a_client_of_httpx2_records_and_replays(tmp_path: Path) -> None:
+    """Some SDKs are on it: it gets responses, streams and errors of its own, from whichever of both has recorded."""
+    path = tmp_path / "c.json"
+
+    def serve(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path == "/broken":
+            raise httpx2.ReadError("reset", request=request)
+        return httpx2.Response(200, text="yes", headers={"x-kept": "1"})
+
+    async def talk(client: Any) -> list[Any]:
+        response = await client.post(URL, json={"api_key": "zb3kt9-of-a-team", "a": 1})
+        try:
+            await client.get("http://127.0.0.1:9/broken")
+        except (httpx.ReadError, httpx2.ReadError) as error:
+            return [response.text, response.headers["x-kept"], type(error), str(error)]
+        raise AssertionError
+
+    async with (
+        Cassette(path, mode="record") as cassette,
+        httpx2.AsyncClient(transport=cassette.transport(httpx2.MockTransport(serve))) as client,
+    ):
+        recorded = await talk(client)
+    assert recorded == ["yes", "1", httpx2.ReadError, "reset"]
+    for library in (httpx2, httpx):
+        async with Cassette(path) as cassette, library.AsyncClient(transport=cassette.transport()) as client:
+            assert await talk(client) == ["yes", "1", library.ReadError, "reset"]
+
+
+def test_a_sync_client_of_httpx2_does(tmp_path: Path) -> None:
+    """In the same way."""
+    path = tmp_path / "c.json"
+    service = httpx2.MockTransport(lambda _: httpx2.Response(200, text="yes"))
+    with Cassette(path, mode="record") as cassette, httpx2.Client(transport=cassette.transport(service)) as client:
+        assert client.get(URL).text == "yes"
+    with Cassette(path) as cassette, httpx2.Client(transport=cassette.transport()) as client:
+        assert client.get(URL).text == "yes"

@@ -140,7 +140,9 @@ REQUESTS: dict[str, httpx.Request] = {
     "a name in JSON": _asking(json={KEY: {"a": 1}}, headers=AUTH),
     "a number": _asking(json={"password": 8236410975, "again": "it is 8236410975"}),
     "JSON in JSON": _asking(json={"a": json.dumps({"password": KEY}), "b": KEY}),
-    "JSON in JSON in JSON": _asking(json={"a": json.dumps({"b": json.dumps({"c": json.dumps({"secret": KEY})})}), "d": KEY}),
+    "JSON in JSON in JSON": _asking(
+        json={"a": json.dumps({"b": json.dumps({"c": json.dumps({"secret": KEY})})}), "d": KEY}
+    ),
     "a secret with spaces": _asking(json={"passphrase": "correct horse battery", "b": "it is correct horse battery!"}),
     "UTF-16": _asking(content=json.dumps({"password": KEY, "b": KEY}).encode("utf-16")),
     "Latin-1": _asking(content=f'{{"password": "{KEY}", "b": "é{KEY}"}}'.encode("latin-1")),
@@ -164,7 +166,7 @@ REQUESTS: dict[str, httpx.Request] = {
     ),
     "a header that counts": _asking(headers={"x-note": f"with {KEY}", **AUTH}),
     "a content type": _asking(content=b"x", headers={"content-type": f"text/plain; token={KEY}"}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", REQUESTS)
@@ -188,14 +190,18 @@ ANSWERS: dict[str, Callable[[], Reply]] = {
     "a signed address in JSON": lambda: _ok(json={"url": f"https://x.example/f?se=1&sig={JWT[::-1]}"}),
     "an error that repeats it": lambda: httpx.Response(401, json={"error": f"Incorrect API key provided: {KEY}."}),
     "an error page": lambda: httpx.Response(403, html=f"<p>{html.escape(KEY)} {quote(KEY, safe='')}</p>"),
-    "JSON that escapes it": lambda: _ok(text=json.dumps({"a": KEY}).replace("/", "\\/"), headers={"content-type": "application/json"}),
+    "JSON that escapes it": lambda: _ok(
+        text=json.dumps({"a": KEY}).replace("/", "\\/"), headers={"content-type": "application/json"}
+    ),
     "JSON that escapes more": lambda: _ok(
         text=json.dumps({"a": KEY}).replace("+", "\\u002B"), headers={"content-type": "application/json"}
     ),
     "JSON that escapes letters": lambda: _ok(
         text=json.dumps({"a": KEY}).replace("Z", "\\u005a"), headers={"content-type": "application/json"}
     ),
-    "an event that escapes letters": lambda: _ok(text=_events(json.dumps({"a": KEY}).replace("Z", "\\u005a")), headers=SSE),
+    "an event that escapes letters": lambda: _ok(
+        text=_events(json.dumps({"a": KEY}).replace("Z", "\\u005a")), headers=SSE
+    ),
     "a form": lambda: _ok(text=f"access_token={JWT[::-1]}&scope=a&token_type=bearer"),
     "XML": lambda: _ok(text=f"<SessionToken>{JWT[::-1]}</SessionToken>"),
     "a private key": lambda: _ok(text=f"-----BEGIN PRIVATE KEY-----\n{JWT[::-1]}\n-----END PRIVATE KEY-----"),
@@ -213,21 +219,36 @@ ANSWERS: dict[str, Callable[[], Reply]] = {
     "bytes": lambda: _ok(stream=_InPieces(b"\xff" + KEY[:5].encode(), KEY[5:].encode() + b"\xfe")),
     "pieces": lambda: _ok(stream=_InPieces(b"a " + KEY[:5].encode(), KEY[5:9].encode(), KEY[9:].encode())),
     "events of texts": lambda: _ok(text=_events(*(f"{KEY[at : at + 3]}" for at in range(0, len(KEY), 3))), headers=SSE),
-    "events of strings": lambda: _ok(text=_events(*(json.dumps(KEY[at : at + 3]) for at in range(0, len(KEY), 3))), headers=SSE),
-    "events of JSON": lambda: _ok(text=_events(*({"t": KEY[at : at + 3]} for at in range(0, len(KEY), 3))), headers=SSE),
-    "lines of JSON": lambda: _ok(text="".join(json.dumps({"t": KEY[at : at + 3]}) + "\n" for at in range(0, len(KEY), 3))),
+    "events of strings": lambda: _ok(
+        text=_events(*(json.dumps(KEY[at : at + 3]) for at in range(0, len(KEY), 3))), headers=SSE
+    ),
+    "events of JSON": lambda: _ok(
+        text=_events(*({"t": KEY[at : at + 3]} for at in range(0, len(KEY), 3))), headers=SSE
+    ),
+    "lines of JSON": lambda: _ok(
+        text="".join(json.dumps({"t": KEY[at : at + 3]}) + "\n" for at in range(0, len(KEY), 3))
+    ),
     "a name in an event": lambda: _ok(text=_events({KEY: 1}), headers=SSE),
-    "a secret of an event": lambda: _ok(text=_events({"password": JWT[::-1]}, {"x": f"it is {JWT[::-1]}"}), headers=SSE),
+    "a secret of an event": lambda: _ok(
+        text=_events({"password": JWT[::-1]}, {"x": f"it is {JWT[::-1]}"}), headers=SSE
+    ),
     "a number of an event": lambda: _ok(text=_events({"password": 8236410975}), headers=SSE),
     "the head of a sound": lambda: _ok(
-        content=b"RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00" + b"\x01\x00\x01\x00" + bytes(8) + b"\x02\x00\x10\x00"
-        + b"LIST" + len(KEY).to_bytes(4, "little") + KEY.encode() + b"\x00" * (len(KEY) % 2) + b"data\x02\x00\x00\x00\x01\x02"
+        content=b"RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00"
+        b"\x01\x00\x01\x00"
+        + bytes(8)
+        + b"\x02\x00\x10\x00"
+        + b"LIST"
+        + len(KEY).to_bytes(4, "little")
+        + KEY.encode()
+        + b"\x00" * (len(KEY) % 2)
+        + b"data\x02\x00\x00\x00\x01\x02"
     ),
     "an error of the transport": lambda: httpx.ProxyError(f"407 for http://u:{JWT[::-1]}@proxy/ with {KEY}"),
     "duplicate names": lambda: _ok(
         text=f'{{"password": "{JWT[::-1]}", "password": "x"}}', headers={"content-type": "application/json"}
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", ANSWERS)
