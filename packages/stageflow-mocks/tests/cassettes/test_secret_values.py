@@ -106,7 +106,9 @@ def test_a_bearer_is_hidden_without_its_word() -> None:
     assert Secrets().hidden("Bearer abc.def/123= is wrong") == f"Bearer {MARK} is wrong"
 
 
-SECRETS = st.text(st.characters(codec="utf-8", exclude_categories=["Zs", "Cc", "Zl", "Zp"]), min_size=8, max_size=40)
+SECRETS = st.text(
+    st.characters(codec="utf-8", exclude_categories=["Zs", "Cc", "Zl", "Zp"]), min_size=8, max_size=40
+).filter(lambda text: text not in MARK)
 
 
 @given(secret=SECRETS, before=st.binary(max_size=5), after=st.binary(max_size=5))

@@ -9,6 +9,7 @@ It replays what the file holds, and never asks the network; with `mode="record"`
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import os
 from collections.abc import Callable, Collection
@@ -130,17 +131,22 @@ class Cassette:
 
     def _text(self) -> str:
         try:
-            return self.path.read_text("utf-8")
+            return self.path.read_text("utf-8-sig")  # editors may have put its mark before it
         except FileNotFoundError:
             raise CassetteFileError(self.path, "", "there is no cassette yet", self._hint) from None
         except UnicodeDecodeError as error:
             raise CassetteFileError(self.path, "", f"it is no text ({error})", self._hint) from None
+        except OSError as error:
+            raise CassetteFileError(self.path, "", f"it cannot be read ({error})", self._hint) from error
 
     def save(self, error: BaseException | None = None) -> bool:
         """Write what was recorded, and tell whether that was done. `with` does it.
 
         It is not if something was refused; nor after an `error` of the test, if nothing was asked or it was stopped by
         hand. After any other it is: what the service has answered is needed to mend the test.
+
+        Raises:
+            CassetteFileError: The file cannot be written; it is as it was.
         """
         self._is_open = False
         is_stopped = isinstance(error, (KeyboardInterrupt, SystemExit)) or (error is not None and not self._takes)
@@ -151,10 +157,16 @@ class Cassette:
             take.learn(self._secrets)
         exchanges = [take.exchange(self._secrets, self._headers, keep_audio=self._keep_audio) for take in self._takes]
         text = tape.written(exchanges)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         half_written = self.path.with_name(f"{self.path.name}.{os.getpid()}.new")
-        half_written.write_text(text, "utf-8", newline="\n")
-        half_written.replace(self.path)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            half_written.write_text(text, "utf-8", newline="\n")
+            half_written.replace(self.path)
+        except OSError as failed:
+            with contextlib.suppress(OSError):
+                half_written.unlink()
+            problem = f"what was recorded cannot be written ({failed})"
+            raise CassetteFileError(self.path, "", problem, "The file is as it was.") from failed
         return True
 
     def check(self) -> None:

@@ -137,7 +137,7 @@ class CassetteCheckError(AssertionError):
 
 
 class CassetteFileError(ValueError):
-    """A cassette cannot be read.
+    """A cassette cannot be read, or not be written.
 
     Attributes:
         cassette: The file.

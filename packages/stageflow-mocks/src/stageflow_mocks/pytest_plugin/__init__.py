@@ -38,9 +38,10 @@ _MARKERS = {
 }
 _LEFT = ("fail", "ignore")
 
-# The cassettes that a test has used, and those that a session has written, once there are any.
+# The cassettes that a test has used.
 _CASSETTES: pytest.StashKey[Any] = pytest.StashKey()
-_RECORDED: pytest.StashKey[list[str]] = pytest.StashKey()
+_RECORDED = "stageflow_cassette"
+"""The property of a test's report that names the file it wrote, which xdist hands on as well."""
 
 # The golden files of a session, once a test has asked for one.
 _GOLDEN_FILES: pytest.StashKey[Any] = pytest.StashKey()
@@ -97,7 +98,9 @@ def _listed(made: Any) -> list[Any]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Tell which golden outputs and which cassettes were written."""
-    recorded = config.stash.get(_RECORDED, ())
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    properties = [pair for report in reports for pair in getattr(report, "user_properties", ())]
+    recorded = {path for name, path in properties if name == _RECORDED}
     if recorded:
         terminalreporter.section("cassettes recorded")
         for path in sorted(recorded):
@@ -211,7 +214,7 @@ def stageflow_cassette(request: pytest.FixtureRequest) -> Iterator[stageflow_moc
     request.node.stash[_CASSETTES] = tapes
     yield _renewable(request, tapes.insert)
     if tapes.eject():
-        request.config.stash.setdefault(_RECORDED, []).append(str(tapes.path))
+        request.node.user_properties.append((_RECORDED, str(tapes.path)))
 
 
 @pytest.fixture
