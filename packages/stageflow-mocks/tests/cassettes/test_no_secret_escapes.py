@@ -310,3 +310,12 @@ def test_none_of_its_spellings_gets_in(
         kept.replace("<redacted>", ""),
         *(s for s in {secret, *spellings} if s not in json.dumps(tape["exchanges"][0]["request"]["url"])),
     )
+
+
+def test_a_picture_stays_as_it_is(tmp_path: Path) -> None:
+    """In bytes that are no text, what looks like a name with its value is chance; a known secret is none."""
+    picture = b"\x89PNG\x00\x01pw:\x8a1x9\xff?sig=ab12cd34 \x02"
+    _recorded(tmp_path / "c.json", [(_asking(headers=AUTH), _ok(content=picture))])
+    with Cassette(tmp_path / "c.json") as cassette:
+        assert [picture] == _talk(cassette, [_asking(headers=AUTH)])
+    _assert_hidden(_recorded(tmp_path / "c.json", [(_asking(headers=AUTH), _ok(content=picture + KEY.encode()))]), KEY)
