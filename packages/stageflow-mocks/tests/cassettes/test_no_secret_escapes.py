@@ -4,6 +4,7 @@ import base64
 import gzip
 import html
 import json
+import pickle
 import re
 import zlib
 from collections.abc import Callable, Iterator
@@ -16,6 +17,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stageflow_mocks import Cassette
+from stageflow_mocks.cassettes.errors import CassetteRefusal
+from stageflow_mocks.cassettes.secret_values import Secrets
+from stageflow_mocks.cassettes.takes import Asked, Take
 
 URL = "http://127.0.0.1:9/v1"
 KEY = "Zb3/kT+9w_Q=of-a-team"
@@ -143,6 +147,7 @@ REQUESTS: dict[str, httpx.Request] = {
     "JSON in JSON in JSON": _asking(
         json={"a": json.dumps({"b": json.dumps({"c": json.dumps({"secret": KEY})})}), "d": KEY}
     ),
+    "a word in JSON in JSON": _asking(json={"a": json.dumps({"password": "geheimnisse"}), "b": "x geheimnisse"}),
     "a secret with spaces": _asking(json={"passphrase": "correct horse battery", "b": "it is correct horse battery!"}),
     "UTF-16": _asking(content=json.dumps({"password": KEY, "b": KEY}).encode("utf-16")),
     "Latin-1": _asking(content=f'{{"password": "{KEY}", "b": "é{KEY}"}}'.encode("latin-1")),
@@ -173,7 +178,7 @@ REQUESTS: dict[str, httpx.Request] = {
 def test_no_request_gets_one_in(tmp_path: Path, case: str) -> None:
     """Wherever a request holds it, and where the same request holds it again."""
     text = _recorded(tmp_path / "c.json", [(REQUESTS[case], _ok(text="x"))], match_headers=["x-note"])
-    _assert_hidden(text, KEY, "8236410975", "correct horse battery")
+    _assert_hidden(text, KEY, "8236410975", "correct horse battery", "geheimnisse")
 
 
 ANSWERS: dict[str, Callable[[], Reply]] = {
@@ -198,6 +203,9 @@ ANSWERS: dict[str, Callable[[], Reply]] = {
     ),
     "JSON that escapes letters": lambda: _ok(
         text=json.dumps({"a": KEY}).replace("Z", "\\u005a"), headers={"content-type": "application/json"}
+    ),
+    "indented JSON that escapes letters": lambda: _ok(
+        text=json.dumps({"a": KEY}, indent=3).replace("Z", "\\u005a"), headers={"content-type": "application/json"}
     ),
     "an event that escapes letters": lambda: _ok(
         text=_events(json.dumps({"a": KEY}).replace("Z", "\\u005a")), headers=SSE
@@ -232,6 +240,7 @@ ANSWERS: dict[str, Callable[[], Reply]] = {
     "a secret of an event": lambda: _ok(
         text=_events({"password": JWT[::-1]}, {"x": f"it is {JWT[::-1]}"}), headers=SSE
     ),
+    "a word of an event": lambda: _ok(text=_events({"password": "geheimnisse"}, {"x": "a geheimnisse"}), headers=SSE),
     "a number of an event": lambda: _ok(text=_events({"password": 8236410975}), headers=SSE),
     "the head of a sound": lambda: _ok(
         content=b"RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00"
@@ -255,7 +264,7 @@ ANSWERS: dict[str, Callable[[], Reply]] = {
 def test_no_answer_gets_one_in(tmp_path: Path, case: str) -> None:
     """Whatever the service makes of the key, and whatever secrets it gives itself."""
     talk: list[tuple[httpx.Request, Reply]] = [(_asking(headers=AUTH), ANSWERS[case]())]
-    _assert_hidden(_recorded(tmp_path / "c.json", talk), KEY, JWT[::-1], "8236410975")
+    _assert_hidden(_recorded(tmp_path / "c.json", talk), KEY, JWT[::-1], "8236410975", "geheimnisse")
 
 
 @pytest.mark.parametrize("later", ["request", "answer"])
@@ -264,6 +273,31 @@ def test_what_is_known_later_was_hidden_before(tmp_path: Path, later: str) -> No
     first = (_asking(json={"said": KEY}, url=f"{URL}/{quote(KEY, safe='')}"), _ok(text=f"you said {KEY}"))
     last = (_asking(headers=AUTH), _ok()) if later == "request" else (_asking(), _ok(json={"apiKey": KEY}))
     _assert_hidden(_recorded(tmp_path / "c.json", [first, last]), KEY)
+
+
+def test_what_an_error_of_the_transport_shows_is_hidden_elsewhere(tmp_path: Path) -> None:
+    """The login of a proxy is in no request."""
+    failed = (_asking(), httpx.ProxyError(f"407 for http://ada:{JWT[::-1]}@proxy/"))
+    _assert_hidden(_recorded(tmp_path / "c.json", [(_asking(json=[JWT[::-1]]), _ok()), failed]), JWT[::-1])
+
+
+def test_who_finds_secrets_is_asked_about_everything(tmp_path: Path) -> None:
+    """Names as well as values, of addresses, headers, forms and JSON, in requests and answers."""
+    path, said = tmp_path / "c.json", [f"user-{number}x" for number in range(9)]
+    asked = [
+        _asking(url=f"{URL}/{said[0]}", params={"a": said[1]}, headers={"x-a": said[2]}, json={said[3]: said[4]}),
+        _asking(data={"a": said[5]}),
+        _asking(**_multipart('name="a"', said[6].encode())),
+    ]
+    answers = [_ok(json={said[7]: 1}), _ok(headers={"x-b": said[8]}), _ok()]
+    find = re.compile(r"user-\dx").findall
+    _assert_hidden(_recorded(path, list(zip(asked, answers, strict=True)), find_secrets=find), *said)
+
+
+def test_an_encoded_name_of_a_file_is_read(tmp_path: Path) -> None:
+    """As RFC 2231 has it, so that the same name in another encoding is the same."""
+    text = _recorded(tmp_path / "c.json", [(_asking(**_multipart("name=f; filename*=utf-8''gr%C3%BC%C3%9Fe")), _ok())])
+    assert '"filename": "grüße"' in text
 
 
 SECRETS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=8, max_size=24).filter(
@@ -309,6 +343,38 @@ def test_none_of_its_spellings_gets_in(
     _assert_hidden(
         kept.replace("<redacted>", ""),
         *(s for s in {secret, *spellings} if s not in json.dumps(tape["exchanges"][0]["request"]["url"])),
+    )
+
+
+def test_no_message_and_no_repr_shows_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of every refusal, also where the key is in the path; a traceback shows what has a repr."""
+    path = tmp_path / "c.json"
+    request = _asking(url=f"https://api.example/{quote(KEY)}/x?key={quote(KEY)}", headers=AUTH, json={"a": KEY})
+    cassette = Cassette(path, mode="record")
+    refused: list[BaseException] = []
+
+    def ask() -> None:
+        with pytest.raises(CassetteRefusal) as caught:
+            _talk(cassette, [request])
+        refused.append(caught.value)
+
+    ask()
+    monkeypatch.setenv("CI", "true")
+    cassette.load()
+    ask()
+    monkeypatch.delenv("CI")
+    _recorded(path, [(_asking(json={"a": "other"}), _ok())])
+    cassette = Cassette(path)
+    cassette.load()
+    ask()
+    assert ["CassetteClosedError", "RecordingInCIError", "UnknownRequestError"] == [type(e).__name__ for e in refused]
+    for error in refused:
+        _assert_hidden(f"{error} {error!r} {error.args}", KEY)
+        assert "POST https://api.example/<redacted>/x?key=<redacted>" in str(error)
+        assert str(error) == str(pickle.loads(pickle.dumps(error)))
+    asked = Asked("GET", URL, [("key", KEY)], [("authorization", KEY)], KEY.encode(), KEY)
+    _assert_hidden(
+        f"{asked!r} {Take(asked, lambda: 0.0, lambda pieces, coding: None)!r} {Secrets(values=[KEY])!r}", KEY
     )
 
 
