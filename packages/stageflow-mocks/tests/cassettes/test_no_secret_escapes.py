@@ -16,7 +16,7 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from stageflow_mocks import Cassette
+from stageflow_mocks import Cassette, UnknownRequestError
 from stageflow_mocks.cassettes.errors import CassetteRefusal
 from stageflow_mocks.cassettes.secret_values import Secrets
 from stageflow_mocks.cassettes.takes import Asked, Take
@@ -385,3 +385,29 @@ def test_a_picture_stays_as_it_is(tmp_path: Path) -> None:
     with Cassette(tmp_path / "c.json") as cassette:
         assert [picture] == _talk(cassette, [_asking(headers=AUTH)])
     _assert_hidden(_recorded(tmp_path / "c.json", [(_asking(headers=AUTH), _ok(content=picture + KEY.encode()))]), KEY)
+
+
+NAMES = ["max_tokens", "token", "tokens", "key", "code", "text", "stop_token", "monkey", "expires_in", "author"]
+WORDS = st.sampled_from(["Hello", "world", "my token is lost", "en-US", "user:42", "", "ä", "password"]) | st.integers(
+    0, 9
+)
+ASKED = st.fixed_dictionaries(
+    {"json": st.dictionaries(st.sampled_from(NAMES), WORDS | st.lists(WORDS, max_size=2), max_size=4)},
+    optional={"params": st.dictionaries(st.sampled_from(["page", "key", "code", "lang"]), WORDS.map(str), max_size=2)},
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(recorded=ASKED, asked=ASKED)
+def test_what_holds_no_secret_is_compared(tmp_path: Path, recorded: dict[str, Any], asked: dict[str, Any]) -> None:
+    """A request that is another in anything is refused: nothing in it is a wildcard."""
+    path = tmp_path / "c.json"
+    text = _recorded(path, [(_asking(**recorded), _ok())])
+    assert "<redacted>" not in text
+    cassette = Cassette(path)
+    cassette.load()
+    if recorded["json"] == asked["json"] and (recorded.get("params") or {}) == (asked.get("params") or {}):
+        _talk(cassette, [_asking(**asked)])
+    else:
+        with pytest.raises(UnknownRequestError):
+            _talk(cassette, [_asking(**asked)])

@@ -138,7 +138,6 @@ class Secrets:
         if isinstance(value, dict):
             fields = cast("dict[str, Any]", value)
             for name, item in fields.items():
-                self.learn_text(name)
                 self.learn_json(item, secret=secret or self.is_field(name, item, fields))
         elif isinstance(value, list):
             for item in cast("list[Any]", value):
@@ -246,4 +245,6 @@ def _is_of_a_model(value: Any, fields: Mapping[str, Any]) -> bool:
     """Tell whether a `token` is one of a model's text: a part of a word, its number, or a description of it."""
     if isinstance(value, dict):
         return not {"logprob", "text"}.isdisjoint(cast("dict[str, Any]", value))
+    if isinstance(value, list):
+        return all(_is_of_a_model(item, fields) for item in cast("list[Any]", value))
     return "logprob" in fields or isinstance(value, int) or (isinstance(value, str) and not _is_opaque(value))
