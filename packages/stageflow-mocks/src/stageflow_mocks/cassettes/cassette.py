@@ -104,10 +104,11 @@ class Cassette:
         self._unread: list[Asked] = []
 
     def transport(self, inner: Any = None) -> Any:
-        """Return a transport for an `httpx.Client` or an `httpx.AsyncClient`; each client takes one of its own.
+        """Return a transport for a Client or an AsyncClient of httpx, or of httpx2; each takes one of its own.
 
         Args:
-            inner: The transport that is recorded, where it is not httpx's own: `httpx.AsyncHTTPTransport(http2=True)`.
+            inner: The transport that is recorded, where it is not the library's own:
+                `httpx.AsyncHTTPTransport(http2=True)`. It is of the same library as the client.
         """
         return CassetteTransport(self, inner)
 

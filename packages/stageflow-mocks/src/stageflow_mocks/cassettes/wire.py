@@ -47,7 +47,7 @@ class Deck(Protocol):
 
 
 class CassetteTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
-    """A transport for `httpx.Client` and `httpx.AsyncClient`, made by `Cassette.transport()`."""
+    """A transport for clients of httpx and httpx2, sync and async, made by `Cassette.transport()`."""
 
     def __init__(self, deck: Deck, inner: Any = None) -> None:
         self._deck = deck
