@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, cast
 
 from stageflow_mocks.cassettes.secret_values import MARK, Secrets
 
-_LINE = re.compile(r"^(?:data:[ ]?(?P<data>[^\r\n]*)|(?P<json>\{.*\}))\r?$", re.MULTILINE)
+# Lines end with LF, CR or both, as in https://html.spec.whatwg.org/multipage/server-sent-events.html.
+_LINE = re.compile(r"(?<![^\r\n])(?:data:[ ]?(?P<data>[^\r\n]*)|(?P<json>\{[^\r\n]*\})(?![^\r\n]))")
 
 
 class _Event(NamedTuple):
