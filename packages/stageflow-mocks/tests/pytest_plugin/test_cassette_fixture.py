@@ -64,7 +64,7 @@ def test_it_is_recorded_by_the_option_and_replayed_without(pytester: pytest.Pyte
     folder = pytester.path / "cassettes" / "test_it"
     missing = pytester.runpytest(*OPTIONS)
     missing.assert_outcomes(errors=3)
-    missing.stdout.fnmatch_lines(["*there is no cassette yet. Record it anew: pytest test_it.py::test_ask *-record"])
+    missing.stdout.fnmatch_lines(["*there is no cassette yet. Record it: pytest test_it.py::test_ask *-record"])
     assert not folder.exists()
 
     written = pytester.runpytest(*OPTIONS, RECORD)
@@ -197,7 +197,9 @@ def test_a_recording_that_fails_says_so_and_keeps_the_answers(pytester: pytest.P
         assert not "wrong"
     """
     )
-    pytester.runpytest(*OPTIONS, RECORD).assert_outcomes(failed=2)
+    result = pytester.runpytest(*OPTIONS, RECORD)
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["*cassettes recorded*", "*/test_ask.json (its test failed)"])
     assert [path.name for path in (pytester.path / "cassettes" / "test_it").iterdir()] == ["test_ask.json"]
 
 

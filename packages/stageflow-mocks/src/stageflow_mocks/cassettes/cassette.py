@@ -57,7 +57,7 @@ class Cassette:
         secret_values: Secrets, which are hidden wherever they are.
         find_secrets: Returns the secrets in a text.
         keep_audio: Whether the sound of answers is written into the file.
-        how_to_record: What errors advise, where there is an easier way than `mode`.
+        how_to_record: What to type or write, as errors show it, where there is an easier way than `mode`.
 
     Raises:
         TypeError: Names are given as one text.
@@ -92,7 +92,8 @@ class Cassette:
         self._varying = frozenset(varying)
         self._secrets = Secrets(secret_names, secret_values, find_secrets)
         self._keep_audio = keep_audio
-        self._hint = how_to_record or f"Record it anew: Cassette({str(self.path)!r}, mode='record')"
+        self._how_to_record = how_to_record or f"Cassette({str(self.path)!r}, mode='record')"
+        self._hint = f"Record it anew: {self._how_to_record}"
         self._is_open = False
         self._exchanges: list[Exchange] = []
         # Places of the exchanges that nothing has asked for. `remove` is one step, also between threads.
@@ -130,7 +131,8 @@ class Cassette:
         try:
             return self.path.read_text("utf-8")
         except FileNotFoundError:
-            raise CassetteFileError(self.path, "", "there is no cassette yet", self._hint) from None
+            hint = f"Record it: {self._how_to_record}"
+            raise CassetteFileError(self.path, "", "there is no cassette yet", hint) from None
         except UnicodeDecodeError as error:
             raise CassetteFileError(self.path, "", f"it is no text ({error})", self._hint) from None
 
