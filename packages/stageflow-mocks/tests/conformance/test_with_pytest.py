@@ -72,10 +72,9 @@ def test_they_run_where_only_pytest_is(tmp_path):
     assert "AssertionError: What was asked was not answered within 0.05 s." in told
     for suite in ("TestReturnsNothing", "TestAwaitsNothing"):
         assert f"{suite}::test_it_fits_the_protocol - TypeE" in told
-    assert (
-        told.count("E   TypeError: What makes the implementation, as `make`, gave None: is its `return` missing") == 18
-    )
-    assert told.count("E   TypeError: What makes the implementation, as `make`, is a generator: put @asynccontext") == 9
+    made = "E   TypeError: What makes the implementation, as `make`,"
+    assert told.count(f"{made} gave None: is its `return` missing") == 18
+    assert told.count(f"{made} is a generator: make it an async one, and put @asynccontextmanager above it.") == 9
     assert "`received` does not tell what the sink has taken" in told
     assert "RunStoreConformance::" not in told
     for line in ("event_sink.py:", "test_mine.py:", "raise OSError"):
