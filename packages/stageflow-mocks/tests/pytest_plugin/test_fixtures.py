@@ -4,11 +4,7 @@ import subprocess
 import sys
 from contextlib import asynccontextmanager
 
-# Before pytester, which forgets what an inner run is the first to import: httpx imports httpcore when it is used,
-# and would know its exceptions by another copy than the one that raises them; so would mocks and providers each other.
-import httpcore  # noqa: F401
 import pytest
-from stageflow_mocks import GroqServer, MockAuth, MockLLM, MockSTT, MockTTS, RecordingEventSink  # noqa: F401
 from stageflow_mocks.pytest_plugin.serving import served
 
 pytest_plugins = "pytester"

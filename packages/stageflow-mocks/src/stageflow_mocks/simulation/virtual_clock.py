@@ -128,6 +128,7 @@ class VirtualClockLoop(NoOutsideWorld):
             handle = ready.popleft()
             if not handle._cancelled:
                 handle._run()
+        handle = None  # as asyncio does: since Python 3.12 an error that is kept may keep this frame
 
     def _forget_cancelled_timers(self) -> None:
         timers = self._scheduled
