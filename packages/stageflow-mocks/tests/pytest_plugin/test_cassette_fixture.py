@@ -203,6 +203,29 @@ def test_a_recording_that_fails_says_so_and_keeps_the_answers(pytester: pytest.P
     assert [path.name for path in (pytester.path / "cassettes" / "test_it").iterdir()] == ["test_ask.json"]
 
 
+def test_a_service_that_is_down_leaves_the_cassette_as_it_was(pytester: pytest.Pytester) -> None:
+    """A test that fails because nothing was answered writes nothing; one that passes meant that, and is recorded."""
+    source = """
+    def test_ask(client):
+        {}
+    """
+    pytester.makepyfile(test_it=SERVICE + source.format("ask(client)"))
+    pytester.runpytest(*OPTIONS, RECORD).assert_outcomes(passed=1)
+    file = pytester.path / "cassettes" / "test_it" / "test_ask.json"
+    good = file.read_text("utf-8")
+
+    down = SERVICE.replace("Service.asked += 1", "raise httpx.ConnectError('nobody is there')")
+    pytester.makepyfile(test_it=down + source.format("ask(client)"))
+    result = pytester.runpytest(*OPTIONS, RECORD)
+    result.assert_outcomes(failed=1)
+    result.stdout.no_fnmatch_line("*cassettes recorded*")
+    assert file.read_text("utf-8") == good
+
+    pytester.makepyfile(test_it=down + source.format("pytest.raises(httpx.ConnectError, ask, client)"))
+    pytester.runpytest(*OPTIONS, RECORD).assert_outcomes(passed=1)
+    assert "nobody is there" in file.read_text("utf-8")
+
+
 def test_nothing_is_recorded_within_ci(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """The option that was left in the configuration asks no service there."""
     monkeypatch.setenv("CI", "true")

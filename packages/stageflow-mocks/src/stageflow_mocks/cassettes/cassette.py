@@ -139,12 +139,14 @@ class Cassette:
     def save(self, error: BaseException | None = None) -> bool:
         """Write what was recorded, and tell whether that was done. `with` does it.
 
-        It is not if something was refused; nor after an `error` of the test, if nothing was asked or it was stopped by
-        hand. After any other it is: what the service has answered is needed to mend the test.
+        It is not if something was refused; nor after an `error` of the test, if nothing was answered, as by a service
+        that could not be reached, or if it was stopped by hand. After any other it is: what the service has answered is
+        needed to mend the test.
         """
         self._is_open = False
-        is_stopped = isinstance(error, (KeyboardInterrupt, SystemExit)) or (error is not None and not self._takes)
-        if not self.is_recording or self._refused or is_stopped:
+        was_answered = any(take.status is not None for take in self._takes)
+        is_of_no_use = isinstance(error, (KeyboardInterrupt, SystemExit)) or (error is not None and not was_answered)
+        if not self.is_recording or self._refused or is_of_no_use:
             return False
         for take in self._takes:
             take.leave()  # who has not closed an answer by now has left it
