@@ -42,7 +42,7 @@ class FaultPlan:
         for number, rule in enumerate(rules):
             path = f"faults[{number}]"
             if not isinstance(rule, FaultRule):  # pyright: ignore[reportUnnecessaryIsInstance]
-                hint = "Give rules one by one: FaultPlan(*rules)." if isinstance(rule, (list, tuple)) else ""
+                hint = "Give rules one by one: FaultPlan(*rules)." if type(rule) in (list, tuple) else ""
                 raise FaultPlanError(path, f"this {type(rule).__name__} is no FaultRule", hint)
             if rule.error is None:
                 continue
