@@ -604,7 +604,7 @@ def test_what_was_not_asked_for_is_told(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_not_recorded(tmp_path: Path) -> None:
     """It says how to record it; nothing is ever asked in its place."""
     path = tmp_path / "none.json"
-    with pytest.raises(CassetteFileError, match=r"there is no cassette yet\. Record it anew: Cassette\("):
+    with pytest.raises(CassetteFileError, match=r"there is no cassette yet\. Record it: Cassette\("):
         _replay(path, _get)
     assert not path.exists()
 

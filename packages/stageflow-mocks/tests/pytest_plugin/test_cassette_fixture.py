@@ -64,7 +64,7 @@ def test_it_is_recorded_by_the_option_and_replayed_without(pytester: pytest.Pyte
     folder = pytester.path / "cassettes" / "test_it"
     missing = pytester.runpytest(*OPTIONS)
     missing.assert_outcomes(errors=3)
-    missing.stdout.fnmatch_lines(["*there is no cassette yet. Record it anew: pytest test_it.py::test_ask *-record"])
+    missing.stdout.fnmatch_lines(["*there is no cassette yet. Record it: pytest test_it.py::test_ask *-record"])
     assert not folder.exists()
 
     written = pytester.runpytest(*OPTIONS, RECORD)
@@ -216,8 +216,33 @@ def test_a_recording_that_fails_says_so_and_keeps_the_answers(pytester: pytest.P
         assert not "wrong"
     """
     )
-    pytester.runpytest(*OPTIONS, RECORD).assert_outcomes(failed=2)
+    result = pytester.runpytest(*OPTIONS, RECORD)
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["*cassettes recorded*", "*/test_ask.json (its test failed)"])
     assert [path.name for path in (pytester.path / "cassettes" / "test_it").iterdir()] == ["test_ask.json"]
+
+
+def test_a_service_that_is_down_leaves_the_cassette_as_it_was(pytester: pytest.Pytester) -> None:
+    """A test that fails because nothing was answered writes nothing; one that passes meant that, and is recorded."""
+    source = """
+    def test_ask(client):
+        {}
+    """
+    pytester.makepyfile(test_it=SERVICE + source.format("ask(client)"))
+    pytester.runpytest(*OPTIONS, RECORD).assert_outcomes(passed=1)
+    file = pytester.path / "cassettes" / "test_it" / "test_ask.json"
+    good = file.read_text("utf-8")
+
+    down = SERVICE.replace("Service.asked += 1", "raise httpx.ConnectError('nobody is there')")
+    pytester.makepyfile(test_it=down + source.format("ask(client)"))
+    result = pytester.runpytest(*OPTIONS, RECORD)
+    result.assert_outcomes(failed=1)
+    result.stdout.no_fnmatch_line("*cassettes recorded*")
+    assert file.read_text("utf-8") == good
+
+    pytester.makepyfile(test_it=down + source.format("pytest.raises(httpx.ConnectError, ask, client)"))
+    pytester.runpytest(*OPTIONS, RECORD).assert_outcomes(passed=1)
+    assert "nobody is there" in file.read_text("utf-8")
 
 
 def test_nothing_is_recorded_within_ci(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,7 +58,7 @@ class Cassette:
         secret_values: Secrets, which are hidden wherever they are.
         find_secrets: Returns the secrets in a text.
         keep_audio: Whether the sound of answers is written into the file.
-        how_to_record: What errors advise, where there is an easier way than `mode`.
+        how_to_record: What to type or write, as errors show it, where there is an easier way than `mode`.
 
     Raises:
         TypeError: Names are given as one text.
@@ -93,7 +93,8 @@ class Cassette:
         self._varying = frozenset(varying)
         self._secrets = Secrets(secret_names, secret_values, find_secrets)
         self._keep_audio = keep_audio
-        self._hint = how_to_record or f"Record it anew: Cassette({str(self.path)!r}, mode='record')"
+        self._how_to_record = how_to_record or f"Cassette({str(self.path)!r}, mode='record')"
+        self._hint = f"Record it anew: {self._how_to_record}"
         self._is_open = False
         self._exchanges: list[Exchange] = []
         # Places of the exchanges that nothing has asked for. `remove` is one step, also between threads.
@@ -134,7 +135,8 @@ class Cassette:
         try:
             return self.path.read_text("utf-8-sig")  # editors may have put its mark before it
         except FileNotFoundError:
-            raise CassetteFileError(self.path, "", "there is no cassette yet", self._hint) from None
+            hint = f"Record it: {self._how_to_record}"
+            raise CassetteFileError(self.path, "", "there is no cassette yet", hint) from None
         except UnicodeDecodeError as error:
             raise CassetteFileError(self.path, "", f"it is no text ({error})", self._hint) from None
         except OSError as error:
@@ -143,15 +145,17 @@ class Cassette:
     def save(self, error: BaseException | None = None) -> bool:
         """Write what was recorded, and tell whether that was done. `with` does it.
 
-        It is not if something was refused; nor after an `error` of the test, if nothing was asked or it was stopped by
-        hand. After any other it is: what the service has answered is needed to mend the test.
+        It is not if something was refused; nor after an `error` of the test, if nothing was answered, as by a service
+        that could not be reached, or if it was stopped by hand. After any other it is: what the service has answered is
+        needed to mend the test.
 
         Raises:
             CassetteFileError: The file cannot be written; it is as it was.
         """
         self._is_open = False
-        is_stopped = isinstance(error, (KeyboardInterrupt, SystemExit)) or (error is not None and not self._takes)
-        if not self.is_recording or self._refused or is_stopped:
+        was_answered = any(take.status is not None for take in self._takes)
+        is_of_no_use = isinstance(error, (KeyboardInterrupt, SystemExit)) or (error is not None and not was_answered)
+        if not self.is_recording or self._refused or is_of_no_use:
             return False
         for take in self._takes:
             take.leave()  # who has not closed an answer by now has left it
