@@ -71,7 +71,7 @@ class GroqServer:
 
     An exception of the responder or the transcriber answers 500; audio of which nothing says what is heard in it, and a
     fault that cannot strike what is asked, answer 400 with what was asked and scripted. The first of them is raised
-    where the block is left.
+    where the block is left; if an error leaves it by itself, such as the client's for the 500, it is a note on that.
     """
 
     def __init__(
@@ -86,6 +86,8 @@ class GroqServer:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        if not callable(responder):
+            raise TypeError(f"responder is a function of the messages of a chat, not {responder!r}.")
         self.requests: list[ReceivedRequest] = []
         self._responder = responder
         self._ears = Ears(_NAME, transcriber)
@@ -141,8 +143,12 @@ class GroqServer:
     ) -> None:
         self._closing = True
         await self._loopback.__aexit__(exc_type, exc, traceback)
-        if self._errors and exc is None:
+        if not self._errors:
+            return
+        if exc is None:
             raise self._errors[0]
+        # The client was told of it in a few words at most, and that is what leaves the block.
+        exc.add_note(f"What went wrong in the {_NAME}: {type(self._errors[0]).__name__}: {self._errors[0]}")
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request (ASGI)."""
@@ -194,6 +200,14 @@ class GroqServer:
         except ScriptError as error:
             self._errors.append(error)
             return refuse(wire.Refusal(400, str(error)))
+        except asyncio.CancelledError as error:
+            if _is_cancelled():
+                raise
+            # To raise it out of the block would look as if the test itself were cancelled.
+            wrong = RuntimeError("The responder or the transcriber ended with a CancelledError: what it awaited was.")
+            wrong.__cause__ = error
+            self._errors.append(wrong)
+            return refuse(wire.broken(asked.model, 500))
         except Exception as error:  # noqa: BLE001 - of the test's own; it is raised where the server is left
             self._errors.append(error)
             return refuse(wire.broken(asked.model, 500))
@@ -244,13 +258,18 @@ class GroqServer:
             return instead
         match asked:
             case ChatRequest():
-                return await answer_chat(asked, terms, self._responder)
+                return await answer_chat(asked, terms, self._responder, _NAME)
             case TranscriptionRequest():
                 return answer_transcription(asked, await self._ears.hear(asked, terms), terms)
             case SpeechRequest():
                 return await answer_speech(asked, terms, self._voice, self._ears)
             case ModelsRequest():
                 return terms.json(self._models.to_json(asked))
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class _Endpoint:

@@ -31,12 +31,15 @@ class Refusal:
     message: str
     type: str = "invalid_request_error"
     code: str | None = None
+    param: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     failed_generation: str | None = None
 
     def body(self) -> JsonObject:
         """The body of the response."""
         error: JsonObject = {"message": self.message, "type": self.type}
+        if self.param is not None:
+            error["param"] = self.param
         if self.code is not None:
             error["code"] = self.code
         if self.failed_generation is not None:
@@ -109,6 +112,11 @@ def unsupported_by_model(model: str, what: str) -> Refusal:
     return Refusal(400, f"The model `{model}` does not support {what}")
 
 
+def unsupported_property(name: str) -> Refusal:
+    """400 for a property of a chat that the model, or any, does nothing with."""
+    return Refusal(400, f"`{name}` is not supported with this model", param=name)
+
+
 def unknown_url(method: str, path: str) -> Refusal:
     """404 for any other path or method."""
     message = (
@@ -131,7 +139,8 @@ def rate_limited(model: str | None, retry_after: float) -> Refusal:
         f"per minute (RPM): Limit 30, Used 30, Requested 1. Please try again in {retry_after:g}s."
     )
     # The header counts whole seconds; the message says the exact time.
-    return Refusal(429, message, "requests", "rate_limit_exceeded", {"retry-after": str(math.ceil(retry_after))})
+    headers = {"retry-after": str(math.ceil(retry_after))}
+    return Refusal(429, message, "requests", "rate_limit_exceeded", headers=headers)
 
 
 def broken(model: str | None, status: int) -> Refusal:
