@@ -353,6 +353,8 @@ async def test_missing_key() -> None:
     [
         (b"{", 400, "could not parse the request body: it is not valid JSON"),
         (b"[]", 400, "could not parse the request body: it is not a JSON object"),
+        (b"[" * 100_000, 400, "could not parse the request body: it is not valid JSON"),
+        (b'{"temperature": NaN}', 400, "could not parse the request body: it is not valid JSON"),
         ({"messages": ADA}, 400, "'model' : property 'model' is required"),
         ({"model": 1, "messages": ADA}, 400, "'model' : value must be a string"),
         ({"model": "m"}, 400, "'messages' : value must be an array"),
@@ -734,6 +736,11 @@ async def test_server_may_be_entered_again_but_not_twice() -> None:
         lambda: Pace(first_byte=float("inf")),
         lambda: Pace(per_chunk=-0.1),
         lambda: ErrorFrame(after_chunks=-1),
+        lambda: ErrorFrame(status=404),
+        lambda: ErrorFrame(status=True),
+        lambda: StoppedEarly(reason=""),
+        lambda: GarbageBody("text"),  # pyright: ignore[reportArgumentType]
+        lambda: GarbageBody(content_type=""),
         lambda: StoppedEarly(after_chunks=-1),
         lambda: CutOff(after_chunks=-1),
         lambda: Disconnect(after_chunks=-1),
@@ -741,7 +748,7 @@ async def test_server_may_be_entered_again_but_not_twice() -> None:
 )
 def test_impossible_fault(make: Any) -> None:
     """A fault that cannot be is refused when it is written down."""
-    with pytest.raises(ValueError, match="not"):
+    with pytest.raises((TypeError, ValueError), match="not"):
         make()
 
 

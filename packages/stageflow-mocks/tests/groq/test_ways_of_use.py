@@ -15,7 +15,7 @@ from groq import AsyncGroq, Groq
 from groq.resources.audio.speech import Speech
 from groq.resources.audio.transcriptions import Transcriptions
 from groq.resources.audio.translations import Translations
-from stageflow_mocks import Disconnect, GroqServer, Hang, Pace, UnscriptedCallError
+from stageflow_mocks import Disconnect, ErrorFrame, GroqServer, Hang, Pace, UnscriptedCallError
 
 CHAT: Any = {"model": "m", "messages": [{"role": "user", "content": "My name is Ada."}]}
 SPEECH: Any = {"model": "canopylabs/orpheus-v1-english", "voice": "troy", "input": "Hello.", "response_format": "wav"}
@@ -237,6 +237,33 @@ async def test_responder_that_is_cancelled() -> None:
 
 def _no_answer(_: Any) -> str:
     raise LookupError("no answer to that")
+
+
+@pytest.mark.parametrize("options", [{"sleep": lambda _: None, "pace": Pace(first_byte=1)}, {"clock": lambda: "now"}])
+async def test_time_that_is_none(options: Any) -> None:
+    """A clock or a sleep of the test's own that fails cuts the connection, and is told of at the exit."""
+
+    async def ask() -> None:
+        async with GroqServer(**options) as server, _client(server) as client:
+            with pytest.raises(groq.APIConnectionError):
+                await client.chat.completions.create(**CHAT)
+            assert await server.requests[0].wait_ended() == "cut"
+
+    with pytest.raises((TypeError, ValueError)):
+        await ask()
+
+
+@pytest.mark.parametrize(("status", "wording"), [(429, "Rate limit reached"), (500, "Internal Server Error")])
+async def test_status_of_an_error_frame(status: int, wording: str) -> None:
+    """What an event says goes with its status; where there is no stream, the answer has it."""
+    async with GroqServer() as server, _client(server) as client:
+        server.fail_next(ErrorFrame(status=status), ErrorFrame(status=status))
+        with pytest.raises(groq.APIStatusError, match=wording) as refused:
+            await client.chat.completions.create(**CHAT)
+        assert refused.value.status_code == status
+        stream: Any = await client.chat.completions.create(**CHAT, stream=True)
+        with pytest.raises(groq.APIError, match=wording):
+            [chunk async for chunk in stream]
 
 
 async def test_cause_of_an_error_that_leaves_the_block() -> None:

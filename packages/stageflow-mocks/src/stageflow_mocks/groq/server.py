@@ -176,7 +176,11 @@ class GroqServer:
             if played == "cut":
                 self._loopback.close_connection(scope["client"])
 
-        await play(respond, received, receive, send, sleep=self._sleep, end=end)
+        try:
+            await play(respond, received, receive, send, sleep=self._sleep, end=end)
+        except Exception as error:  # noqa: BLE001 - of `sleep` or `clock`, which are the test's own
+            self._errors.append(error)
+            end("cut")
 
     async def _respond(
         self, received: ReceivedRequest, number: int, authorization: str, identity: wire.Identity

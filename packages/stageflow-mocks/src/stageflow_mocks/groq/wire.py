@@ -88,12 +88,16 @@ def encode(payload: JsonObject) -> bytes:
 def read_json(raw: bytes) -> JsonObject | Refusal:
     """Return what the body of a request says; a property that is null is as good as absent."""
     try:
-        body: object = json.loads(raw)
-    except ValueError:
+        body: object = json.loads(raw, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
         return Refusal(400, "could not parse the request body: it is not valid JSON")
     if not isinstance(body, dict):
         return Refusal(400, "could not parse the request body: it is not a JSON object")
     return {name: value for name, value in cast("JsonObject", body).items() if value is not None}
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def invalid_api_key() -> Refusal:
@@ -152,6 +156,11 @@ def broken(model: str | None, status: int) -> Refusal:
             "Visit https://groqstatus.com to see if there is an active incident."
         )
     return Refusal(status, message, "internal_server_error")
+
+
+def stopped(model: str | None, status: int) -> Refusal:
+    """What ends a stream whose status was 200: a limit for 429, else as `broken`."""
+    return rate_limited(model, 2.0) if status == 429 else broken(model, status)
 
 
 def chat_limits(tokens: int) -> dict[str, str]:

@@ -155,7 +155,7 @@ class _Answer:
             case Disconnect():
                 yield Break.HANG_UP
             case ErrorFrame(status=status):
-                yield wire.broken(chat.model, status).frame()
+                yield wire.stopped(chat.model, status).frame()
             case StoppedEarly(reason=reason):
                 yield wire.event_frame(shapes.stopped_chunk(identity, chat.model, reason))
                 yield shapes.DONE_FRAME
