@@ -455,6 +455,20 @@ async def test_an_answer_with_thoughts(ask: Any) -> None:
 
 
 @BOTH
+async def test_thoughts_in_an_answer(ask: Any) -> None:
+    """Qwen3 writes its thoughts into the answer, unless it is asked to hide them; others refuse to be asked."""
+    thought = Reasoned("Her name, then.", "You are Ada.")
+    async with GroqServer(responder=lambda messages: thought) as server:
+        async with GroqLLM(api_key="k", base_url=server.base_url, model="qwen/qwen3-32b") as llm:
+            assert (await ask(llm, _asked())).text == "<think>\nHer name, then.\n</think>\n\nYou are Ada."
+        async with GroqLLM(api_key="k", base_url=server.base_url, model="qwen/qwen3-32b", hide_reasoning=True) as llm:
+            answer = await ask(llm, _asked())
+            assert (answer.text, answer.usage and answer.usage.completion_tokens > 3) == ("You are Ada.", True)
+            with pytest.raises(ProviderRequestError, match="`reasoning_format` is not supported with this model"):
+                await ask(llm, _asked(model="llama-3.1-8b-instant"))
+
+
+@BOTH
 async def test_an_answer_in_json(ask: Any) -> None:
     """Groq streams no answer that has to satisfy a schema, so it comes as one chunk."""
     schema = {"type": "object", "properties": {"mood": {"type": "string"}}}
@@ -579,6 +593,7 @@ def _status_error(status: int, code: str) -> groq.APIStatusError:
         (_status_error(403, "x"), ProviderAuthError, 403),
         (_status_error(413, "x"), ProviderRequestError, 413),
         (_status_error(498, "capacity_exceeded"), ProviderServerError, 498),
+        (_status_error(408, "x"), ProviderServerError, 408),
         (
             groq.APIError("secret", request=httpx.Request("POST", "http://h/"), body={"code": "content_filter"}),
             ProviderContentRefused,
@@ -593,6 +608,11 @@ def _status_error(status: int, code: str) -> groq.APIStatusError:
             groq.APIError("slow", request=httpx.Request("POST", "http://h/"), body={"status_code": 429}),
             ProviderRateLimited,
             429,
+        ),
+        (
+            groq.APIError("full", request=httpx.Request("POST", "http://h/"), body={"status_code": 498}),
+            ProviderServerError,
+            498,
         ),
         (groq.GroqError("odd"), ProviderError, None),
     ],
