@@ -13,7 +13,7 @@ TESTS := $(wildcard packages/*/tests) tests $(wildcard examples benchmarks)
 PAGES := $(filter-out CHANGELOG.md,$(wildcard *.md packages/*/README.md)) docs
 PACKAGES := $(notdir $(wildcard packages/*))
 
-.PHONY: help demo voice serve test simulate simulate-mutants check format bench bench-peers scale coverage build clean
+.PHONY: help demo voice serve test simulate simulate-chat simulate-mutants check format bench bench-peers scale coverage build clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -35,6 +35,9 @@ test: $(READY) ## Run the tests
 
 simulate: $(READY) ## Run 100,000 random pipelines in random orders of their tasks (minutes); ARGS="--seed 7" shows one
 	@PYTHONPATH=packages/stageflow-core/tests $(BIN)/python -m simulation $(ARGS)
+
+simulate-chat: $(READY) ## Take 10,000 turns of a ten-stage chat in simulated time, with faults; ARGS="--seed 7" shows one
+	@$(BIN)/python -m examples.simulated_chat $(ARGS)
 
 simulate-mutants: $(READY) ## See whether the simulation finds bugs that are planted in the executor (minutes)
 	@PYTHONPATH=packages/stageflow-core/tests $(BIN)/python -m simulation.mutants $(ARGS)

@@ -8,12 +8,17 @@ from typing import Any
 
 import pytest
 from blockbuster import blockbuster_ctx
+from hypothesis import settings
 from sybil import Sybil
 from sybil.integration.pytest import SybilItem
 from sybil.parsers.markdown import SkipParser
 
 from tools.page_output import PrintingBlockParser
 from tools.page_project import ProjectParser
+
+# How long an example takes says something about the machine.
+settings.register_profile("untimed", settings.default, deadline=None)
+settings.load_profile("untimed")
 
 OURS = ["stageflow", "stageflow_plus", "stageflow_mocks", "stageflow_observability"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ class RunTable:
 
     def __init__(self, path: Path | None = None, *, most_runs: int = 100_000) -> None:
         self._most_runs = most_runs
+        # Calls come from threads, some of which have been given up: none must see the database closed in its midst.
+        self._lock = threading.Lock()
         self._database = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
         self._database.execute("CREATE TABLE IF NOT EXISTS runs (run_id TEXT UNIQUE, status TEXT, data TEXT)")
 
@@ -38,22 +41,26 @@ class RunTable:
 
     def close(self) -> None:
         """Close the file."""
-        self._database.close()
+        with self._lock:
+            self._database.close()
 
     def _merge(self, run_id: str, status: str, data: str) -> None:
-        self._database.execute(
-            "INSERT INTO runs VALUES (?, ?, ?) ON CONFLICT (run_id) DO UPDATE SET "
-            "status = excluded.status, data = json_patch(data, excluded.data) "
-            "WHERE status IN ('created', 'running')",  # a thread that was given up may come late: what ended stays so
-            (run_id, status, data),
-        )
+        with self._lock:
+            self._database.execute(
+                "INSERT INTO runs VALUES (?, ?, ?) ON CONFLICT (run_id) DO UPDATE SET "
+                "status = excluded.status, data = json_patch(data, excluded.data) "
+                "WHERE status IN ('created', 'running')",  # a thread that comes late changes nothing of what has ended
+                (run_id, status, data),
+            )
 
     def _forget_oldest(self) -> None:
-        self._database.execute(
-            "DELETE FROM runs WHERE rowid <= (SELECT max(rowid) FROM runs) - ?",
-            (self._most_runs,),
-        )
+        with self._lock:
+            self._database.execute(
+                "DELETE FROM runs WHERE rowid <= (SELECT max(rowid) FROM runs) - ?",
+                (self._most_runs,),
+            )
 
     def _read(self, run_id: str) -> Mapping[str, Any] | None:
-        found = self._database.execute("SELECT status, data FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+        with self._lock:
+            found = self._database.execute("SELECT status, data FROM runs WHERE run_id = ?", (run_id,)).fetchone()
         return None if found is None else {**json.loads(found[1]), "run_id": run_id, "status": found[0]}

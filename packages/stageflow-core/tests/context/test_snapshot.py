@@ -461,3 +461,13 @@ def test_a_duration_that_is_none_is_refused_either_way(duration: float) -> None:
     with pytest.raises(SerializationError) as caught:
         ContextSnapshot.from_dict({**ContextSnapshot().to_dict(), "input_audio_duration_ms": duration})
     assert "$.input_audio_duration_ms" == caught.value.path
+
+
+@pytest.mark.parametrize("name", ["user_id", "pipeline_run_id", "session_id"])
+def test_an_id_is_found_where_it_is(name: str) -> None:
+    """Whoever looks for it on the snapshot itself is told."""
+    with pytest.raises(AttributeError, match=rf"has no '{name}' of its own: write snapshot\.run_id\.{name}$"):
+        getattr(ContextSnapshot(), name)
+    with pytest.raises(AttributeError, match="'ContextSnapshot' object has no attribute 'user'"):
+        _ = ContextSnapshot().user  # type: ignore[attr-defined]
+    assert not hasattr(ContextSnapshot(), name)

@@ -352,6 +352,36 @@ def test_a_cancellation_at_any_moment_leaves_no_claim(attempt, moment):
     check()
 
 
+@pytest.mark.parametrize("lost", ["cancelled", "raised"])
+def test_a_claim_whose_answer_is_lost_is_released(attempt, lost):
+    """It may have been granted, and nobody else would ever release it."""
+
+    class Forgetful(InMemoryIdempotencyStore):
+        answers = 0
+
+        async def claim(self, key, *, fingerprint, owner):
+            claim = await super().claim(key, fingerprint=fingerprint, owner=owner)
+            await asyncio.sleep(0.1)
+            self.answers += 1
+            if lost == "raised" and self.answers == 1:
+                raise ConnectionError("the answer")
+            return claim
+
+    @simulated
+    async def check():
+        interceptor, service = IdempotencyInterceptor(Forgetful(), key=fixed()), Service()
+        first = asyncio.ensure_future(attempt(interceptor, stage=service, run=of()).run())
+        await asyncio.sleep(0.05)
+        if lost == "cancelled":
+            first.cancel()
+        with pytest.raises(asyncio.CancelledError if lost == "cancelled" else InterceptorError):
+            await first
+        assert 0 == service.calls
+        assert StageOutput.ok(receipt=1) == await attempt(interceptor, stage=service, run=of()).run()
+
+    check()
+
+
 @simulated
 async def test_a_store_that_hangs_over_a_cancelled_stage_is_given_up(attempt, caplog):
     """After a few seconds, whatever it was noting: the run is waiting."""

@@ -48,7 +48,7 @@ class TestHangs(RunStoreConformance):
 def test_they_run_where_only_pytest_is(tmp_path):
     """They need no other plugin, collect what was subclassed alone, and say what is broken or forgotten."""
     (tmp_path / "test_mine.py").write_text(TESTS, encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-q", "-rfs", "-p", "no:cacheprovider", "-p", "no:asyncio"]
+    command = [sys.executable, "-m", "pytest", "-q", "-rfs", "-p", "no:cacheprovider", "-p", "no:asyncio", "--tb=short"]
     done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, check=False, cwd=tmp_path)
     told = done.stdout
     assert "TestMyStore" not in told, told
@@ -57,6 +57,10 @@ def test_they_run_where_only_pytest_is(tmp_path):
     assert "AssertionError: What was asked was not answered within 0.05 s." in told
     assert "`received` does not tell what the sink has taken" in told
     assert "RunStoreConformance::" not in told
+    for line in ("event_sink.py:", "test_mine.py:", "raise OSError"):
+        assert line in told, line
+    for line in ("base_events.py:", "runners.py:", "running.py:", "suite.py:"):
+        assert line not in told, line
 
 
 def test_without_pytest_they_say_what_to_install():

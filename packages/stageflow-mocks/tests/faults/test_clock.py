@@ -165,7 +165,7 @@ async def test_a_child_that_the_stage_runs_has_its_clock():
         Pipeline("p")
         .with_stage("skewed", skewed)
         .with_stage("each", each, dependencies="skewed", map_over=("skewed", "items"))
-        .with_stage("streams", streams)
+        .with_stage("streams", streams, dependencies="skewed")
     )
     plan = FaultPlan(skew(), skew("streams", 60), FaultRule(fault="clock_skew", stage="each", item=1, seconds=-60))
     await run_with_interceptors(pipeline, interceptors=(FaultInterceptor(plan, pipeline=pipeline),))

@@ -529,6 +529,10 @@ def test_what_cannot_be_done_is_refused_when_it_is_wrapped():
         FaultyLLM(MockTTS(), FaultPlan())
 
 
+async def _nothing():
+    return {}
+
+
 def test_a_rule_about_no_provider_is_refused_beforehand():
     """By the plan, which is told what there is; a pipeline alone says nothing of providers, nor they of stages."""
     plan = FaultPlan(rule("error"), FaultRule(fault="error", provider="lmm"), FaultRule(fault="hang", stage="*"))
@@ -540,7 +544,7 @@ def test_a_rule_about_no_provider_is_refused_beforehand():
     assert message == str(caught.value)
     plan.check(MockLLM(TEXT, name="llm"), MockLLM(TEXT, name="lmm"))
     plan.check()
-    one, other = (Pipeline(name).with_stage(name, _read_into) for name in ("a", "b"))
+    one, other = (Pipeline(name).with_stage(name, _nothing) for name in ("a", "b"))
     with pytest.raises(FaultPlanError, match="no stage is called 'b'"):
         FaultPlan(FaultRule(fault="hang", stage="b")).check(one)
     FaultPlan(FaultRule(fault="hang", stage="b"), rule("error")).check(one, other)

@@ -38,6 +38,11 @@ class Reads:
         return {"k": ctx.inputs.get_from("a", "k")}
 
 
+class ReadsNothing:
+    async def execute(self, ctx: StageContext) -> dict[str, Any]:
+        return {}
+
+
 @stage
 async def listens(words: Stream[str]) -> dict[str, Any]:
     return {"words": [word async for word in words]}
@@ -63,7 +68,7 @@ async def asked(input: int) -> dict[str, int]:
         (listens, {}, r"nothing was given for it.*run_stage\(listens, \{'words': Chunks\('a', 'b'\)\}\)"),
         (listens, {"words": Chunks(1, 2)}, r"takes 'words' as Stream\[str\], and 'words' returns chunks of type int"),
         (asked, {"input": 3}, r"The run's own is in the snapshot: make_snapshot\(input=\.\.\.\)"),
-        (stage("x", Reads, route={"r": "x"}), {"r": Reads()}, "for 'r', which no stage ends with"),
+        (stage("x", ReadsNothing, route={"r": "x"}), {"r": Reads()}, "for 'r', which no stage ends with"),
         (stage("x", asked.runner, route={"r": "x"}), {"r": make_snapshot().run_id}, "says with `route`"),
     ],
 )

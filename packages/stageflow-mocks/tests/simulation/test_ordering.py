@@ -341,3 +341,47 @@ def test_a_seed_gives_the_same_in_every_process():
     first = told(0)
     assert first.count("end") == 5 * 40
     assert [told(hash_seed) for hash_seed in (1, 2, 3)] == [first] * 3
+
+
+def test_tasks_that_began_alone_have_their_place():
+    """Who was alone in the turn in which it began has a place like any other: who wakes it first changes nothing."""
+
+    async def scenario(woken):
+        loop, order = asyncio.get_running_loop(), []
+        signals = {name: asyncio.Event() for name in "ab"}
+        tasks = []
+
+        async def wait(name):
+            await signals[name].wait()
+            order.append(name)
+
+        for seconds, name in ((0.1, "a"), (0.2, "b")):
+            loop.call_later(seconds, lambda name=name: tasks.append(asyncio.create_task(wait(name))))
+        await asyncio.sleep(1)
+        for name in woken:
+            signals[name].set()
+        await asyncio.sleep(1)
+        return order
+
+    orders = [run(scenario("ab"), seed=seed) for seed in range(30)]
+    assert orders == [run(scenario("ba"), seed=seed) for seed in range(30)]
+    assert ["a", "b"] in orders
+    assert ["b", "a"] in orders
+
+
+def test_a_seed_of_an_old_report_still_shows_it():
+    """The order of a seed is no promise between versions, but it changes for a reason only: if there is one, adapt."""
+
+    async def scenario():
+        order = []
+
+        async def walk(name, *pauses):
+            for pause in pauses:
+                await asyncio.sleep(pause)
+                order.append(name)
+
+        await asyncio.gather(walk("d", 0.1, 0.2), *(walk(name, 0.5, 0.0, 0.25, 0.25) for name in "abc"))
+        return "".join(order)
+
+    orders = ["ddababcccbaacb", "ddabccbacbacba", "ddacbabcacbbca"]
+    assert orders == [run(scenario(), seed=seed) for seed in (1, 2, 3)]

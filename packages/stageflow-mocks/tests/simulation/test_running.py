@@ -141,3 +141,98 @@ def test_a_deadlock_is_an_error_under_any_order(seed):
 async def _wait_in_vain():
     asyncio.current_task().set_name("waits in vain")
     await asyncio.Event().wait()
+
+
+def test_a_generator_that_is_left_open_is_closed():
+    """Its `finally` has run, and may wait, before run() returns."""
+    closed = []
+
+    async def numbers():
+        try:
+            yield 1
+            yield 2
+        finally:
+            await asyncio.sleep(1)
+            closed.append(asyncio.get_running_loop().time())
+
+    async def scenario():
+        left = numbers()
+        return await anext(left), left
+
+    assert 1 == run(scenario(), seed=1)[0]
+    assert [1.0] == closed
+
+
+def test_a_task_that_fails_while_it_is_cancelled_is_told(caplog):
+    """What it raises then changes no result, and is not swallowed either."""
+
+    async def fails():
+        try:
+            await asyncio.sleep(10)
+        finally:
+            raise LookupError("while it cleaned up")
+
+    async def scenario():
+        asyncio.get_running_loop().failing = asyncio.create_task(fails())
+        await asyncio.sleep(0)
+        return 7
+
+    assert 7 == run(scenario())
+    assert "while it cleaned up" in caplog.text
+
+
+def test_an_interrupt_comes_through_and_tasks_clean_up():
+    """Ctrl-C strikes where it does; what is left has been cancelled and awaited before it is seen."""
+    cleaned = []
+
+    async def other():
+        try:
+            await asyncio.sleep(10)
+        finally:
+            cleaned.append("other")
+
+    async def scenario():
+        waiting = asyncio.create_task(other())
+        await asyncio.sleep(1)
+        assert not waiting.done()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(scenario(), seed=1)
+    assert ["other"] == cleaned
+
+
+def test_an_interrupt_wins_over_what_cleaning_up_raises():
+    """A deadlock among what is left is not told in its place."""
+
+    async def ignores_it():
+        try:
+            await asyncio.sleep(10)
+        finally:
+            await asyncio.Event().wait()
+
+    async def scenario():
+        asyncio.get_running_loop().left = asyncio.create_task(ignores_it())
+        await asyncio.sleep(1)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(scenario())
+
+
+def test_it_does_not_run_within_another_loop():
+    """One clock cannot jump while another one runs; the coroutine is the caller's still."""
+
+    async def outer():
+        inner = asyncio.sleep(1)
+        with pytest.raises(RuntimeError, match="cannot be called from a running event loop"):
+            run(inner)
+        await inner
+
+    run(outer())
+
+
+def test_only_a_coroutine_can_be_run():
+    """A function that was not called is the usual mistake."""
+    with pytest.raises(ValueError, match="takes a coroutine, not <function"):
+        run(_first_of_three)

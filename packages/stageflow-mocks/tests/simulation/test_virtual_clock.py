@@ -289,3 +289,87 @@ def test_random_numbers_repeat(seed):
         return asyncio.get_running_loop().random.random()
 
     assert run(draw(), seed=seed) == run(draw(), seed=seed)
+
+
+@pytest.mark.parametrize("seed", [None, 1])
+def test_many_cancelled_timers_are_thrown_out(seed):
+    """Time limits that were met do not pile up until their time would have come."""
+
+    async def scenario():
+        loop = asyncio.get_running_loop()
+        kept = [loop.call_later(1000 + number, list) for number in range(20)]
+        for _ in range(1000):
+            async with asyncio.timeout(3600):
+                await asyncio.sleep(0)
+        most = len(loop._scheduled)
+        assert all(timer in loop._scheduled for timer in kept)
+        await asyncio.sleep(1018.5)
+        return most, len(loop._scheduled), loop._timer_cancelled_count <= len(loop._scheduled)
+
+    most, left, counted = run(scenario(), seed=seed)
+    assert most < 300
+    assert left < 300
+    assert counted
+
+
+@pytest.mark.parametrize("seed", [None, 1, 2])
+def test_debug_mode_changes_no_order(seed):
+    """The turn of asyncio itself, which looks after each callback, and ours run the same in the same order."""
+
+    async def scenario():
+        order, loop = [], asyncio.get_running_loop()
+
+        async def walk(name):
+            for step in range(5):
+                await asyncio.sleep(step % 3)
+                loop.call_soon(order.append, f"{name}{step} soon")
+                order.append(f"{name}{step} {loop.time():g}")
+
+        await asyncio.gather(*map(walk, "abcd"))
+        return order
+
+    def walked(*, debug):
+        with asyncio.Runner(loop_factory=lambda: VirtualClockLoop(seed), debug=debug) as runner:
+            return runner.run(scenario())
+
+    assert walked(debug=True) == walked(debug=False)
+
+
+def test_a_closed_loop_takes_nothing():
+    """As any other loop."""
+    loop = VirtualClockLoop()
+    loop.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        loop.call_soon(list)
+
+
+@pytest.mark.parametrize("seed", [None, 1])
+def test_a_loop_that_is_told_to_stop_takes_one_turn(seed):
+    """As any other loop: that nothing is ready is no deadlock then."""
+    loop, seen = VirtualClockLoop(seed), []
+    loop.stop()
+    loop.run_forever()
+    loop.call_soon(seen.append, 1)
+    loop.stop()
+    loop.run_forever()
+    loop.close()
+    assert [1] == seen
+
+
+@pytest.mark.parametrize("seed", [None, 1])
+def test_a_callback_that_is_cancelled_in_its_turn_does_not_run(seed, caplog):
+    """What comes before it in the same turn may still cancel it."""
+
+    async def scenario():
+        loop, seen = asyncio.get_running_loop(), []
+
+        def cancel_the_other():
+            later.cancel()
+
+        loop.call_soon(cancel_the_other)
+        later = loop.call_soon(seen.append, "later")
+        await asyncio.sleep(1)
+        return seen
+
+    assert [] == run(scenario(), seed=seed)
+    assert "" == caplog.text

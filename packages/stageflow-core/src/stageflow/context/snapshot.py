@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 from stageflow.context.conversation import Conversation
 from stageflow.context.identity import RunIdentity
@@ -110,6 +110,14 @@ class ContextSnapshot:
             put(self, "_extensions", _typed(_frozen("extensions", extensions)))
             put(self, "_metadata", _frozen("metadata", metadata))
         put(self, "created_at", datetime.now(UTC) if created_at is None else _in_utc(created_at))
+
+    if not TYPE_CHECKING:  # else a type checker takes every misspelt name for a field
+
+        def __getattr__(self, name: str) -> Any:
+            if name in RunIdentity.__slots__:
+                told = f"A ContextSnapshot has no '{name}' of its own: write snapshot.run_id.{name}"
+                raise AttributeError(told, name=name, obj=self)
+            return object.__getattribute__(self, name)
 
     @property
     def run_id(self) -> RunIdentity:

@@ -23,7 +23,7 @@ from stageflow.interceptors.base import BaseInterceptor, InterceptorContext, Pro
 from stageflow.interceptors.fingerprint import fingerprint_of
 from stageflow.interceptors.idempotency_memory import InMemoryIdempotencyStore
 from stageflow.interceptors.outcome import told
-from stageflow.protocols import IdempotencyStore
+from stageflow.protocols import Claim, IdempotencyStore
 from stageflow.wording import shown
 
 logger = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class IdempotencyInterceptor(BaseInterceptor):
         work, owner = work_of(ctx, key), uuid7()
         fingerprint = fingerprint_of(self._parameters(ctx), "parameters")
         while True:
-            claim = await self._store.claim(work, fingerprint=fingerprint, owner=owner)
+            claim = await self._claimed(work, fingerprint, owner)
             if claim.state == "granted":
                 ctx.observations["idempotency"] = "executed"
                 return await self._do(work, owner, call)
@@ -90,6 +90,16 @@ class IdempotencyInterceptor(BaseInterceptor):
             if claim.state != "running":
                 raise ValueError(f"An IdempotencyStore answers as `Claim` says, not {shown(claim.state)}.")
             await self._store.wait(work)
+
+    async def _claimed(self, work: str, fingerprint: str, owner: str) -> Claim:
+        try:
+            return await self._store.claim(work, fingerprint=fingerprint, owner=owner)
+        except GeneratorExit:  # the event loop was closed: a lease ends by itself
+            raise
+        except BaseException:
+            # What is not told may have been granted, and nobody else would ever release it.
+            await _settled(self._store.release(work, owner=owner), hurry=True)
+            raise
 
     async def _do(self, work: str, owner: str, call: Proceed) -> StageOutput[Any]:
         store = self._store

@@ -73,7 +73,8 @@ def check_instance(of: str, field: str, value: Any, kind: type[Any], *, optional
 
 def tuple_of(of: str, field: str, values: Any, kind: type[T]) -> tuple[T, ...]:
     """Return values of one type as a tuple; one alone is refused, also a string, which would go letter by letter."""
-    if isinstance(values, str | kind) or not isinstance(values, Iterable):
+    # The commonest first: each chunk of a stream comes by here, and an ABC takes long to ask.
+    if type(values) is not tuple and (isinstance(values, (str, kind)) or not isinstance(values, Iterable)):
         raise TypeError(f"{_the(of, field)} is a tuple of {kind.__name__}, not {shown(values)}.")
     found: tuple[Any, ...] = tuple(values)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     for place, value in enumerate(found):

@@ -209,12 +209,18 @@ class LLMChunk(Value):
         model: str | None = None,
         request_id: str | None = None,
     ) -> None:
-        check_text("an LLMChunk", "text", text)
+        # One is made for each token, most of which have a text alone: what is not given is not looked at.
+        if type(text) is not str:
+            check_text("an LLMChunk", "text", text)
         pieces = tuple_of("an LLMChunk", "tool_calls", tool_calls, ToolCallPiece)
-        check_choice("an LLMChunk", "finish_reason", finish_reason, FINISH_REASONS, optional=True)
-        check_instance("an LLMChunk", "usage", usage, Usage, optional=True)
-        check_text("an LLMChunk", "model", model, optional=True)
-        check_text("an LLMChunk", "request_id", request_id, optional=True)
+        if finish_reason is not None:
+            check_choice("an LLMChunk", "finish_reason", finish_reason, FINISH_REASONS)
+        if usage is not None:
+            check_instance("an LLMChunk", "usage", usage, Usage, optional=True)
+        if model is not None:
+            check_text("an LLMChunk", "model", model, optional=True)
+        if request_id is not None:
+            check_text("an LLMChunk", "request_id", request_id, optional=True)
         object.__setattr__(self, "text", text)
         object.__setattr__(self, "tool_calls", pieces)
         object.__setattr__(self, "finish_reason", finish_reason)

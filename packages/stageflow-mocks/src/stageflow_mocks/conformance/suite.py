@@ -9,6 +9,7 @@ from inspect import isawaitable
 from typing import Any, Generic, NoReturn, TypeVar, cast
 
 from stageflow_mocks import simulation
+from stageflow_mocks.simulation.tracebacks import leave_out_the_loop
 
 try:
     import pytest
@@ -16,6 +17,8 @@ except ImportError as error:
     raise ImportError(
         'The conformance suites need pytest. Install it: pip install "stageflow-mocks[pytest]"', name=error.name
     ) from error
+
+__tracebackhide__ = True  # pytest shows the promise that is not kept, and not how it was looked at
 
 I = TypeVar("I")  # noqa: E741 - an implementation
 S = TypeVar("S", bound="Conformance[Any]")
@@ -122,6 +125,7 @@ def _drive(suite: S, test: Callable[[S, Any], Coroutine[Any, Any, None]]) -> Non
     try:
         _run(main(), simulated=suite.simulated)
     except Exception as error:
+        leave_out_the_loop(error.__traceback__, __file__)
         error.add_note(f"The promise: {' '.join((test.__doc__ or '').split())}")
         raise
 

@@ -116,15 +116,17 @@ def misfit(answer: Answer, request: LLMRequest) -> str | None:
     return None
 
 
-def pieces_of(answer: Answer, request: LLMRequest, call: int) -> tuple[list[LLMChunk], FinishReason]:
-    """Return the answer as the pieces that a stream sends, a token each, and why it ends there."""
+def pieces_of(
+    answer: Answer, request: LLMRequest, call: int, chunk: Callable[..., LLMChunk]
+) -> tuple[list[LLMChunk], FinishReason]:
+    """Return the answer as the pieces that a stream sends, a token each made by `chunk`, and why it ends there."""
     text = answer.text
     if request.stop:
         text = re.split("|".join(map(re.escape, request.stop)), text, maxsplit=1)[0]
-    chunks = [LLMChunk(token) for token in split_tokens(text)]
+    chunks = [chunk(token) for token in split_tokens(text)]
     for index, asked in enumerate(answer.tool_calls):
-        chunks.append(LLMChunk(tool_calls=(ToolCallPiece(index, f"call_{call}_{index}", asked.name),)))
-        chunks += (LLMChunk(tool_calls=(ToolCallPiece(index, arguments=part),)) for part in _parts(asked))
+        chunks.append(chunk(tool_calls=(ToolCallPiece(index, f"call_{call}_{index}", asked.name),)))
+        chunks += (chunk(tool_calls=(ToolCallPiece(index, arguments=part),)) for part in _parts(asked))
     if request.max_tokens is not None and len(chunks) > request.max_tokens:
         return chunks[: request.max_tokens], "content_filter" if answer.finish_reason == "content_filter" else "length"
     return chunks, answer.finish_reason or ("tool_calls" if answer.tool_calls else "stop")

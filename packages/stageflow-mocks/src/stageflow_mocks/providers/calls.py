@@ -128,18 +128,19 @@ class LiveCall:
         return await self._passes(is_end=True)
 
     async def _wait(self, latency: Latency) -> None:
-        if isinstance(self.fault, Pace):
-            latency = self.fault.per_chunk if self.record.chunks else self.fault.first_byte
+        fault = self.record.fault
+        if fault is not None and isinstance(fault, Pace):
+            latency = fault.per_chunk if self.record.chunks else fault.first_byte
         await asyncio.sleep(drawn(latency, self._random))
 
     async def _passes(self, *, is_end: bool) -> bool:
-        before = chunks_before(self.fault)
-        if before is None or not (is_end or self.record.chunks >= before):
+        fault = self.record.fault
+        before = None if fault is None else chunks_before(fault)
+        if fault is None or before is None or not (is_end or self.record.chunks >= before):
             return True
-        assert self.fault is not None
-        if isinstance(self.fault, Hang):
+        if isinstance(fault, Hang):
             await asyncio.get_running_loop().create_future()
-        error = error_of(self.fault, self._mock, self.record.number)
+        error = error_of(fault, self._mock, self.record.number)
         if error is not None:
             raise error
         return False

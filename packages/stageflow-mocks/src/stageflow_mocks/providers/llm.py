@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 
 from stageflow.providers import AnswerInPieces, LLMChunk, LLMRequest, LLMResponse, ToolCallPiece
 
@@ -109,26 +110,26 @@ class MockLLM(Mock):
 
     async def _chunks(self, call: LiveCall, request: LLMRequest) -> AsyncGenerator[LLMChunk]:
         answer = await self._answer(call, request)
-        model = request.model or self._model
-        pieces, finish_reason = pieces_of(answer, request, call.record.number)
+        chunk = partial(LLMChunk, model=request.model or self._model, request_id=call.request_id)
+        pieces, finish_reason = pieces_of(answer, request, call.record.number, chunk)
         malformed = call.malformed(self.malformed_ways)
         if malformed in ("no_calls", "half_call"):
-            pieces = [LLMChunk(piece.text) for piece in pieces if piece.text]
+            pieces = [piece for piece in pieces if piece.text]
             finish_reason = "tool_calls"
         if malformed == "half_call":
-            pieces.append(LLMChunk(tool_calls=(ToolCallPiece(0, arguments='{"'),)))
+            pieces.append(chunk(tool_calls=(ToolCallPiece(0, arguments='{"'),)))
         for piece in pieces:
             if not await call.passes_chunk():
                 call.record.ended = "cut off"
                 return
-            yield LLMChunk(piece.text, tool_calls=piece.tool_calls, model=model, request_id=call.request_id)
+            yield piece
         if not await call.passes_end():
             call.record.ended = "cut off"
             return
         usage = usage_of(answer, request, len(pieces))
-        yield LLMChunk(finish_reason=finish_reason, usage=usage, model=model, request_id=call.request_id)
+        yield chunk(finish_reason=finish_reason, usage=usage)
         if malformed == "goes_on":
-            yield LLMChunk(" And so on.", model=model, request_id=call.request_id)
+            yield chunk(" And so on.")
 
     async def _answer(self, call: LiveCall, request: LLMRequest) -> Answer:
         """Return what is to be said; nothing, where a fault comes first."""

@@ -7,19 +7,19 @@ import functools
 import random
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeAlias
 
 import pytest
 
 from stageflow_mocks.pytest_plugin.items import command_for, rewrapped
-from stageflow_mocks.simulation import run, running
+from stageflow_mocks.simulation import run
+from stageflow_mocks.simulation.tracebacks import leave_out_the_loop
 from stageflow_mocks.simulation.virtual_clock import MAX_STEPS
 
 Renewals: TypeAlias = Callable[[pytest.Item], Mapping[str, tuple[Any, Callable[[], Any]]]]
 """Gives for a test each fixture's value that is not to be shared by seeds, and what makes another one."""
 
-_THE_LOOP = tuple(str(Path(file).parent) for file in (asyncio.__file__, running.__file__, __file__))
+_HERE = str(Path(__file__).parent)
 
 # pytest-asyncio takes a test that we have made an ordinary function for a mistake.
 _NOT_ASYNC_ANY_MORE = "ignore:The test .* is marked with .@pytest.mark.asyncio. but it is not an async function"
@@ -61,7 +61,7 @@ def simulate(item: pytest.Function, marker: pytest.Mark, renewals: Renewals) -> 
                         which = "" if len(chosen) == 1 else f", number {number + 1} of {len(chosen)}"
                         repeat = command_for(item, f"--stageflow-seed={seed}")
                         error.add_note(f"This was under seed {seed}{which}. To repeat it alone:\n    {repeat}")
-                    _leave_out_the_loop(error.__traceback__)
+                    leave_out_the_loop(error.__traceback__, _HERE)
                     raise
 
         return in_simulated_time
@@ -69,15 +69,6 @@ def simulate(item: pytest.Function, marker: pytest.Mark, renewals: Renewals) -> 
     item.obj = rewrapped(item.obj, around)
     if item.get_closest_marker("asyncio") is not None:
         item.add_marker(pytest.mark.filterwarnings(_NOT_ASYNC_ANY_MORE))
-
-
-def _leave_out_the_loop(traceback: TracebackType | None) -> None:
-    """Let what follows the first entry begin with the test: the event loop says nothing about that."""
-    inner = traceback and traceback.tb_next
-    while inner is not None and inner.tb_frame.f_code.co_filename.startswith(_THE_LOOP):
-        inner = inner.tb_next
-    if traceback is not None:
-        traceback.tb_next = inner
 
 
 def _read_marker(

@@ -26,7 +26,7 @@ from collections import deque
 from operator import itemgetter
 from types import BuiltinFunctionType, MethodType
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 H = TypeVar("H", bound=asyncio.Handle)
 
@@ -47,8 +47,8 @@ def task_of(handle: asyncio.Handle) -> asyncio.Task[Any] | None:
     callback: Any = handle._callback  # noqa: SLF001 - there is no other way to tell
     kind: type = type(callback)
     if (
-        kind.__name__ == "TaskStepMethWrapper"
-        or (kind is BuiltinFunctionType and callback.__name__ == "task_wakeup")
+        (kind is BuiltinFunctionType and callback.__name__ == "task_wakeup")
+        or kind.__name__ == "TaskStepMethWrapper"
         or (kind is MethodType and callback.__func__ in _STEPS_IN_PYTHON)
     ):
         task: asyncio.Task[Any] = callback.__self__
@@ -64,13 +64,15 @@ class SeededOrder:
         # Only `random()` is promised to give the same in every version of Python.
         self._draw = random.Random(f"the order of tasks under seed {seed}").random
         self._numbers: WeakKeyDictionary[asyncio.Task[Any], int] = WeakKeyDictionary()
+        # What it keeps inside, by references: it is looked into at each step, and its own methods take twice as long.
+        self._known: dict[ref[asyncio.Task[Any]], int] = getattr(self._numbers, "data")  # noqa: B009 - it has no type
         self._began = 0
 
     def arrange(self, ready: deque[asyncio.Handle]) -> None:
         """Put the turn that is about to run in its order."""
         if len(ready) == 1:
             only = task_of(ready[0])
-            if only is not None:
+            if only is not None and ref(only) not in self._known:
                 self._number(only)
             return
         turn: list[asyncio.Handle] = []
@@ -93,6 +95,9 @@ class SeededOrder:
         self, due: list[asyncio.TimerHandle], *, all_may_wait: bool
     ) -> tuple[list[asyncio.TimerHandle], list[asyncio.TimerHandle]]:
         """Shuffle timers of the same time, and return those that come in this turn and those for the next."""
+        if len(due) == 1 and not all_may_wait:
+            self._draw()  # as for several: what follows under a seed does not change with how this is done
+            return due, []
         shuffled: list[asyncio.TimerHandle] = []
         self._move_by_lot(due, shuffled, blanks=0)
         fewest, most = 0 if all_may_wait else 1, len(shuffled)
@@ -113,7 +118,7 @@ class SeededOrder:
 
     def _number(self, task: asyncio.Task[Any]) -> int:
         """Return the place of a task among all of the loop's, in the order in which they began."""
-        number = self._numbers.get(task)
+        number = self._known.get(ref(task))
         if number is None:
             self._began += 1
             number = self._numbers[task] = self._began

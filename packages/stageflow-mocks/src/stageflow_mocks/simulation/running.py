@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, ParamSpec, TypeVar, overload
@@ -22,7 +23,8 @@ def run(
 ) -> T:
     """Run the coroutine in simulated time and return its result, as `asyncio.run` does in real time.
 
-    Tasks that are left over are cancelled at its end, as there.
+    Tasks that are left over are cancelled at its end, as there. A KeyboardInterrupt is raised where it strikes: nothing
+    is waited for here that would have to be cancelled first.
 
     Args:
         coroutine: What to run.
@@ -36,11 +38,52 @@ def run(
         StalledError: What is awaited can never come.
         TooManyStepsError: It takes too many steps, without an end most likely.
         OutsideWorldError: Something real was asked for.
+        RuntimeError: An event loop is running here already.
+        ValueError: It is no coroutine.
     """
-    with asyncio.Runner(
-        loop_factory=lambda: VirtualClockLoop(seed, max_steps=max_steps, threads_in_place=threads_in_place)
-    ) as runner:
-        return runner.run(coroutine)
+    if not asyncio.iscoroutine(coroutine):
+        raise ValueError(f"run() takes a coroutine, not {coroutine!r}.")
+    if _is_in_a_loop():
+        raise RuntimeError("run() of stageflow_mocks.simulation cannot be called from a running event loop.")
+    # Not asyncio.Runner, most of whose work here would be to catch Ctrl-C: for a short test it is the larger part.
+    loop = VirtualClockLoop(seed, max_steps=max_steps, threads_in_place=threads_in_place)
+    try:
+        try:
+            result = loop.run_until_complete(coroutine)
+        except KeyboardInterrupt:
+            with contextlib.suppress(Exception):  # it may have struck in the middle of a turn, some of which is lost
+                _end_what_is_left(loop)
+            raise
+        except BaseException:
+            _end_what_is_left(loop)
+            raise
+        _end_what_is_left(loop)
+        return result
+    finally:
+        loop.close()
+
+
+def _is_in_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _end_what_is_left(loop: VirtualClockLoop) -> None:
+    """Cancel and await the tasks that are left, tell of those that fail then, and close what generators are open."""
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    if left:
+        loop.run_until_complete(asyncio.wait(left))
+    for task in left:
+        if not task.cancelled() and task.exception() is not None:
+            told = "unhandled exception while a simulated run was ended"
+            loop.call_exception_handler({"message": told, "exception": task.exception(), "task": task})
+    if loop.has_open_generators:
+        loop.run_until_complete(loop.shutdown_asyncgens())
 
 
 @overload

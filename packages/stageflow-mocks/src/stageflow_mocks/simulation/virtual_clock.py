@@ -10,12 +10,17 @@ ever: here it raises StalledError, and a deadlock becomes a failed test. A livel
 without an end, becomes a TooManyStepsError.
 """
 
+# ruff: noqa: SLF001 - it does the work of BaseEventLoop, whose handles have no other doors.
+
 from __future__ import annotations
 
 import asyncio
 import heapq
 import random
+import weakref
 from collections import deque
+from collections.abc import AsyncGenerator
+from typing import Any
 
 from stageflow_mocks.simulation.errors import StalledError, TooManyStepsError
 from stageflow_mocks.simulation.ordering import SeededOrder, task_of
@@ -30,6 +35,10 @@ _RESOLUTION = 1e-9
 
 MAX_STEPS = 10_000_000
 """How many steps a loop takes unless it is told otherwise: some ten seconds of work."""
+
+
+_MANY_TIMERS = 100
+"""From so many timers on, those that were cancelled are thrown out once they are more than half of them."""
 
 
 class _Clock:
@@ -65,6 +74,9 @@ class VirtualClockLoop(NoOutsideWorld):
     _scheduled: list[asyncio.TimerHandle]
     _timer_cancelled_count: int
     _stopping: bool
+    _debug: bool
+    _closed: bool
+    _asyncgens: weakref.WeakSet[AsyncGenerator[Any, Any]]
 
     def __init__(self, seed: int | None = None, *, max_steps: int = MAX_STEPS, threads_in_place: bool = False) -> None:
         super().__init__(threads_in_place=threads_in_place)
@@ -80,6 +92,13 @@ class VirtualClockLoop(NoOutsideWorld):
         self._late: list[asyncio.TimerHandle] = []
         self._max_steps = self._may_take = max_steps
 
+    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
+        if self._debug or self._closed:
+            return super().call_soon(callback, *args, context=context)
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
     def time(self) -> float:
         """Return the simulated time in seconds."""
         return self._clock.now
@@ -88,19 +107,49 @@ class VirtualClockLoop(NoOutsideWorld):
         """Return the simulated time in nanoseconds, from an origin of its own: what a run takes its durations from."""
         return _ORIGIN_NS + round(self._clock.now * 1e9)
 
+    @property
+    def has_open_generators(self) -> bool:
+        """Whether async generators have begun and not ended, which `shutdown_asyncgens` would close."""
+        return bool(self._asyncgens)
+
     def hold(self, seconds: float) -> None:
         """Let time pass in which nothing else can run, as a computation does that holds up the event loop."""
         self._clock.now += seconds
+
+    def _run_once(self) -> None:
+        """Run one turn, as BaseEventLoop does; this is most of what a simulated run costs beside its own code."""
+        if self._debug:  # which looks after each callback: how long it took, and who made it
+            super()._run_once()  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType] - it has no type
+            return
+        self._forget_cancelled_timers()
+        ready = self._ready
+        self.begin_turn(stalled=not (ready or self._scheduled or self._stopping))
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle._cancelled:
+                handle._run()
+        handle = None  # as asyncio does: since Python 3.12 an error that is kept may keep this frame
+
+    def _forget_cancelled_timers(self) -> None:
+        timers = self._scheduled
+        if len(timers) > _MANY_TIMERS and self._timer_cancelled_count * 2 > len(timers):
+            for timer in timers:
+                timer._scheduled = not timer._cancelled
+            timers[:] = [timer for timer in timers if timer._scheduled]
+            heapq.heapify(timers)
+            self._timer_cancelled_count = 0
+            return
+        while timers and timers[0]._cancelled:
+            heapq.heappop(timers)._scheduled = False
+            self._timer_cancelled_count -= 1
 
     def begin_turn(self, *, stalled: bool) -> None:
         """Let the time come for the next timers if nothing else is ready, and put what is ready in its order."""
         if stalled and not self._late:
             raise StalledError(self.time(), sorted(map(name_and_place, asyncio.all_tasks(self))))
         ready, order = self._ready, self._order
-        due = self._due_timers()
-        if order is not None and due:
-            due, self._late = order.choose_timers(due, all_may_wait=bool(ready) or self._stopping)
-        ready.extend(due)
+        if self._scheduled or self._late:
+            self._let_timers_come()
         self.steps += len(ready)
         if self.steps > self._may_take:
             self._may_take = self.steps + self._max_steps
@@ -109,21 +158,26 @@ class VirtualClockLoop(NoOutsideWorld):
         if order is not None:
             order.arrange(ready)
 
-    def _due_timers(self) -> list[asyncio.TimerHandle]:
-        timers, clock, due = self._scheduled, self._clock, self._late
-        self._late = []
-        if timers and not due and not self._ready and not self._stopping:
-            clock.now = max(clock.now, timers[0].when())
-        until = clock.now + _RESOLUTION
-        # `<=`, where BaseEventLoop has `<`: after half a year a nanosecond more is the same number.
-        while timers and timers[0].when() <= until:
-            timer = heapq.heappop(timers)
-            timer._scheduled = False  # noqa: SLF001 - as BaseEventLoop does: to cancel it from now on counts for nothing
-            if timer.cancelled():
-                self._timer_cancelled_count -= 1
-            else:
-                due.append(timer)
-        return due
+    def _let_timers_come(self) -> None:
+        timers, ready, clock, due = self._scheduled, self._ready, self._clock, self._late
+        all_may_wait = bool(ready) or self._stopping
+        if timers:
+            if not (due or all_may_wait):
+                clock.now = max(clock.now, timers[0]._when)
+            # `<=`, where BaseEventLoop has `<`: after half a year a nanosecond more is the same number.
+            until = clock.now + _RESOLUTION
+            while timers and timers[0]._when <= until:
+                timer = heapq.heappop(timers)
+                timer._scheduled = False  # as BaseEventLoop does: to cancel it from now on counts for nothing
+                if timer._cancelled:
+                    self._timer_cancelled_count -= 1
+                else:
+                    due.append(timer)
+        if due:
+            self._late = []
+            if self._order is not None:
+                due, self._late = self._order.choose_timers(due, all_may_wait=all_may_wait)
+            ready.extend(due)
 
     def _process_events(self, event_list: object) -> None:
         """There are never any."""
