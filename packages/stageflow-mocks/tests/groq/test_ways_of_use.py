@@ -5,6 +5,7 @@ import base64
 import inspect
 import io
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -194,6 +195,29 @@ def test_sync_clients_in_threads(stageflow_groq_server: GroqServer) -> None:
 
     asyncio.run(ask_in_threads())
     assert [request.ending for request in stageflow_groq_server.requests] == ["completed"] * 24
+
+
+@pytest.mark.stageflow_groq_server
+def test_waiting_in_another_loop(stageflow_groq_server: GroqServer) -> None:
+    """Who waits for requests may have another loop than the server, which nothing else wakes."""
+    server = stageflow_groq_server
+
+    def ask() -> None:
+        with Groq(api_key="k", base_url=server.base_url, max_retries=0, timeout=10) as client:
+            client.chat.completions.create(**CHAT)
+
+    async def wait() -> str:
+        given_up = asyncio.create_task(server.wait_for_requests(1))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        asking = threading.Thread(target=ask, daemon=True)
+        asyncio.get_running_loop().call_soon(asking.start)
+        (request,) = await asyncio.wait_for(server.wait_for_requests(1), 10)
+        ending = await request.wait_ended()
+        asking.join()
+        return ending
+
+    assert asyncio.run(wait(), debug=True) == "completed"
 
 
 @pytest.mark.parametrize("fault", [Hang(), Disconnect()], ids=repr)

@@ -17,6 +17,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection
+from concurrent.futures import Future
 from types import NoneType, TracebackType
 from typing import Self, get_args
 
@@ -99,7 +100,8 @@ class GroqServer:
         self._sleep = sleep
         self._clock = clock
         self._faults: deque[Fault | None] = deque()
-        self._arrived = asyncio.Event()
+        # Not asyncio's: who waits may have another event loop than the server.
+        self._arrived: Future[None] = Future()
         self._errors: list[Exception] = []
         self._closing = False
         self._loopback = LoopbackServer(Starlette(routes=[Route("/{path:path}", _Endpoint(self))]))
@@ -128,10 +130,11 @@ class GroqServer:
 
     async def wait_for_requests(self, count: int) -> list[ReceivedRequest]:
         """Wait until `count` requests have arrived since the server was made."""
-        while len(self.requests) < count:
-            self._arrived.clear()
-            await self._arrived.wait()
-        return self.requests
+        while True:
+            arrived = self._arrived
+            if len(self.requests) >= count:
+                return self.requests
+            await asyncio.shield(asyncio.wrap_future(arrived))
 
     async def __aenter__(self) -> Self:
         self._closing = False
@@ -161,7 +164,8 @@ class GroqServer:
         received = ReceivedRequest(request.method, request.url.path, headers, body)
         self.requests.append(received)
         number = len(self.requests)
-        self._arrived.set()
+        arrived, self._arrived = self._arrived, Future()
+        arrived.set_result(None)
         authorization = request.headers.get("authorization", "")
 
         async def respond() -> Response:
