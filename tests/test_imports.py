@@ -23,6 +23,7 @@ PUBLIC = {
     "stageflow.capabilities",
     "stageflow.conformance",
     "stageflow.errors",
+    "stageflow.events.secret_text",
     "stageflow.interceptors",
     "stageflow.interceptors.base",
     "stageflow.interceptors.idempotency",
@@ -32,6 +33,7 @@ PUBLIC = {
     "stageflow.protocols",
     "stageflow.providers",
     "stageflow.results",
+    "stageflow.secret_names",
     "stageflow.tool_calls",
 }
 EXTRAS_OF_CORE = {

@@ -21,7 +21,7 @@ OPEN = """
     token_limit key keys public_key idempotency_key cache_key primary_key api_key_id key_id keyboard monkey turkey
     secretary secret_name password_changed_at password_length password_policy passwordless cookie_name auth_url
     author authors authority authenticated pass_rate passage compass user name text type payload session_id user_id
-    n x url status error message reason origin stages pipeline 123 _ -
+    access_token_expires_in refreshTokenExpiresIn n x url status error message reason origin stages pipeline 123 _ -
 """
 
 

@@ -52,7 +52,7 @@ _BEFORE_OTHER_TOKEN = frozenset(
 _OPEN_ENDINGS = frozenset(
     {
         "age", "algorithm", "at", "budget", "count", "counts", "days", "enabled", "endpoint", "expiration",
-        "expires", "expiry", "file", "format", "id", "ids", "index", "label", "len", "length", "limit", "limits",
+        "expires", "expiry", "file", "format", "id", "ids", "in", "index", "label", "len", "length", "limit", "limits",
         "max", "min", "name", "names", "path", "policy", "present", "provider", "rate", "required", "scope",
         "scopes", "size", "status", "strength", "ttl", "type", "types", "uri", "url", "usage", "used", "valid",
         "version",

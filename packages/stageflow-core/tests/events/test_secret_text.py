@@ -8,7 +8,7 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stageflow.events.secret_text import hidden_text, redacted_sound, redacted_text
+from stageflow.events.secret_text import hidden_text, redacted_sound, redacted_text, secrets_in
 
 PREVIEW = re.compile(r"\[(?:redacted|base64|data URL|bytes literal), [^\]]*\]")
 
@@ -284,3 +284,11 @@ def test_the_longest_text_takes_time_in_proportion(pattern: str) -> None:
     """A rule that walked the rest of the text for each find would be at this one longer than a test may take."""
     text = pattern * (1_500_000 // len(pattern))
     assert redacted_text(text)
+
+
+def test_who_hides_secrets_in_another_way_learns_their_places() -> None:
+    """Those by looks and those by names; no sound, data or bytes, which are no secrets."""
+    data = base64.b64encode(bytes(300)).decode()
+    text = f"password=hunter2-x and gsk_abcdefghijklmnop, {data} data:image/png;base64,AAAA b'\\x00\\x01'"
+    assert ["hunter2-x", "gsk_abcdefghijklmnop"] == [text[start:end] for start, end in secrets_in(text)]
+    assert [] == secrets_in("max_tokens=5 and nothing else")

@@ -98,7 +98,7 @@ def test_what_is_no_answer_is_told(chunks: list[LLMChunk], how: str) -> None:
 
 def test_an_answer_of_nobody_is_told() -> None:
     """Neither the provider nor the request says which model answers."""
-    with pytest.raises(ProviderProtocolError, match="does not say which model gave it"):
+    with pytest.raises(ProviderProtocolError, match=r"does not say which model gave it \(`model=` of a chunk\)"):
         assembled(LLMChunk("a", finish_reason="stop"), model=None)
 
 

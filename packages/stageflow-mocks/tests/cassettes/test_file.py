@@ -160,3 +160,38 @@ def test_the_file_can_be_read_in_a_review(tmp_path: Path, monkeypatch: pytest.Mo
     assert '["page", "2"]' in text
     assert ', "data: ü\\n\\n"]\n' in text
     assert text.index('"b": 1') < text.index('"a": []')
+
+
+def test_what_editors_make_of_line_ends_is_read(tmp_path: Path) -> None:
+    """Also a mark of UTF-8 before it."""
+    text = json.dumps(GOOD, indent=2).replace("\n", "\r\n")
+    assert len(_load(tmp_path, "\ufeff" + text).unused) == 4
+
+
+@pytest.mark.parametrize("is_half_written", [False, True])
+def test_a_file_that_cannot_be_written_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_half_written: bool
+) -> None:
+    """The error names it and why; the file is as it was, and there is nothing beside it."""
+    monkeypatch.delenv("CI", raising=False)
+    folder = tmp_path / "folder"
+    if is_half_written:
+        folder.mkdir()
+        (folder / "c.json").mkdir()  # which no file replaces
+    else:
+        folder.write_text("no folder")
+    with (
+        pytest.raises(
+            CassetteFileError, match=r"c\.json: what was recorded cannot be written \(.*The file is as it was"
+        ),
+        Cassette(folder / "c.json", mode="record") as cassette,
+        httpx.Client(transport=cassette.transport(httpx.MockTransport(lambda _: httpx.Response(200)))) as client,
+    ):
+        client.get("http://127.0.0.1:9/")
+    assert [path.name for path in tmp_path.rglob("*")] == (["folder", "c.json"] if is_half_written else ["folder"])
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    """A folder, or what may not be read."""
+    with pytest.raises(CassetteFileError, match="it cannot be read"):
+        Cassette(tmp_path).load()

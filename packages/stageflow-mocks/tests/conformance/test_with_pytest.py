@@ -35,6 +35,21 @@ class TestForgotten(TTSProviderConformance):
     pass
 
 
+class TestReturnsNothing(RunStoreConformance):
+    def make(self):
+        InMemoryRunStore()
+
+
+class TestAwaitsNothing(RunStoreConformance):
+    async def make(self):
+        InMemoryRunStore()
+
+
+class TestYields(RunStoreConformance):
+    async def make(self):
+        yield InMemoryRunStore()
+
+
 class TestHangs(RunStoreConformance):
     limit_s = 0.05
 
@@ -55,6 +70,11 @@ def test_they_run_where_only_pytest_is(tmp_path):
     assert "test_emit_answers - OSError: no disk" in told
     assert "TestForgotten says with `make` what is to be tested." in told
     assert "AssertionError: What was asked was not answered within 0.05 s." in told
+    for suite in ("TestReturnsNothing", "TestAwaitsNothing"):
+        assert f"{suite}::test_it_fits_the_protocol - TypeE" in told
+    made = "E   TypeError: What makes the implementation, as `make`,"
+    assert told.count(f"{made} gave None: is its `return` missing") == 18
+    assert told.count(f"{made} is a generator: make it an async one, and put @asynccontextmanager above it.") == 9
     assert "`received` does not tell what the sink has taken" in told
     assert "RunStoreConformance::" not in told
     for line in ("event_sink.py:", "test_mine.py:", "raise OSError"):

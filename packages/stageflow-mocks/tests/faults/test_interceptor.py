@@ -409,8 +409,10 @@ async def test_a_rule_about_no_stage_is_found_after_the_run():
         faults.check()
     with pytest.raises(FaultPlanError, match=r"no stage is called 'wrok'\. Did you mean 'work'\?"):
         Trial(FaultRule(fault="hang", stage="wrok"))
-    with pytest.raises(TypeError, match="takes a FaultPlan"):
+    with pytest.raises(TypeError, match=r"takes a FaultPlan, not a dict\.$"):
         FaultInterceptor({})
+    with pytest.raises(TypeError, match=r"takes a FaultPlan, not a FaultRule\. Make it one: FaultPlan\(rule\)\."):
+        FaultInterceptor(FaultRule(fault="hang", stage="work"))
 
 
 NAMES = ("start", "left", "right", "each", "end")

@@ -292,3 +292,18 @@ def test_a_rule_about_no_stage_of_a_pipeline_is_refused():
     )
     with pytest.raises(FaultPlanError, match="no stage of a pipeline 'chta' is called 'reply'"):
         FaultPlan(FaultRule(fault="hang", stage="reply", pipeline="chta")).check(chat)
+
+
+def test_what_is_nearly_a_rule_or_a_name_is_told_how_to_write_it():
+    """A list of rules, and the class of an error that has a name."""
+    rule = FaultRule(fault="hang", stage="reply")
+    with pytest.raises(
+        FaultPlanError, match=r"faults\[0\]: this list is no FaultRule\. Give rules one by one: FaultPlan\("
+    ):
+        FaultPlan([rule])
+    with pytest.raises(FaultPlanError, match=r"is no name of an error\. Write 'ConnectionError'\."):
+        FaultRule(fault="error", stage="reply", error=ConnectionError)
+    with pytest.raises(FaultPlanError, match=r"is no name of an error\. Write 'provider-rate-limited'\."):
+        FaultRule(fault="error", stage="reply", error=ERRORS["provider-rate-limited"])
+    with pytest.raises(FaultPlanError, match=r"is no name of an error\.$"):
+        FaultRule(fault="error", stage="reply", error=ZeroDivisionError)

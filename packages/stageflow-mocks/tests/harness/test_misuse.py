@@ -170,6 +170,8 @@ def test_what_is_made_for_tests_says_what_it_takes():
         (lambda: FakeRandom(told=0.5), r"told of a FakeRandom is a list of numbers: \[0.5\]"),
         (lambda: FakeRandom(told="0"), "was told '0'"),
         (lambda: FakeConfig([1]), r"settings of a FakeConfig is a mapping, not \[1\]"),
+        (lambda: make_snapshot(userid="ada"), r"takes no 'userid'\. Did you mean 'user_id'\? It takes: run_id, "),
+        (lambda: make_snapshot(token="x"), r"takes no 'token'\. It takes: run_id, input_text, "),
         (lambda: make_snapshot(conversation="hi"), "pairs of role and content, not 'h'"),
         (lambda: make_snapshot(conversation=[{"role": "user", "content": "x"}]), "pairs of role and content, not {"),
         (lambda: make_context(inputs=[1]), r"inputs of make_context\(\) is a mapping of .* not \[1\]"),

@@ -64,7 +64,7 @@ def test_it_is_recorded_by_the_option_and_replayed_without(pytester: pytest.Pyte
     folder = pytester.path / "cassettes" / "test_it"
     missing = pytester.runpytest(*OPTIONS)
     missing.assert_outcomes(errors=3)
-    missing.stdout.fnmatch_lines(["*there is no cassette yet. Record it anew: pytest test_it.py::test_ask *-record"])
+    missing.stdout.fnmatch_lines(["*there is no cassette yet. Record it: pytest test_it.py::test_ask *-record"])
     assert not folder.exists()
 
     written = pytester.runpytest(*OPTIONS, RECORD)
@@ -94,6 +94,25 @@ def test_a_request_that_is_not_on_it_fails_the_test(pytester: pytest.Pytester) -
             "*Record it anew: pytest test_it.py::test_ask --stageflow-record",
         ]
     )
+
+
+@pytest.mark.parametrize("style", ["auto", "long", "short"])
+def test_the_output_of_pytest_shows_no_key(pytester: pytest.Pytester, style: str) -> None:
+    """Neither the message nor the frames of the client, whose arguments pytest shows."""
+    source = """
+    def test_ask(client):
+        key = "-".join(["zb3kt9", "of", "a", "team"])
+        client.get(f"http://127.0.0.1:9/{{key}}?key={{key}}{more}", headers={{"authorization": f"Bearer {{key}}"}})
+    """
+    pytester.makepyfile(test_it=SERVICE + source.format(more=""))
+    pytester.runpytest(*OPTIONS, RECORD).assert_outcomes(passed=1)
+    pytester.makepyfile(test_it=SERVICE + source.format(more="&page=2"))
+    result = pytester.runpytest(*OPTIONS, f"--tb={style}")
+    result.assert_outcomes(failed=1)
+    told = result.stdout.str()
+    assert "asked:   GET http://127.0.0.1:9/<redacted>?key=<redacted>&page=2" in told
+    assert "zb3kt9-of-a-team" not in told
+    assert "client.get(f" in told
 
 
 def test_what_is_never_asked_fails_a_test_that_passes(pytester: pytest.Pytester) -> None:
@@ -197,8 +216,33 @@ def test_a_recording_that_fails_says_so_and_keeps_the_answers(pytester: pytest.P
         assert not "wrong"
     """
     )
-    pytester.runpytest(*OPTIONS, RECORD).assert_outcomes(failed=2)
+    result = pytester.runpytest(*OPTIONS, RECORD)
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["*cassettes recorded*", "*/test_ask.json (its test failed)"])
     assert [path.name for path in (pytester.path / "cassettes" / "test_it").iterdir()] == ["test_ask.json"]
+
+
+def test_a_service_that_is_down_leaves_the_cassette_as_it_was(pytester: pytest.Pytester) -> None:
+    """A test that fails because nothing was answered writes nothing; one that passes meant that, and is recorded."""
+    source = """
+    def test_ask(client):
+        {}
+    """
+    pytester.makepyfile(test_it=SERVICE + source.format("ask(client)"))
+    pytester.runpytest(*OPTIONS, RECORD).assert_outcomes(passed=1)
+    file = pytester.path / "cassettes" / "test_it" / "test_ask.json"
+    good = file.read_text("utf-8")
+
+    down = SERVICE.replace("Service.asked += 1", "raise httpx.ConnectError('nobody is there')")
+    pytester.makepyfile(test_it=down + source.format("ask(client)"))
+    result = pytester.runpytest(*OPTIONS, RECORD)
+    result.assert_outcomes(failed=1)
+    result.stdout.no_fnmatch_line("*cassettes recorded*")
+    assert file.read_text("utf-8") == good
+
+    pytester.makepyfile(test_it=down + source.format("pytest.raises(httpx.ConnectError, ask, client)"))
+    pytester.runpytest(*OPTIONS, RECORD).assert_outcomes(passed=1)
+    assert "nobody is there" in file.read_text("utf-8")
 
 
 def test_nothing_is_recorded_within_ci(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:

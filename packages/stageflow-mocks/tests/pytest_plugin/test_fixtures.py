@@ -139,6 +139,14 @@ def test_a_marker_that_cannot_be_what_its_fixture_is_made_from_is_named(pytester
         def test_unknown(stageflow_llm):
             pass
 
+        @pytest.mark.stageflow_llm("x", "y")
+        def test_two(stageflow_llm):
+            pass
+
+        @pytest.mark.stageflow_llm("x", answers="y")
+        def test_twice(stageflow_llm):
+            pass
+
         @pytest.mark.stageflow_llm("x", latency=-1)
         def test_negative(stageflow_llm):
             pass
@@ -148,17 +156,76 @@ def test_a_marker_that_cannot_be_what_its_fixture_is_made_from_is_named(pytester
             pass
     """)
     result = pytester.runpytest(*OPTIONS)
-    result.assert_outcomes(errors=4)
+    result.assert_outcomes(errors=6)
     named = "@pytest.mark.stageflow_llm(...) of test_a_marker_that_cannot_be_what_its_fixture_is_made_from_is_named.py"
     result.stdout.fnmatch_lines(
         [
-            f"{named}::test_nothing: *missing 1 required positional argument: 'answers'",
-            f"{named}::test_unknown: *unexpected keyword argument 'latncy'*",
+            f"{named}::test_nothing: it lacks 'answers'. It takes: answers, name, *",
+            f"{named}::test_unknown: it takes no 'latncy'. Did you mean 'latency'? It takes: *",
+            f"{named}::test_two: it takes only answers without its name. It takes, by name: name, *",
+            f"{named}::test_twice: it cannot be read: multiple values for argument 'answers'.",
             f"{named}::test_negative: latency of a MockLLM is *",
             "stageflow_groq_server is a real server, which simulated time cannot wait for*",
         ]
     )
     result.stdout.no_fnmatch_line("*_made_as_marked*")
+    result.stdout.no_fnmatch_line("*During handling*")
+
+
+def test_a_marker_whose_fixture_nothing_asks_for_is_told(pytester: pytest.Pytester) -> None:
+    """The warning names the marker; a fixture that another one asks for by name, or a test later, is none of it."""
+    pytester.makepyfile("""
+        import pytest
+
+        @pytest.fixture
+        def model(request):
+            return request.getfixturevalue("stageflow_llm")
+
+        @pytest.mark.stageflow_llm("One.")
+        def test_idle(stageflow_events):
+            pass
+
+        @pytest.mark.stageflow_llm("One.")
+        def test_taken(model):
+            pass
+
+        @pytest.mark.stageflow_llm("One.")
+        def test_later(request):
+            request.getfixturevalue("stageflow_llm")
+
+        @pytest.mark.stageflow_llm("One.")
+        class TestClass:
+            def test_some_do_not_need_it(self):
+                pass
+    """)
+    result = pytester.runpytest(*OPTIONS, "-W", "default")
+    result.assert_outcomes(passed=4, warnings=1)
+    told = "*PytestWarning: @pytest.mark.stageflow_llm of *::test_idle does nothing, since its fixture is not used: *"
+    result.stdout.fnmatch_lines([told])
+    pytester.runpytest(*OPTIONS).assert_outcomes(passed=3, failed=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("stageflow_simulaton", "There is no marker 'stageflow_simulaton'. Did you mean 'stageflow_simulation'? There"),
+        ("stageflow_events", "The fixture stageflow_events is made from no arguments: leave out its marker."),
+    ],
+)
+def test_a_marker_that_there_is_not_is_refused(pytester: pytest.Pytester, name: str, told: str) -> None:
+    """Misspelt it would do nothing; one that the project has itself is let be."""
+    pytester.makepyfile(f"""
+        import pytest
+        pytestmark = pytest.mark.{name}
+
+        async def test_it():
+            pass
+    """)
+    loose = [option for option in OPTIONS if option != "--strict-markers"]
+    result = pytester.runpytest(*loose, "-W", "default")
+    result.assert_outcomes(errors=1)
+    assert told in result.stdout.str()
+    pytester.runpytest(*OPTIONS, "-o", f"markers={name}(why): one of our own").assert_outcomes(passed=1)
 
 
 def test_events_are_recorded_for_each_test_and_seed(pytester: pytest.Pytester) -> None:

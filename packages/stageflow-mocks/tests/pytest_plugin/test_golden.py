@@ -59,6 +59,27 @@ def test_an_output_that_was_written_is_compared_from_then_on(pytester: pytest.Py
     )
 
 
+def test_what_workers_of_xdist_write_is_listed(pytester: pytest.Pytester) -> None:
+    """The files are listed once each, whichever process has written them."""
+    pytester.makepyfile(
+        test_it="""
+        import pytest
+
+        @pytest.mark.parametrize("number", range(4))
+        def test_number(stageflow_golden, number):
+            stageflow_golden(str(number))
+    """
+    )
+    options = ["-p", "no:randomly", "-p", "no:cov", "-o", "asyncio_default_fixture_loop_scope=function"]
+    result = pytester.runpytest_subprocess(*options, "-n", "2", UPDATE)
+    result.assert_outcomes(passed=4)
+    files = sorted((pytester.path / "golden" / "test_it").iterdir())
+    listed = [line for line in result.outlines if line.endswith(".txt")]
+    assert listed == [str(path) for path in files]
+    assert len(files) == 4
+    pytester.runpytest_subprocess(*options, "-n", "2").assert_outcomes(passed=4)
+
+
 def test_a_command_that_is_shown_updates_the_file(pytester: pytest.Pytester) -> None:
     """The file is replaced, and nothing is written again that has not changed."""
     pytester.makepyfile(test_it=TEST.format(value="'one'"))
@@ -154,6 +175,7 @@ def test_every_seed_of_a_simulated_test_gives_the_same(pytester: pytest.Pytester
         ("float('nan')", "this float is neither"),
         ("b'x'", "this bytes is neither"),
         ("{'a': 1}, varying=['b']", "names keys that are nowhere in the output: b"),
+        ("{'started_at': 1}, varying=['startd_at']", "startd_at. Did you mean 'started_at'?"),
         ("{'a': 1}, varying='a'", "takes several keys, not one: write ['a']"),
         ("'text', varying=['a']", "is about the keys of JSON, and this is text"),
         ("'one'); stageflow_golden('two'", "called twice under one name"),
@@ -165,3 +187,4 @@ def test_what_cannot_be_compared_is_refused(pytester: pytest.Pytester, call: str
     result = pytester.runpytest(*OPTIONS, UPDATE)
     result.assert_outcomes(failed=1)
     assert told in result.stdout.str()
+    assert "json/encoder.py" not in result.stdout.str()

@@ -187,7 +187,8 @@ def test_one_seed_may_be_chosen_for_all(pytester: pytest.Pytester) -> None:
         ("seeds=['x']", "A seed of stageflow_simulation() is an integer, not 'x'"),
         ("seed=1, seeds=2", "takes seed= or seeds=, not both"),
         ("max_steps=0", "max_steps of stageflow_simulation() is at least 1, not 0"),
-        ("steps=1", "unexpected keyword argument 'steps'"),
+        ("100", "stageflow_simulation() takes nothing without its name. It takes, by name: seeds, seed, "),
+        ("steps=1", "stageflow_simulation() takes no 'steps'. Did you mean 'max_steps'? It takes: seeds, seed, "),
     ],
 )
 def test_a_marker_that_makes_no_sense_is_refused(pytester: pytest.Pytester, marker: str, told: str) -> None:

@@ -154,7 +154,8 @@ def test_a_task_factory_of_others_stays(pytester: pytest.Pytester) -> None:
     [
         ("left='maybe'", "is one of fail, ignore, not 'maybe'"),
         ("allowed='name'", "takes several names, not one: write ['name']"),
-        ("forbidden=[]", "unexpected keyword argument 'forbidden'"),
+        ("'fail'", "stageflow_tasks() takes nothing without its name. It takes, by name: left, allowed."),
+        ("forbidden=[]", "stageflow_tasks() takes no 'forbidden'. It takes: left, allowed."),
     ],
 )
 def test_a_marker_that_makes_no_sense_is_refused(pytester: pytest.Pytester, marker: str, told: str) -> None:

@@ -62,12 +62,26 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 def redacted_text(text: str) -> str:
     """Return the text with a preview in place of each secret in it."""
+    spans = _found_in(text)
+    return _cut(text, spans) if spans else text
+
+
+def secrets_in(text: str) -> list[tuple[int, int]]:
+    """Return where in a text there are secrets, for who hides them in another way; stretches may overlap.
+
+    Each begins and ends at a place of the text, counted in characters. A secret is known by its looks or by the name
+    before it; sound, data URLs and literals of bytes are none.
+    """
+    return [(start, end) for start, end, kind in _found_in(text) if kind == "redacted"]
+
+
+def _found_in(text: str) -> list[Span]:
     spans: list[Span] = []
     if ":" in text or "=" in text or "--" in text or "'," in text or '",' in text:
         spans += [(start, end, "redacted") for start, end in find_assignments(text)]
     if len(text) >= _SHORTEST:
         _find_looks(text, spans)
-    return _cut(text, spans) if spans else text
+    return spans
 
 
 def redacted_sound(text: str) -> str:

@@ -69,7 +69,7 @@ class AnswerInPieces:
         if self._finish_reason == "tool_calls" and not self._calls:
             raise self._broken("is to call tools (finish_reason 'tool_calls'), and has no call")
         if not self._model:
-            raise self._broken("does not say which model gave it, and none was asked for by name")
+            raise self._broken("does not say which model gave it (`model=` of a chunk), and none was asked for by name")
         return LLMResponse(
             "".join(self._texts),
             model=self._model,

@@ -137,17 +137,22 @@ def _read(mark: re.Match[str]) -> dict[str, Any]:
 
 
 def _wav_head(content: bytes) -> tuple[bytes, int]:
-    """Return what comes before the samples of a WAV file, and the byte that is silence in it."""
+    """Return what comes before the samples of a WAV file, and the byte that is silence in it.
+
+    Zeros stand in place of what describes no samples, since anything may be in it: names, comments, keys.
+    """
     if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
         return b"", 0
-    place, fill = 12, 0
+    head, place, fill = content[:12], 12, 0
     while place + 8 <= min(len(content), _LONGEST_HEAD):
         name, size = content[place : place + 4], int.from_bytes(content[place + 4 : place + 8], "little")
         if name == b"data":
-            return content[: place + 8], fill
+            return head + content[place : place + 8], fill
         if name == b"fmt ":
             coding = int.from_bytes(content[place + 8 : place + 10], "little")
             bits = int.from_bytes(content[place + 22 : place + 24], "little")
             fill = 0x80 if (coding, bits) == (1, 8) else _FILL_OF_FORMAT.get(coding, 0)
+        chunk = content[place : place + 8 + size + size % 2]
+        head += chunk if name in (b"fmt ", b"fact") else chunk[:8] + bytes(len(chunk[8:]))
         place += 8 + size + size % 2
     return b"", 0

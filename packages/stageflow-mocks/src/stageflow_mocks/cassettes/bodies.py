@@ -19,6 +19,7 @@ import codecs
 import json
 from collections.abc import Callable, Iterable, Sequence
 from email.message import Message
+from email.utils import collapse_rfc2231_value
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
@@ -31,8 +32,9 @@ from stageflow_mocks.cassettes.audio import (
     with_silence,
     without_audio,
 )
-from stageflow_mocks.cassettes.events import hidden_parts, learn_events
+from stageflow_mocks.cassettes.events import hidden_events, learn_events
 from stageflow_mocks.cassettes.secret_values import MARK, Secrets
+from stageflow_mocks.cassettes.spellings import as_text
 
 Pieces: TypeAlias = Sequence[tuple[float, bytes]]
 """What came, each with the seconds since the one before."""
@@ -65,35 +67,33 @@ def rounded(seconds: float) -> float:
 def learn_request(content: bytes, content_type: str, secrets: Secrets) -> None:
     """Let the secrets of a request's body be known."""
     match request_body(content, content_type, None):
-        case {"json": value}:
-            secrets.learn_json(value)
         case {"form": pairs}:
             for name, value in pairs:
-                if secrets.is_parameter(name):
-                    secrets.learn(value)
+                secrets.learn_parameter(name, value)
         case {"parts": parts}:
             for part in parts:
-                if secrets.is_name(part["name"]) and "text" in part:
-                    secrets.learn(part["text"])
+                if "text" in part:
+                    secrets.learn_parameter(part["name"], part["text"])
                 elif "json" in part:
                     secrets.learn_json(part["json"])
-        case {"text": text}:
-            secrets.learn_text(text)
-        case _:
+                elif "base64" in part:
+                    learn_content(base64.b64decode(part["base64"]), secrets)
+        case {"audio": _}:
             pass
+        case _:
+            learn_content(content, secrets)
 
 
-def learn_response(pieces: Pieces, secrets: Secrets) -> None:
-    """Let the secrets of a response's body be known."""
-    try:
-        text = b"".join(piece for _, piece in pieces).decode()
-    except UnicodeDecodeError:
+def learn_content(content: bytes, secrets: Secrets) -> None:
+    """Let the secrets of JSON, text, a stream of events or anything else be known."""
+    text, _, is_text = as_text(content)
+    if not is_text:
         return
     try:
         secrets.learn_json(json.loads(text))
     except (ValueError, RecursionError):
-        secrets.learn_text(text)
         learn_events(text, secrets)
+    secrets.learn_text(text)
 
 
 def request_body(content: bytes, content_type: str, secrets: Secrets | None) -> dict[str, Any] | None:
@@ -108,23 +108,20 @@ def request_body(content: bytes, content_type: str, secrets: Secrets | None) -> 
     if kind == "application/x-www-form-urlencoded":
         pairs = _form(content)
         if pairs is not None:
-            return {"form": [[name, _hidden_parameter(name, value, secrets)] for name, value in pairs]}
+            return {
+                "form": [
+                    [name, value] if secrets is None else secrets.hidden_parameter(name, value) for name, value in pairs
+                ]
+            }
     return _plain(content, content_type, "", secrets)
-
-
-def _hidden_parameter(name: str, value: str, secrets: Secrets | None) -> str:
-    if secrets is None:
-        return value
-    return MARK if secrets.is_parameter(name) else secrets.hidden(value)
 
 
 def _plain(content: bytes, content_type: str, file_name: str, secrets: Secrets | None) -> dict[str, Any]:
     sound = audio_type(content, content_type, file_name)
     if sound is not None:
         return {"audio": described(content, sound)}
-    try:
-        text = content.decode()
-    except UnicodeDecodeError:
+    text = _text(content)
+    if text is None:
         kept = content if secrets is None else secrets.hidden_bytes(content)
         return {"base64": base64.b64encode(kept).decode()}
     try:
@@ -164,25 +161,18 @@ def _parts(content: bytes, boundary: str) -> list[tuple[Message, bytes]] | None:
 def _part(about: Message, content: bytes, secrets: Secrets | None) -> dict[str, Any]:
     name = str(about.get_param("name", "", header="content-disposition"))
     file_name = about.get_param("filename", None, header="content-disposition")
-    kind = str(about.get("content-type", ""))
-    kept: dict[str, Any] = {"name": name}
-    if file_name is not None:
-        kept["filename"] = str(file_name) if secrets is None else secrets.hidden(str(file_name))
-    if kind:
-        kept["type"] = kind
-    if secrets is not None and secrets.is_name(name):
+    plain_name = None if file_name is None else collapse_rfc2231_value(file_name)
+    given = {"name": name, "filename": plain_name, "type": str(about.get("content-type", "")) or None}
+    kept: dict[str, Any] = {
+        key: text if secrets is None else secrets.hidden(text) for key, text in given.items() if text is not None
+    }
+    text = _text(content)
+    if secrets is not None and secrets.is_parameter(name, text or ""):
         return {**kept, "text": MARK}
-    if not content:
-        return {**kept, "text": ""}
     # A field of a form is text, also one that looks like JSON: "1" and "1.0" are not the same there.
-    if file_name is None and not kind:
-        try:
-            text = content.decode()
-        except UnicodeDecodeError:
-            pass
-        else:
-            return {**kept, "text": text if secrets is None else secrets.hidden(text)}
-    return {**kept, **_plain(content, kind, str(file_name or ""), secrets)}
+    if text is not None and (not text or set(kept) == {"name"}):
+        return {**kept, "text": text if secrets is None else secrets.hidden(text)}
+    return {**kept, **_plain(content, given["type"] or "", plain_name or "", secrets)}
 
 
 def response_body(pieces: Pieces, content_type: str, secrets: Secrets, *, keep_audio: bool) -> dict[str, Any] | None:
@@ -203,11 +193,12 @@ def response_body(pieces: Pieces, content_type: str, secrets: Secrets, *, keep_a
         if texts is not None:
             if not keep_audio:
                 texts = _edited(texts, lambda text: list(audio_spans(text)))
-            texts = _edited(texts, lambda text: hidden_parts(text, secrets))
-            texts = _edited(texts, lambda text: [(*span, MARK) for span in secrets.spans(text)])
+            texts = _edited(texts, lambda text: hidden_events(text, secrets))
             return {"text": [[rounded(gap), text] for gap, text in texts]}
-    hidden = [(gap, piece) for gap, piece in pieces] if sound else _hidden_pieces(pieces, secrets)
-    return {"base64": [[rounded(gap), base64.b64encode(piece).decode()] for gap, piece in hidden]}
+    hidden = secrets.hidden_bytes(content)
+    if hidden != content:
+        pieces = [(sum(gap for gap, _ in pieces), hidden)]
+    return {"base64": [[rounded(gap), base64.b64encode(piece).decode()] for gap, piece in pieces]}
 
 
 def response_pieces(body: dict[str, Any] | None) -> list[tuple[float, bytes]]:
@@ -259,10 +250,12 @@ def _json_body(content: bytes, secrets: Secrets, *, keep_audio: bool) -> dict[st
         layout = next((name for name in LAYOUTS if _written_json(value, name) == content), None)
     except (ValueError, RecursionError):
         return None
+    plain = value if keep_audio else without_audio(value)
+    hidden = secrets.hidden_json(plain)
     if layout is None:
-        return None
-    value = secrets.hidden_json(value if keep_audio else without_audio(value))
-    return {"json": value} if layout == "compact" else {"json": value, "layout": layout}
+        # Where something is hidden it is no more byte for byte, and escapes that no layout has may not hide it.
+        return None if hidden == plain else {"json": hidden}
+    return {"json": hidden} if layout == "compact" else {"json": hidden, "layout": layout}
 
 
 def _read_json(text: str) -> Any:
@@ -282,14 +275,15 @@ def _written_json(value: Any, layout: str) -> bytes:
 
 def _texts(pieces: Pieces) -> list[tuple[float, str]] | None:
     """Return the pieces as text, or None if they are none; a character that two of them share is in the later one."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    texts: list[tuple[float, str]] = []
-    try:
-        for number, (gap, piece) in enumerate(pieces):
-            texts.append((gap, decoder.decode(piece, final=number == len(pieces) - 1)))
-    except UnicodeDecodeError:
+    if _text(b"".join(piece for _, piece in pieces)) is None:
         return None
-    return texts
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    return [(gap, decoder.decode(piece)) for gap, piece in pieces]
+
+
+def _text(content: bytes) -> str | None:
+    read = as_text(content)
+    return read.text if read.encoding == "utf-8" else None
 
 
 def _edited(texts: list[tuple[float, str]], find: Callable[[str], Iterable[Edit]]) -> list[tuple[float, str]]:
@@ -315,11 +309,3 @@ def _edited(texts: list[tuple[float, str]], find: Callable[[str], Iterable[Edit]
                 number += 1
         edited.append((gap, "".join(kept)))
     return edited
-
-
-def _hidden_pieces(pieces: Pieces, secrets: Secrets) -> list[tuple[float, bytes]]:
-    content = b"".join(piece for _, piece in pieces)
-    hidden = secrets.hidden_bytes(content)
-    if hidden == content:
-        return list(pieces)
-    return [(sum(gap for gap, _ in pieces), hidden)]

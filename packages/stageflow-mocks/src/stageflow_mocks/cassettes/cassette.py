@@ -9,6 +9,7 @@ It replays what the file holds, and never asks the network; with `mode="record"`
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import os
 from collections.abc import Callable, Collection
@@ -31,7 +32,7 @@ from stageflow_mocks.cassettes.matching import differences, weight
 from stageflow_mocks.cassettes.secret_values import FindSecrets, Secrets
 from stageflow_mocks.cassettes.takes import Asked, Take
 from stageflow_mocks.cassettes.tape import Exchange, RecordedRequest
-from stageflow_mocks.cassettes.wire import CassetteTransport, decoded
+from stageflow_mocks.cassettes.wire import CassetteTransport, decoded, end_before_httpx
 
 CassetteMode: TypeAlias = Literal["replay", "record"]
 
@@ -57,7 +58,7 @@ class Cassette:
         secret_values: Secrets, which are hidden wherever they are.
         find_secrets: Returns the secrets in a text.
         keep_audio: Whether the sound of answers is written into the file.
-        how_to_record: What errors advise, where there is an easier way than `mode`.
+        how_to_record: What to type or write, as errors show it, where there is an easier way than `mode`.
 
     Raises:
         TypeError: Names are given as one text.
@@ -92,19 +93,23 @@ class Cassette:
         self._varying = frozenset(varying)
         self._secrets = Secrets(secret_names, secret_values, find_secrets)
         self._keep_audio = keep_audio
-        self._hint = how_to_record or f"Record it anew: Cassette({str(self.path)!r}, mode='record')"
+        self._how_to_record = how_to_record or f"Cassette({str(self.path)!r}, mode='record')"
+        self._hint = f"Record it anew: {self._how_to_record}"
         self._is_open = False
         self._exchanges: list[Exchange] = []
         # Places of the exchanges that nothing has asked for. `remove` is one step, also between threads.
         self._free: list[int] = []
         self._takes: list[Take] = []
         self._refused: list[CassetteRefusal] = []
+        # Requests whose secrets are not known yet.
+        self._unread: list[Asked] = []
 
     def transport(self, inner: Any = None) -> Any:
-        """Return a transport for an `httpx.Client` or an `httpx.AsyncClient`; each client takes one of its own.
+        """Return a transport for a Client or an AsyncClient of httpx, or of httpx2; each takes one of its own.
 
         Args:
-            inner: The transport that is recorded, where it is not httpx's own: `httpx.AsyncHTTPTransport(http2=True)`.
+            inner: The transport that is recorded, where it is not the library's own:
+                `httpx.AsyncHTTPTransport(http2=True)`. It is of the same library as the client.
         """
         return CassetteTransport(self, inner)
 
@@ -128,31 +133,45 @@ class Cassette:
 
     def _text(self) -> str:
         try:
-            return self.path.read_text("utf-8")
+            return self.path.read_text("utf-8-sig")  # editors may have put its mark before it
         except FileNotFoundError:
-            raise CassetteFileError(self.path, "", "there is no cassette yet", self._hint) from None
+            hint = f"Record it: {self._how_to_record}"
+            raise CassetteFileError(self.path, "", "there is no cassette yet", hint) from None
         except UnicodeDecodeError as error:
             raise CassetteFileError(self.path, "", f"it is no text ({error})", self._hint) from None
+        except OSError as error:
+            raise CassetteFileError(self.path, "", f"it cannot be read ({error})", self._hint) from error
 
     def save(self, error: BaseException | None = None) -> bool:
         """Write what was recorded, and tell whether that was done. `with` does it.
 
-        It is not if something was refused; nor after an `error` of the test, if nothing was asked or it was stopped by
-        hand. After any other it is: what the service has answered is needed to mend the test.
+        It is not if something was refused; nor after an `error` of the test, if nothing was answered, as by a service
+        that could not be reached, or if it was stopped by hand. After any other it is: what the service has answered is
+        needed to mend the test.
+
+        Raises:
+            CassetteFileError: The file cannot be written; it is as it was.
         """
         self._is_open = False
-        is_stopped = isinstance(error, (KeyboardInterrupt, SystemExit)) or (error is not None and not self._takes)
-        if not self.is_recording or self._refused or is_stopped:
+        was_answered = any(take.status is not None for take in self._takes)
+        is_of_no_use = isinstance(error, (KeyboardInterrupt, SystemExit)) or (error is not None and not was_answered)
+        if not self.is_recording or self._refused or is_of_no_use:
             return False
         for take in self._takes:
             take.leave()  # who has not closed an answer by now has left it
             take.learn(self._secrets)
         exchanges = [take.exchange(self._secrets, self._headers, keep_audio=self._keep_audio) for take in self._takes]
         text = tape.written(exchanges)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         half_written = self.path.with_name(f"{self.path.name}.{os.getpid()}.new")
-        half_written.write_text(text, "utf-8", newline="\n")
-        half_written.replace(self.path)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            half_written.write_text(text, "utf-8", newline="\n")
+            half_written.replace(self.path)
+        except OSError as failed:
+            with contextlib.suppress(OSError):
+                half_written.unlink()
+            problem = f"what was recorded cannot be written ({failed})"
+            raise CassetteFileError(self.path, "", problem, "The file is as it was.") from failed
         return True
 
     def check(self) -> None:
@@ -198,6 +217,7 @@ class Cassette:
             shown.add(id(each))
             each = each.__cause__ or each.__context__
         for refusal in self._refused:
+            end_before_httpx(refusal)
             if id(refusal) not in shown:
                 exc.add_note(str(refusal))
 
@@ -221,14 +241,21 @@ class Cassette:
         """
         __tracebackhide__ = True
         self._check_open(asked)
-        asked.learn(self._secrets)
+        self._unread.append(asked)
         found = self._taken(asked.recorded(None, self._headers))
         if found is None:
+            self._learn()
             # What cannot be compared as it is, like base64 of what holds a secret, may be the same when it is hidden.
             found = self._taken(asked.recorded(self._secrets, self._headers))
         if found is None:
             raise self._refuse(self._unknown(asked))
         return found
+
+    def _learn(self, *asked: Asked) -> None:
+        # Only now, since most tests ask what is recorded, and large requests take long to look through.
+        self._unread.extend(asked)
+        while self._unread:
+            self._unread.pop().learn(self._secrets)
 
     def _taken(self, request: RecordedRequest) -> Exchange | None:
         for number in list(self._free):
@@ -264,7 +291,7 @@ class Cassette:
         __tracebackhide__ = True
         self._check_open(asked)
         if os.environ.get("CI", "").lower() not in ("", "0", "false") and not _is_here(asked.url):
-            asked.learn(self._secrets)
+            self._learn(asked)
             shown = asked.recorded(self._secrets, self._headers)
             raise self._refuse(RecordingInCIError(self.path, str(shown)))
         take = Take(asked, clock, decoded)
@@ -281,7 +308,8 @@ class Cassette:
 
     def _check_open(self, asked: Asked) -> None:
         if not self._is_open:
-            raise self._refuse(CassetteClosedError(self.path, f"{asked.method} {asked.url}"))
+            self._learn(asked)
+            raise self._refuse(CassetteClosedError(self.path, str(asked.recorded(self._secrets, self._headers))))
 
     def _refuse(self, refusal: CassetteRefusal) -> CassetteRefusal:
         self._refused.append(refusal)

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+_SHOWN = 12
+"""Differences that a message shows."""
+
 
 class Difference(NamedTuple):
     """In what an asked request is not the recorded one: where, and how both are shown; None where there is nothing."""
@@ -24,15 +27,22 @@ class CassetteRefusal(BaseException):
 
     **It is no `Exception`**, as the failures of pytest are none: a provider's client takes every Exception of its
     transport for a broken connection, tries again, and raises an error of its own, which a policy may retry in turn.
+
+    Attributes:
+        cassette: The file.
+        asked: Method and address of the request.
+        hint: What to do.
     """
+
+    def __init__(self, cassette: Path, asked: str, hint: str = "") -> None:
+        super().__init__(cassette, asked, hint)
+        self.cassette, self.asked, self.hint = cassette, asked, hint
 
 
 class UnknownRequestError(CassetteRefusal):
     """A request is not on the cassette, or no more.
 
     Attributes:
-        cassette: The file.
-        asked: Method and address of the request.
         nearest: Which recorded exchange is the most like it, in words; None if there is nothing on the cassette.
         differences: In what they differ; nothing, if that exchange has been used up by another request.
     """
@@ -40,12 +50,9 @@ class UnknownRequestError(CassetteRefusal):
     def __init__(
         self, cassette: Path, asked: str, nearest: str | None, differences: Sequence[Difference], hint: str
     ) -> None:
-        super().__init__(cassette, asked, nearest, differences, hint)
-        self.cassette = cassette
-        self.asked = asked
-        self.nearest = nearest
-        self.differences = tuple(differences)
-        self.hint = hint
+        super().__init__(cassette, asked, hint)
+        self.args = (cassette, asked, nearest, differences, hint)
+        self.nearest, self.differences = nearest, tuple(differences)
 
     def __str__(self) -> str:
         lines = [f"There is no answer to this request on the cassette: {self.cassette}", f"  asked:   {self.asked}"]
@@ -57,18 +64,7 @@ class UnknownRequestError(CassetteRefusal):
 
 
 class RecordingEndsError(CassetteRefusal):
-    """A stream is read further than it was when it was recorded: its reader left it then.
-
-    Attributes:
-        cassette: The file.
-        asked: Method and address of the request.
-    """
-
-    def __init__(self, cassette: Path, asked: str, hint: str) -> None:
-        super().__init__(cassette, asked, hint)
-        self.cassette = cassette
-        self.asked = asked
-        self.hint = hint
+    """A stream is read further than it was when it was recorded: its reader left it then."""
 
     def __str__(self) -> str:
         return (
@@ -80,11 +76,6 @@ class RecordingEndsError(CassetteRefusal):
 class RecordingInCIError(CassetteRefusal):
     """A recording would have asked a service from within continuous integration."""
 
-    def __init__(self, cassette: Path, asked: str) -> None:
-        super().__init__(cassette, asked)
-        self.cassette = cassette
-        self.asked = asked
-
     def __str__(self) -> str:
         return (
             f"A cassette is to be recorded while the environment variable CI is set: {self.cassette}\n"
@@ -95,11 +86,6 @@ class RecordingInCIError(CassetteRefusal):
 
 class CassetteClosedError(CassetteRefusal):
     """A cassette is asked before it is entered, or after it was left."""
-
-    def __init__(self, cassette: Path, asked: str) -> None:
-        super().__init__(cassette, asked)
-        self.cassette = cassette
-        self.asked = asked
 
     def __str__(self) -> str:
         return (
@@ -137,7 +123,7 @@ class CassetteCheckError(AssertionError):
 
 
 class CassetteFileError(ValueError):
-    """A cassette cannot be read.
+    """A cassette cannot be read, or not be written.
 
     Attributes:
         cassette: The file.
@@ -154,6 +140,3 @@ class CassetteFileError(ValueError):
 
     def __str__(self) -> str:
         return f"{self.cassette}: {self.path}{': ' if self.path else ''}{self.problem}. {self.hint}"
-
-
-_SHOWN = 12

@@ -1,11 +1,12 @@
 """Secrets that a stream gives in parts: a key of which each event of a model's answer holds a token.
 
-Such streams are lines of JSON, after `data:` where they are server-sent events. The texts that stand at one place of
-all of them, as `choices[0].delta.content`, are read as one.
+Such streams are server-sent events, or lines of JSON. The texts that stand at one place of all of them, as
+`choices[0].delta.content`, or behind `data:` itself, are read as one.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Iterator
@@ -13,7 +14,17 @@ from typing import Any, NamedTuple, cast
 
 from stageflow_mocks.cassettes.secret_values import MARK, Secrets
 
-_LINE = re.compile(r"^(?:data:[ ]?)?(?P<json>\{.*\})\r?$", re.MULTILINE)
+# Lines end with LF, CR or both, as in https://html.spec.whatwg.org/multipage/server-sent-events.html.
+_LINE = re.compile(r"(?<![^\r\n])(?:data:[ ]?(?P<data>[^\r\n]*)|(?P<json>\{[^\r\n]*\})(?![^\r\n]))")
+
+
+class _Event(NamedTuple):
+    """What stands behind `data:`, or on a line: from where to where, and its value, JSON or else a text."""
+
+    start: int
+    end: int
+    is_json: bool
+    holder: list[Any]
 
 
 class _Part(NamedTuple):
@@ -26,40 +37,52 @@ class _Part(NamedTuple):
 
 
 def learn_events(text: str, secrets: Secrets) -> None:
-    """Let the secrets that the events of a stream hold in parts be known."""
-    for parts in _places(_events(text)).values():
-        if len(parts) > 1:
-            secrets.learn_text("".join(part.text for part in parts))
-
-
-def hidden_parts(text: str, secrets: Secrets) -> list[tuple[int, int, str]]:
-    """Return where events have to be written anew, and how, so that they hold no part of a secret."""
+    """Let the secrets that the events of a stream hold, whole or in parts, be known."""
     events = _events(text)
-    changed: set[int] = set()
+    for event in events:
+        secrets.learn_json(event.holder)
     for parts in _places(events).values():
-        if len(parts) > 1:
-            changed |= _hide(parts, secrets.spans("".join(part.text for part in parts)))
-    return [
-        (start, end, _written(value, text[start:end]))
-        for number, (start, end, value) in enumerate(events)
-        if number in changed
-    ]
+        secrets.learn_text("".join(part.text for part in parts))
 
 
-def _events(text: str) -> list[tuple[int, int, Any]]:
-    found: list[tuple[int, int, Any]] = []
+def hidden_events(text: str, secrets: Secrets) -> list[tuple[int, int, str]]:
+    """Return where a text, of a stream of events or any other, has to be written anew so that it holds no secrets."""
+    events = _events(text)
+    hidden = copy.deepcopy(events)
+    for parts in _places(hidden).values():
+        _hide(parts, secrets.spans("".join(part.text for part in parts)))
+    edits: list[tuple[int, int, str]] = []
+    place = 0
+    for event, after in zip(events, hidden, strict=True):
+        edits += _hidden_between(text, place, event.start, secrets)
+        value = secrets.hidden_json(after.holder)[0]
+        if value != event.holder[0]:
+            written = _written(value, text[event.start : event.end]) if event.is_json else value
+            edits.append((event.start, event.end, written))
+        place = event.end
+    return [*edits, *_hidden_between(text, place, len(text), secrets)]
+
+
+def _hidden_between(text: str, start: int, end: int, secrets: Secrets) -> list[tuple[int, int, str]]:
+    return [(start + begin, start + until, MARK) for begin, until in secrets.spans(text[start:end])]
+
+
+def _events(text: str) -> list[_Event]:
+    found: list[_Event] = []
     for line in _LINE.finditer(text):
+        group = "data" if line["json"] is None else "json"
         try:
-            found.append((*line.span("json"), json.loads(line["json"])))
+            value, is_json = json.loads(line[group]), True
         except (ValueError, RecursionError):
-            continue
+            value, is_json = line[group], False
+        found.append(_Event(*line.span(group), is_json, [value]))
     return found
 
 
-def _places(events: list[tuple[int, int, Any]]) -> dict[tuple[str | int, ...], list[_Part]]:
+def _places(events: list[_Event]) -> dict[tuple[str | int, ...], list[_Part]]:
     places: dict[tuple[str | int, ...], list[_Part]] = {}
-    for number, (_, _, value) in enumerate(events):
-        for path, holder, key, text in _texts(value, ()):
+    for number, event in enumerate(events):
+        for path, holder, key, text in _texts(event.holder, ()):
             places.setdefault(path, []).append(_Part(number, holder, key, text))
     return places
 
@@ -81,8 +104,7 @@ def _texts(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str 
             yield from _texts(item, (*path, key))
 
 
-def _hide(parts: list[_Part], spans: list[tuple[int, int]]) -> set[int]:
-    changed: set[int] = set()
+def _hide(parts: list[_Part], spans: list[tuple[int, int]]) -> None:
     begin = 0
     for part in parts:
         end, kept, place = begin + len(part.text), "", begin
@@ -91,10 +113,8 @@ def _hide(parts: list[_Part], spans: list[tuple[int, int]]) -> set[int]:
                 continue
             kept += part.text[place - begin : max(start, begin) - begin] + (MARK if start >= begin else "")
             place = min(until, end)
-            changed.add(part.event)
         part.holder[part.key] = kept + part.text[place - begin :]
         begin = end
-    return changed
 
 
 def _written(value: Any, before: str) -> str:

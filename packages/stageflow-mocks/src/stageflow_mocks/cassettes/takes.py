@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 from stageflow_mocks.cassettes.bodies import (
     Pieces,
+    learn_content,
     learn_request,
-    learn_response,
     request_body,
     response_body,
     rounded,
 )
-from stageflow_mocks.cassettes.secret_values import MARK, Secrets
+from stageflow_mocks.cassettes.secret_values import Secrets
 from stageflow_mocks.cassettes.tape import Exchange, RecordedFailure, RecordedRequest, RecordedResponse
 
 _PASSING_HEADERS = frozenset(
@@ -25,9 +25,9 @@ _PASSING_HEADERS = frozenset(
 """Of the connection, or another each time: they would only make two recordings differ."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Asked:
-    """A request, as it goes over the wire.
+    """A request, as it goes over the wire. It has no repr, as a traceback would show its secrets.
 
     Attributes:
         url: Without its query, a user's name and a fragment.
@@ -49,9 +49,7 @@ class Asked:
         for name, value in self.headers:
             secrets.learn_header(name, value)
         for name, value in self.query:
-            secrets.learn_text(value)
-            if secrets.is_parameter(name):
-                secrets.learn(value)
+            secrets.learn_parameter(name, value)
         learn_request(self.content, self._header("content-type"), secrets)
 
     def recorded(self, secrets: Secrets | None, headers: Collection[str]) -> RecordedRequest:
@@ -62,10 +60,7 @@ class Asked:
         body = request_body(self.content, self._header("content-type"), secrets)
         if secrets is None:
             return RecordedRequest(self.method, self.url, [list(pair) for pair in self.query], kept, body)
-        query = [
-            [secrets.hidden(name), MARK if secrets.is_parameter(name) else secrets.hidden(value)]
-            for name, value in self.query
-        ]
+        query = [secrets.hidden_parameter(name, value) for name, value in self.query]
         shown = {name: secrets.hidden_header(name, value) for name, value in kept.items()}
         return RecordedRequest(self.method, secrets.hidden(self.url), query, shown, body)
 
@@ -76,7 +71,7 @@ class Asked:
         return ", ".join(value for name, value in self.headers if name == header)
 
 
-@dataclass
+@dataclass(repr=False)
 class Take:
     """One exchange while it is recorded.
 
@@ -134,7 +129,9 @@ class Take:
         self.asked.learn(secrets)
         for name, value in self.headers:
             secrets.learn_header(name, value)
-        learn_response(self._decoded()[0], secrets)
+        if self.failure is not None:
+            secrets.learn_text(self.failure.message)
+        learn_content(b"".join(piece for _, piece in self._decoded()[0]), secrets)
 
     def exchange(self, secrets: Secrets, headers: Collection[str], *, keep_audio: bool) -> Exchange:
         """Return what is written, with nothing secret in it."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import dataclasses
 import difflib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -56,13 +57,6 @@ class RecordedRequest:
         asked = "&".join(f"{name}={value}" for name, value in self.query)
         return f"{self.method} {self.url}{'?' if asked else ''}{asked}"
 
-    def to_dict(self) -> dict[str, Any]:
-        kept: dict[str, Any] = {"method": self.method, "url": self.url}
-        for name in ("query", "headers", "body"):
-            if getattr(self, name):
-                kept[name] = getattr(self, name)
-        return kept
-
 
 @dataclass(frozen=True)
 class RecordedResponse:
@@ -73,13 +67,6 @@ class RecordedResponse:
     headers: Sequence[Sequence[str]] = ()
     body: dict[str, Any] | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        kept: dict[str, Any] = {"after": self.after, "status": self.status}
-        for name in ("headers", "body"):
-            if getattr(self, name):
-                kept[name] = getattr(self, name)
-        return kept
-
 
 @dataclass(frozen=True)
 class RecordedFailure:
@@ -88,9 +75,6 @@ class RecordedFailure:
     after: float
     type: str
     message: str
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"after": self.after, "type": self.type, "message": self.message}
 
 
 @dataclass(frozen=True)
@@ -109,21 +93,21 @@ class Exchange:
     failure: RecordedFailure | None = None
     left_after: float | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        kept: dict[str, Any] = {"request": self.request.to_dict()}
-        if self.response is not None:
-            kept["response"] = self.response.to_dict()
-        if self.failure is not None:
-            kept["failure"] = self.failure.to_dict()
-        if self.left_after is not None:
-            kept["left_after"] = self.left_after
-        return kept
-
 
 def written(exchanges: Sequence[Exchange]) -> str:
     """Return the text of a cassette's file."""
-    tape = {"schema_version": SCHEMA_VERSION, "exchanges": [exchange.to_dict() for exchange in exchanges]}
+    tape = {"schema_version": SCHEMA_VERSION, "exchanges": [_given(exchange) for exchange in exchanges]}
     return _laid_out(tape, 0) + "\n"
+
+
+def _given(record: Any) -> dict[str, Any]:
+    """Return the fields of a record, and of those in it, in which there is something."""
+    found = {each.name: getattr(record, each.name) for each in dataclasses.fields(record)}
+    return {
+        name: _given(value) if is_dataclass(value) else value
+        for name, value in found.items()
+        if value not in (None, (), [], {})
+    }
 
 
 def _laid_out(value: Any, depth: int) -> str:

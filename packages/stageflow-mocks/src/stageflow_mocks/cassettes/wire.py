@@ -1,10 +1,16 @@
-"""What a cassette has to do with httpx: the transport that goes into a client, to record or to replay."""
+"""What a cassette has to do with httpx: the transport that goes into a client, to record or to replay.
+
+Clients of httpx2, on which some SDKs are, have requests and transports of the same shape but of classes of their own.
+They get responses, streams and errors of those: whatever has to be of a class is made of the library of the request.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from functools import cache
 from typing import Any, Protocol
 
 from stageflow_mocks.cassettes.bodies import Pieces, response_pieces
@@ -19,6 +25,7 @@ except ImportError as error:
     raise ImportError('Cassettes need httpx: pip install "stageflow-mocks[cassettes]"', name=error.name) from error
 
 _LONGER_THAN_THE_READER_WAITED_S = 1.0
+_LIBRARIES = ("httpx", "httpx2")
 
 
 class Deck(Protocol):
@@ -40,7 +47,7 @@ class Deck(Protocol):
 
 
 class CassetteTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
-    """A transport for `httpx.Client` and `httpx.AsyncClient`, made by `Cassette.transport()`."""
+    """A transport for clients of httpx and httpx2, sync and async, made by `Cassette.transport()`."""
 
     def __init__(self, deck: Deck, inner: Any = None) -> None:
         self._deck = deck
@@ -52,18 +59,20 @@ class CassetteTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         request.read()
         asked = _asked(request)
         if not self._deck.is_recording:
-            played = _Played(self._deck, self._deck.claim(asked), request, simulated=False)
+            played = _stream_of(_library_of(request), _Played)(
+                self._deck, self._deck.claim(asked), request, simulated=False
+            )
             played.begin()
             return played.response()
         if self._inner is None:
-            self._inner = httpx.HTTPTransport()
+            self._inner = _library_of(request).HTTPTransport()
         take = self._deck.begin(asked, time.monotonic)
         try:
-            response: httpx.Response = self._inner.handle_request(request)
+            response: Any = self._inner.handle_request(request)
         except BaseException as error:
-            self._broken(take, error)
+            self._broken(take, error, request)
             raise
-        return _tapped(response, take)
+        return _tapped(response, take, request)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         __tracebackhide__ = True
@@ -72,27 +81,29 @@ class CassetteTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         loop = asyncio.get_running_loop()
         if not self._deck.is_recording:
             simulated = isinstance(loop, VirtualClockLoop)
-            played = _Played(self._deck, self._deck.claim(asked), request, simulated=simulated)
+            played = _stream_of(_library_of(request), _Played)(
+                self._deck, self._deck.claim(asked), request, simulated=simulated
+            )
             await played.abegin()
             return played.response()
         if self._inner is None:
-            self._inner = httpx.AsyncHTTPTransport()
+            self._inner = _library_of(request).AsyncHTTPTransport()
         take = self._deck.begin(asked, loop.time)
         try:
-            response: httpx.Response = await self._inner.handle_async_request(request)
+            response: Any = await self._inner.handle_async_request(request)
         except BaseException as error:
-            self._broken(take, error)
+            self._broken(take, error, request)
             raise
-        return _tapped(response, take)
+        return _tapped(response, take, request)
 
-    def _broken(self, take: Take, error: BaseException) -> None:
-        if isinstance(error, httpx.TransportError):
+    def _broken(self, take: Take, error: BaseException, request: httpx.Request) -> None:
+        if not isinstance(error, Exception):
+            take.leave()
+        elif isinstance(error, _library_of(request).TransportError):
             take.fail(error)
-        elif isinstance(error, Exception):
+        else:
             # A defect of the inner transport, or of the application in it: no service answers so.
             self._deck.drop(take)
-        else:
-            take.leave()
 
     def close(self) -> None:
         if self._inner is not None:
@@ -110,9 +121,15 @@ def _asked(request: httpx.Request) -> Asked:
         url=str(url.copy_with(username=None, password=None, query=None, fragment=None)),
         query=url.params.multi_items(),
         headers=_pairs(request.headers),
-        content=request.content,
+        content=_plain(request),
         password=url.password,
     )
+
+
+def _plain(request: httpx.Request) -> bytes:
+    coding = request.headers.get("content-encoding", "")
+    plain = decoded([(0.0, request.content)], coding) if coding else None
+    return request.content if plain is None else b"".join(piece for _, piece in plain)
 
 
 def _pairs(headers: httpx.Headers) -> list[tuple[str, str]]:
@@ -126,29 +143,45 @@ def _decoded(text: bytes) -> str:
         return text.decode("latin-1")
 
 
-def _tapped(response: httpx.Response, take: Take) -> httpx.Response:
+def _package(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def _library_of(request: httpx.Request) -> Any:
+    return sys.modules[_package(type(request).__module__)]
+
+
+@cache
+def _stream_of(library: Any, kind: type[Any]) -> Any:
+    """Return a kind of body as the class of stream that a library's clients take."""
+    return type(kind.__name__, (kind, library.SyncByteStream, library.AsyncByteStream), {})
+
+
+def _tapped(response: Any, take: Take, request: httpx.Request) -> Any:
     take.answer(response.status_code, _pairs(response.headers))
-    return httpx.Response(
+    library = _library_of(request)
+    return library.Response(
         response.status_code,
         headers=response.headers,
-        stream=_Tapped(response.stream, take),
+        stream=_stream_of(library, _Tapped)(response.stream, take, library.TransportError),
         extensions=response.extensions,
     )
 
 
-class _Tapped(httpx.SyncByteStream, httpx.AsyncByteStream):
+class _Tapped:
     """The body of a real response, each piece of which is noted when it comes."""
 
-    def __init__(self, stream: Any, take: Take) -> None:
+    def __init__(self, stream: Any, take: Take, transport_error: type[Exception]) -> None:
         self._stream = stream
         self._take = take
+        self._transport_error = transport_error
 
     def __iter__(self) -> Generator[bytes]:
         try:
             for piece in self._stream:
                 self._take.piece(piece)
                 yield piece
-        except httpx.TransportError as error:
+        except self._transport_error as error:
             self._take.fail(error)
             raise
         self._take.end()
@@ -158,7 +191,7 @@ class _Tapped(httpx.SyncByteStream, httpx.AsyncByteStream):
             async for piece in self._stream:
                 self._take.piece(piece)
                 yield piece
-        except httpx.TransportError as error:
+        except self._transport_error as error:
             self._take.fail(error)
             raise
         self._take.end()
@@ -172,7 +205,7 @@ class _Tapped(httpx.SyncByteStream, httpx.AsyncByteStream):
         await self._stream.aclose()
 
 
-class _Played(httpx.SyncByteStream, httpx.AsyncByteStream):
+class _Played:
     """An exchange while it is replayed.
 
     Pieces are due at times counted from the one before, and not from when the reader asks: as over a network, its own
@@ -200,14 +233,15 @@ class _Played(httpx.SyncByteStream, httpx.AsyncByteStream):
             raise self._last_error()
         await self._asleep(answer.after)
 
-    def response(self) -> httpx.Response:
+    def response(self) -> Any:
         answer = self._exchange.response
         assert answer is not None
         headers = [(name.encode(), value.encode()) for name, value in answer.headers]
         if self._request.method != "HEAD" and self._is_whole():
             length = str(sum(len(piece) for _, piece in response_pieces(answer.body))).encode()
             headers = [(name, length if name == b"content-length" else value) for name, value in headers]
-        return httpx.Response(answer.status, headers=headers, stream=self, extensions={"http_version": b"HTTP/1.1"})
+        extensions = {"http_version": b"HTTP/1.1"}
+        return _library_of(self._request).Response(answer.status, headers=headers, stream=self, extensions=extensions)
 
     def __iter__(self) -> Generator[bytes]:
         for gap, piece in self._pieces():
@@ -263,8 +297,22 @@ class _Played(httpx.SyncByteStream, httpx.AsyncByteStream):
 
 
 def _made(failure: RecordedFailure, request: httpx.Request) -> Exception:
-    kind: type[httpx.TransportError] = getattr(httpx, failure.type)
+    kind: type[httpx.TransportError] = getattr(_library_of(request), failure.type)
     return kind(failure.message, request=request)
+
+
+def end_before_httpx(refusal: BaseException) -> None:
+    """Let the traceback of a refusal end where the client was called: pytest shows the arguments of its last frame.
+
+    That of httpx is the request, whose address may hold a key.
+    """
+    entry = refusal.__traceback__
+    while entry is not None:
+        inner = entry.tb_next
+        if inner is not None and _package(inner.tb_frame.f_globals["__name__"]) in _LIBRARIES:
+            entry.tb_next = None
+            return
+        entry = inner
 
 
 def decoded(pieces: Pieces, coding: str) -> Pieces | None:

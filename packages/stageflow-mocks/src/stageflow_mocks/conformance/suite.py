@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from inspect import isawaitable
+from inspect import isasyncgen, isawaitable, isgenerator
 from typing import Any, Generic, NoReturn, TypeVar, cast
 
 from stageflow_mocks import simulation
@@ -101,12 +101,25 @@ async def ends_when_cancelled(call: Callable[[], Awaitable[Any]], *, steps: int 
 
 @asynccontextmanager
 async def opened(made: Any) -> AsyncGenerator[Any]:
-    """Give what a factory made: entered if it is a context manager, awaited if it is a coroutine."""
+    """Give what a factory made: entered if it is a context manager, awaited if it is a coroutine.
+
+    Raises:
+        TypeError: It made nothing, or a generator.
+    """
     if isinstance(made, AbstractAsyncContextManager):
         async with cast("AbstractAsyncContextManager[Any]", made) as entered:
-            yield entered
+            yield _implementation(entered)
     else:
-        yield await made if isawaitable(made) else made
+        yield _implementation(await made if isawaitable(made) else made)
+
+
+def _implementation(made: Any) -> Any:
+    maker = "What makes the implementation, as `make`,"
+    if made is None:
+        raise TypeError(f"{maker} gave None: is its `return` missing, or its `yield` empty?")
+    if isasyncgen(made) or isgenerator(made):
+        raise TypeError(f"{maker} is a generator: make it an async one, and put @asynccontextmanager above it.")
+    return made
 
 
 def _drive(suite: S, test: Callable[[S, Any], Coroutine[Any, Any, None]]) -> None:

@@ -42,7 +42,8 @@ class FaultPlan:
         for number, rule in enumerate(rules):
             path = f"faults[{number}]"
             if not isinstance(rule, FaultRule):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise FaultPlanError(path, f"{rule!r} is no FaultRule")
+                hint = "Give rules one by one: FaultPlan(*rules)." if type(rule) in (list, tuple) else ""
+                raise FaultPlanError(path, f"this {type(rule).__name__} is no FaultRule", hint)
             if rule.error is None:
                 continue
             if rule.error not in self.errors:

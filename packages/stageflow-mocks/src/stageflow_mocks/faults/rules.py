@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, cast
 
-from stageflow_mocks.faults.errors import FaultPlanError, among
+from stageflow_mocks.faults.errors import ERRORS, FaultPlanError, among
 from stageflow_mocks.faults.targets import (
     DEFAULTS,
     FAULTS,
@@ -172,7 +172,9 @@ class FaultRule:
             problem = f"there is no distribution {self.distribution!r}"
             raise FaultPlanError("distribution", problem, among(str(self.distribution), DISTRIBUTIONS))
         if self.error is not None and not isinstance(self.error, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise FaultPlanError("error", f"{self.error!r} is no name of an error")
+            known = next((name for name, kind in ERRORS.items() if kind is self.error), None)
+            hint = f"Write {known!r}." if known is not None else ""
+            raise FaultPlanError("error", f"{self.error!r} is no name of an error", hint)
 
     @property
     def target(self) -> Target:

@@ -48,7 +48,8 @@ class Striker:
 
     def __init__(self, plan: FaultPlan, taker: str, *, raised_as: Callable[[Exception], Exception] = _as_it_is) -> None:
         if not isinstance(plan, FaultPlan):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"{taker} takes a FaultPlan, not {plan!r}.")
+            hint = " Make it one: FaultPlan(rule)." if isinstance(plan, FaultRule) else ""
+            raise TypeError(f"{taker} takes a FaultPlan, not a {type(plan).__name__}.{hint}")
         self.plan = plan
         self.record = FaultRecord()
         self._raised_as = raised_as

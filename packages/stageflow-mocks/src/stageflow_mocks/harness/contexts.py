@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import Any, cast
 
 from stageflow import (
@@ -19,6 +21,7 @@ from stageflow import (
 
 _MADE_AT = datetime(2026, 1, 1, tzinfo=UTC)
 _IDENTITY = ("pipeline_run_id", "request_id", "session_id", "user_id", "org_id", "interaction_id")
+_FIELDS = (*(name for name in inspect.signature(ContextSnapshot).parameters if name != "self"), *_IDENTITY)
 
 
 def make_snapshot(input_text: str | None = None, **fields: Any) -> ContextSnapshot:
@@ -32,6 +35,11 @@ def make_snapshot(input_text: str | None = None, **fields: Any) -> ContextSnapsh
     Raises:
         TypeError: There is no such field, or its value is of another type.
     """
+    unknown = [name for name in fields if name not in _FIELDS]
+    if unknown:
+        near = get_close_matches(unknown[0], _FIELDS, n=1)
+        meant = f"Did you mean '{near[0]}'? " if near else ""
+        raise TypeError(f"make_snapshot() takes no '{unknown[0]}'. {meant}It takes: {', '.join(_FIELDS)}.")
     identity = {name: fields.pop(name) for name in _IDENTITY if name in fields}
     if identity and "run_id" in fields:
         raise TypeError(f"make_snapshot() takes run_id or its parts, not both: {', '.join(identity)}.")

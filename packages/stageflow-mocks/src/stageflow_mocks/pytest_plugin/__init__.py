@@ -36,11 +36,17 @@ _MARKERS = {
     "stageflow_groq_server": "(...): the fixture of this name is a GroqServer made from these arguments.",
     "stageflow_mock_auth": "(...): the fixture of this name is a MockAuth made from these arguments.",
 }
+_OF_FIXTURES = frozenset(_MARKERS) - {SIMULATION, TASKS}
 _LEFT = ("fail", "ignore")
 
-# The cassettes that a test has used, and those that a session has written, once there are any.
+# The cassettes that a test has used, once there are any.
 _CASSETTES: pytest.StashKey[Any] = pytest.StashKey()
-_RECORDED: pytest.StashKey[list[str]] = pytest.StashKey()
+
+# The files that a test has written: for each the headline in the summary, and its name.
+_WRITTEN: pytest.StashKey[list[tuple[str, str]]] = pytest.StashKey()
+
+# The fixtures of a test that were made as their markers say.
+_MADE: pytest.StashKey[set[str]] = pytest.StashKey()
 
 # The golden files of a session, once a test has asked for one.
 _GOLDEN_FILES: pytest.StashKey[Any] = pytest.StashKey()
@@ -79,6 +85,7 @@ def pytest_configure(config: pytest.Config) -> None:
     left = config.getini("stageflow_tasks")
     if left not in _LEFT:
         raise pytest.UsageError(f"stageflow_tasks is one of {', '.join(_LEFT)} in the configuration, not {left!r}.")
+    config.pluginmanager.register(_WrittenFiles(), "stageflow-written-files")
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
@@ -95,24 +102,38 @@ def _listed(made: Any) -> list[Any]:
     return cast("list[Any]", made) if isinstance(made, list) else [made]
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Tell which golden outputs and which cassettes were written."""
-    recorded = config.stash.get(_RECORDED, ())
-    if recorded:
-        terminalreporter.section("cassettes recorded")
-        for path in sorted(recorded):
-            terminalreporter.write_line(path)
-    files = config.stash.get(_GOLDEN_FILES, None)
-    if files is not None and files.written:
-        terminalreporter.section("golden outputs written")
-        for path in sorted(files.written):
-            terminalreporter.write_line(str(path))
+class _WrittenFiles:
+    """Tells which files the tests have written: by their reports, which is all that comes from a worker of xdist."""
+
+    def __init__(self) -> None:
+        self._written: set[tuple[str, str]] = set()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._written.update((headline, path) for headline, path in getattr(report, "stageflow_written", ()))
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        for headline in sorted({headline for headline, _ in self._written}):
+            terminalreporter.section(headline)
+            for path in sorted(path for of, path in self._written if of == headline):
+                terminalreporter.write_line(path)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let the report of a test tell which files it has written."""
+    report = yield
+    if call.when == "teardown" and _WRITTEN in item.stash:
+        setattr(report, "stageflow_written", item.stash[_WRITTEN])  # noqa: B010 - pytest keeps what is added
+    return report
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """Fail a test that has passed, and has not asked for all that its cassette holds."""
     __tracebackhide__ = True
+    _tell_of_idle_markers(item)
     tapes: Any = None
     try:
         yield
@@ -126,7 +147,23 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
         tapes.check()
 
 
+def _tell_of_idle_markers(item: pytest.Item) -> None:
+    """Warn of a marker that a test has itself, where nothing has asked for its fixture."""
+    for marker in item.own_markers:
+        name = marker.name
+        if name not in _OF_FIXTURES or name in item.stash.get(_MADE, ()):
+            continue
+        # A test that takes `request` may ask for it later.
+        if isinstance(item, pytest.Function) and "request" not in inspect.signature(item.obj).parameters:
+            told = f"@pytest.mark.{name} of {item.nodeid} does nothing, since its fixture is not used:"
+            item.warn(pytest.PytestWarning(f"{told} take '{name}' as a parameter, or leave out the marker."))
+
+
 def _surround(item: pytest.Function) -> None:
+    for name in {marker.name for marker in item.iter_markers() if marker.name.startswith("stageflow_")}:
+        problem = None if name in _MARKERS else _loaded("markers").unknown(name, _MARKERS, item.config)
+        if problem is not None:
+            raise pytest.Collector.CollectError(f"{item.nodeid}: {problem}")
     simulation = item.get_closest_marker(SIMULATION)
     is_async = inspect.iscoroutinefunction(item.obj)
     if simulation is not None and not is_async:
@@ -150,6 +187,8 @@ def _surround(item: pytest.Function) -> None:
 def _tasks_allowed(item: pytest.Function) -> tuple[str, ...] | None:
     """Return the names of tasks that the test may leave behind, or None if it may leave any."""
     marker = item.get_closest_marker(TASKS)
+    if marker is not None and (problem := _loaded("markers").misuse(marker, _read_tasks_marker)):
+        raise TypeError(f"{TASKS}() {problem}")
     left, allowed = _read_tasks_marker(*marker.args, **marker.kwargs) if marker is not None else (None, ())
     if left is None:
         left = "fail" if allowed else item.config.getini("stageflow_tasks")
@@ -193,6 +232,8 @@ def stageflow_golden(request: pytest.FixtureRequest) -> Iterator[stageflow_mocks
     outputs = golden.OutputsOfTest(request.node, stash[_GOLDEN_FILES])
     yield _renewable(request, lambda: golden.Golden(outputs))
     outputs.write()
+    for path in outputs.changed:
+        _note_written(request, "golden outputs written", str(path))
 
 
 @pytest.fixture
@@ -209,9 +250,10 @@ def stageflow_cassette(request: pytest.FixtureRequest) -> Iterator[stageflow_moc
     is_recording = bool(request.config.getoption("--stageflow-record"))
     tapes = _loaded("recording").TapesOfTest(request.node, options, is_recording=is_recording)
     request.node.stash[_CASSETTES] = tapes
+    request.node.stash.setdefault(_MADE, set()).add("stageflow_cassette")
     yield _renewable(request, tapes.insert)
     if tapes.eject():
-        request.config.stash.setdefault(_RECORDED, []).append(str(tapes.path))
+        _note_written(request, "cassettes recorded", f"{tapes.path}{' (its test failed)' if tapes.has_failed else ''}")
 
 
 @pytest.fixture
@@ -259,11 +301,21 @@ def stageflow_events(request: pytest.FixtureRequest) -> stageflow_mocks.Recordin
 
 def _made_as_marked(request: pytest.FixtureRequest, make: Callable[..., Any], *otherwise: Any) -> Any:
     """Make what a fixture gives, from the arguments of the marker of the same name, or from others if there is none."""
-    assert request.fixturename is not None
-    marker = request.node.get_closest_marker(request.fixturename)
+    name = request.fixturename
+    assert name is not None
+    request.node.stash.setdefault(_MADE, set()).add(name)
+    marker = request.node.get_closest_marker(name)
     if marker is None:
         return make(*otherwise)
-    try:
-        return make(*marker.args, **marker.kwargs)
-    except (TypeError, ValueError) as error:
-        pytest.fail(f"@pytest.mark.{request.fixturename}(...) of {request.node.nodeid}: {error}", pytrace=False)
+    misuse: str | None = _loaded("markers").misuse(marker, make)
+    problem = misuse and f"it {misuse}"
+    if problem is None:
+        try:
+            return make(*marker.args, **marker.kwargs)
+        except (TypeError, ValueError) as error:
+            problem = str(error)
+    pytest.fail(f"@pytest.mark.{name}(...) of {request.node.nodeid}: {problem}", pytrace=False)
+
+
+def _note_written(request: pytest.FixtureRequest, headline: str, path: str) -> None:
+    request.node.stash.setdefault(_WRITTEN, []).append((headline, path))

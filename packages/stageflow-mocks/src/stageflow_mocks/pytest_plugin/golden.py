@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import pytest
 
+from stageflow_mocks.providers.wording import nearest
 from stageflow_mocks.pytest_plugin.items import command_for, file_name, file_of
 
 _VARIES = "<varies>"
@@ -128,28 +129,28 @@ def _rendered(actual: Any, varying: Collection[str]) -> tuple[str, str]:
             raise TypeError("stageflow_golden(varying=...) is about the keys of JSON, and this is text.")
         return (actual if actual.endswith("\n") else f"{actual}\n"), ".txt"
     value: Any = actual.to_dict() if hasattr(actual, "to_dict") else actual
-    seen: set[str] = set()
-    value = _without(value, frozenset(varying), seen)
-    unseen = sorted(set(varying) - seen)
+    keys: set[str] = set()
+    value = _without(value, frozenset(varying), keys)
+    unseen = sorted(set(varying) - keys)
     if unseen:
         raise ValueError(
-            f"stageflow_golden(varying=...) names keys that are nowhere in the output: {', '.join(unseen)}."
+            f"stageflow_golden(varying=...) names keys that are nowhere in the output: {', '.join(unseen)}. "
+            f"{nearest(unseen[0], sorted(keys))}".rstrip()
         )
     try:
         return _laid_out(value), ".json"
     except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"stageflow_golden compares text and JSON, and this {type(actual).__name__} is neither: {error}."
-        ) from error
+        problem = str(error)
+    raise TypeError(f"stageflow_golden compares text and JSON, and this {type(actual).__name__} is neither: {problem}.")
 
 
-def _without(value: Any, varying: frozenset[str], seen: set[str]) -> Any:
+def _without(value: Any, varying: frozenset[str], keys: set[str]) -> Any:
     if isinstance(value, Mapping):
         fields = cast("Mapping[Any, Any]", value)
-        seen.update(varying & set(fields))
-        return {key: _VARIES if key in varying else _without(one, varying, seen) for key, one in fields.items()}
+        keys.update(key for key in fields if isinstance(key, str))
+        return {key: _VARIES if key in varying else _without(one, varying, keys) for key, one in fields.items()}
     if isinstance(value, (list, tuple)):
-        return [_without(one, varying, seen) for one in cast("Sequence[Any]", value)]
+        return [_without(one, varying, keys) for one in cast("Sequence[Any]", value)]
     return value
 
 

@@ -17,7 +17,7 @@ class TapesOfTest:
         self.path = file_of(item, "cassettes", ".json")
         self._options = options
         self._is_recording = is_recording
-        self._how = f"Record it anew: {command_for(item, '--stageflow-record')}"
+        self._how = command_for(item, "--stageflow-record")
         self._inserted: Cassette | None = None
         self._error: BaseException | None = None
 
@@ -43,6 +43,11 @@ class TapesOfTest:
         self._error = error
         if self._inserted is not None:
             self._inserted.tell(error)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the test has, so that what was recorded may not be what was meant."""
+        return self._error is not None
 
     def eject(self) -> bool:
         """Write what was recorded, and tell whether anything was."""

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from stageflow_mocks.pytest_plugin.items import command_for, rewrapped
+from stageflow_mocks.pytest_plugin.markers import misuse
 from stageflow_mocks.simulation import run
 from stageflow_mocks.simulation.tracebacks import leave_out_the_loop
 from stageflow_mocks.simulation.virtual_clock import MAX_STEPS
@@ -32,6 +33,8 @@ def simulate(item: pytest.Function, marker: pytest.Mark, renewals: Renewals) -> 
         TypeError: The marker has arguments that it does not take.
         ValueError: There are no seeds, so that the test would never run.
     """
+    if (problem := misuse(marker, _read_marker)) is not None:
+        raise TypeError(f"stageflow_simulation() {problem}")
     seeds, options = _read_marker(*marker.args, **marker.kwargs)
     repeated: int | None = item.config.getoption("--stageflow-seed")
     chosen: Sequence[int | None] = seeds if repeated is None else (repeated,)
