@@ -185,7 +185,7 @@ async def test_fifty_runs_over_a_shaky_provider() -> None:
         ("Nice to meet you, Ada.", {"max_tokens": 5}),
         ("Nice to meet you, Ada.", {"stop": ("you",)}),
         (CallTool("weather", {"city": "Bergen"}), {"tools": (Tool("weather", "Tells it."),)}),
-        ('{"a": 1}', {"json_schema": {"type": "object"}}),
+        ('{"a": 1}', {"json_schema": {"type": "object"}, "model": "openai/gpt-oss-20b"}),
     ],
 )
 async def test_it_answers_as_a_server_does(answer, options) -> None:

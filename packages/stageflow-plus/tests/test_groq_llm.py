@@ -51,6 +51,7 @@ from stageflow_mocks import (
     Hang,
     NoChoices,
     RateLimited,
+    Reasoned,
     ServerError,
     StoppedEarly,
 )
@@ -430,12 +431,49 @@ async def test_tool_calls(ask: Any, choice: str, written: Any) -> None:
     assert len({call.id for call in answer.tool_calls}) == 2
 
 
+FOR_SCHEMAS = "openai/gpt-oss-20b"
+
+
+@BOTH
+async def test_a_model_without_schemas(ask: Any) -> None:
+    """That a model takes no schema is refused for good: no other attempt goes better."""
+    async with _serving(lambda messages: "{}") as (_, llm):
+        with pytest.raises(ProviderRequestError, match="does not support response format `json_schema`") as caught:
+            await ask(llm, _asked(json_schema={"type": "object"}))
+    assert not isinstance(caught.value, ProviderTransientError)
+
+
+@BOTH
+async def test_an_answer_with_thoughts(ask: Any) -> None:
+    """What a model thinks is no part of its answer; if nothing but thoughts fits, the answer says that it was cut."""
+    thought = Reasoned("Her name, then.", "You are Ada.")
+    async with _serving(lambda messages: thought) as (_, llm):
+        answer = await ask(llm, _asked(model=FOR_SCHEMAS))
+        assert (answer.text, answer.finish_reason) == ("You are Ada.", "stop")
+        answer = await ask(llm, _asked(model=FOR_SCHEMAS, max_tokens=2))
+        assert (answer.text, answer.finish_reason) == ("", "length")
+
+
+@BOTH
+async def test_thoughts_in_an_answer(ask: Any) -> None:
+    """Qwen3 writes its thoughts into the answer, unless it is asked to hide them; others refuse to be asked."""
+    thought = Reasoned("Her name, then.", "You are Ada.")
+    async with GroqServer(responder=lambda messages: thought) as server:
+        async with GroqLLM(api_key="k", base_url=server.base_url, model="qwen/qwen3-32b") as llm:
+            assert (await ask(llm, _asked())).text == "<think>\nHer name, then.\n</think>\n\nYou are Ada."
+        async with GroqLLM(api_key="k", base_url=server.base_url, model="qwen/qwen3-32b", hide_reasoning=True) as llm:
+            answer = await ask(llm, _asked())
+            assert (answer.text, answer.usage and answer.usage.completion_tokens > 3) == ("You are Ada.", True)
+            with pytest.raises(ProviderRequestError, match="`reasoning_format` is not supported with this model"):
+                await ask(llm, _asked(model="llama-3.1-8b-instant"))
+
+
 @BOTH
 async def test_an_answer_in_json(ask: Any) -> None:
     """Groq streams no answer that has to satisfy a schema, so it comes as one chunk."""
     schema = {"type": "object", "properties": {"mood": {"type": "string"}}}
     async with _serving(lambda messages: '{"mood":"good"}') as (server, llm):
-        answer = await ask(llm, _asked(json_schema=schema))
+        answer = await ask(llm, _asked(json_schema=schema, model=FOR_SCHEMAS))
         body = json.loads(server.requests[0].body)
     assert (answer.text, answer.finish_reason) == ('{"mood":"good"}', "stop")
     assert body["response_format"] == {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
@@ -455,7 +493,7 @@ def test_tool_calls_where_a_schema_was_asked_for() -> None:
     ("responder", "options", "code"),
     [
         (lambda messages: CallTool("magic", {"word": "secret"}), {"tools": (WEATHER,)}, "tool_use_failed"),
-        (lambda messages: "secret", {"json_schema": {"type": "object"}}, "json_validate_failed"),
+        (lambda messages: "secret", {"json_schema": {"type": "object"}, "model": FOR_SCHEMAS}, "json_validate_failed"),
     ],
 )
 async def test_what_the_model_got_wrong_may_go_well_later(ask: Any, responder: Any, options: Any, code: str) -> None:
@@ -555,6 +593,7 @@ def _status_error(status: int, code: str) -> groq.APIStatusError:
         (_status_error(403, "x"), ProviderAuthError, 403),
         (_status_error(413, "x"), ProviderRequestError, 413),
         (_status_error(498, "capacity_exceeded"), ProviderServerError, 498),
+        (_status_error(408, "x"), ProviderServerError, 408),
         (
             groq.APIError("secret", request=httpx.Request("POST", "http://h/"), body={"code": "content_filter"}),
             ProviderContentRefused,
@@ -569,6 +608,11 @@ def _status_error(status: int, code: str) -> groq.APIStatusError:
             groq.APIError("slow", request=httpx.Request("POST", "http://h/"), body={"status_code": 429}),
             ProviderRateLimited,
             429,
+        ),
+        (
+            groq.APIError("full", request=httpx.Request("POST", "http://h/"), body={"status_code": 498}),
+            ProviderServerError,
+            498,
         ),
         (groq.GroqError("odd"), ProviderError, None),
     ],

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from stageflow_mocks.harness.running import run_stage
     from stageflow_mocks.harness.settings import FakeConfig
     from stageflow_mocks.harness.stand_ins import Chunks
-    from stageflow_mocks.model_answers import CallTool
+    from stageflow_mocks.model_answers import CallTool, Reasoned
     from stageflow_mocks.provider_faults import (
         CutOff,
         Disconnect,
@@ -119,6 +119,7 @@ __all__ = [
     "NoChoices",
     "Pace",
     "RateLimited",
+    "Reasoned",
     "ReceivedRequest",
     "RecordedCall",
     "RecordedEvent",
@@ -184,7 +185,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "harness.running": ("run_stage",),
     "harness.stand_ins": ("Chunks",),
     "harness.settings": ("FakeConfig",),
-    "model_answers": ("CallTool",),
+    "model_answers": ("CallTool", "Reasoned"),
     "provider_faults": (
         "CutOff",
         "Disconnect",

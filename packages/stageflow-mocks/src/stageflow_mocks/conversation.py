@@ -19,15 +19,16 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
-from stageflow_mocks.model_answers import CallTool
+from stageflow_mocks.model_answers import CallTool, Reasoned
 
 ChatMessage: TypeAlias = Mapping[str, Any]
 """One message as it came over the wire: `role`, and `content` as text or as a list of text parts."""
 
-_Said: TypeAlias = str | CallTool | Sequence[CallTool]
+_Said: TypeAlias = str | CallTool | Sequence[CallTool] | Reasoned
 
 Responder: TypeAlias = Callable[[Sequence[ChatMessage]], _Said | Awaitable[_Said]]
-"""Turns the messages of a request into the text of the answer, or into tool calls of the model; it may be async."""
+"""Turns the messages of a request into the text of the answer, or into tool calls of the model, with thoughts before
+them or without; it may be async."""
 
 _QUOTE_LENGTH = 80
 

@@ -1,10 +1,10 @@
-"""What every fake of a language model answers with: tool calls, and text that is cut into tokens."""
+"""What a fake of a language model answers with: tool calls, thoughts, and text that is cut into tokens."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +34,22 @@ class CallTool:
         if isinstance(self.arguments, str):
             return self.arguments
         return json.dumps(dict(self.arguments), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoned:
+    """What a responder returns for a model that reasons: what it thinks first, and the answer that it comes to.
+
+    How much of the thoughts is seen is for the request to say, and for the model.
+    """
+
+    reasoning: str
+    answer: str | CallTool | Sequence[CallTool]
+
+    def __post_init__(self) -> None:
+        reasoning: Any = self.reasoning
+        if not isinstance(reasoning, str) or not reasoning.strip():
+            raise TypeError(f"reasoning of a Reasoned is a text that is not empty, not {reasoning!r}.")
 
 
 def split_tokens(text: str) -> list[str]:

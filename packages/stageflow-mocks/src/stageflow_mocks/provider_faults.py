@@ -1,8 +1,8 @@
 """What can go wrong with one request to a model server, as values that a test writes down.
 
 Each fault is consumed by one request (`GroqServer.fail_next`). Those that count chunks let that many pieces of the
-answer through first; on a chat that does not stream, where there are no pieces, they strike before the answer. What is
-never a stream, as audio and models, refuses them. All times are in seconds.
+answer through first, or all of them if there are fewer; on a chat that does not stream, where there are no pieces, they
+strike before the answer. What is never a stream, as audio and models, refuses them. All times are in seconds.
 """
 
 from __future__ import annotations
@@ -23,9 +23,14 @@ def require_chunks(name: str, value: Any) -> None:
         raise ValueError(f"{name} counts chunks, zero or more, not {value!r}.")
 
 
-def _require_server_error(status: Any) -> None:
+def _require_server_error(status: Any, *, or_else: str = "") -> None:
     if isinstance(status, bool) or not isinstance(status, int) or not 500 <= status <= 599:
-        raise ValueError(f"status is one of 500 to 599, not {status!r}.")
+        raise ValueError(f"status is {or_else}one of 500 to 599, not {status!r}.")
+
+
+def _require_text(name: str, value: Any) -> None:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{name} is a text that is not empty, not {value!r}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +78,15 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class ErrorFrame:
-    """An error event in the middle of a stream whose status was 200."""
+    """An error event in the middle of a stream whose status was 200; its own is 429 or one of 500 to 599."""
 
     after_chunks: int = 1
     status: int = 503
 
     def __post_init__(self) -> None:
         require_chunks("after_chunks", self.after_chunks)
+        if self.status != 429:
+            _require_server_error(self.status, or_else="429 or ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,7 @@ class StoppedEarly:
 
     def __post_init__(self) -> None:
         require_chunks("after_chunks", self.after_chunks)
+        _require_text("reason", self.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +131,12 @@ class GarbageBody:
 
     body: bytes = b"<!doctype html><title>Sign in</title>"
     content_type: str = "text/html; charset=utf-8"
+
+    def __post_init__(self) -> None:
+        body: Any = self.body
+        if not isinstance(body, bytes):
+            raise TypeError(f"body is bytes, not {body!r}.")
+        _require_text("content_type", self.content_type)
 
 
 @dataclass(frozen=True, slots=True)

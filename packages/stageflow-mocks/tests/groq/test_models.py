@@ -24,6 +24,9 @@ async def test_list() -> None:
         assert [model.id for model in models] == sorted(model.id for model in models)
         for model in models:
             assert await client.models.retrieve(model.id) == model
+        reasoning = {model.id for model in models if "reasoning" in getattr(model, "supported_features", ())}
+        assert {"openai/gpt-oss-20b", "qwen/qwen3-32b"} < reasoning
+        assert "llama-3.1-8b-instant" not in reasoning
 
 
 async def test_models_that_a_server_was_given() -> None:

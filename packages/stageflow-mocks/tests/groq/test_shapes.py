@@ -20,6 +20,7 @@ from stageflow_mocks import (
     GroqServer,
     NoChoices,
     RateLimited,
+    Reasoned,
     ServerError,
     StoppedEarly,
 )
@@ -43,6 +44,9 @@ BEYOND_THE_SDK: Mapping[type[BaseModel], Collection[str]] = {
         *("active", "context_window", "public_apps", "max_completion_tokens"),
         *("name", "input_modalities", "output_modalities", "supported_features"),
     ),
+    # Captures of streams, 2026: of gpt-oss that reasons, and with `stream_options`.
+    chunks.ChoiceDelta: ("channel",),
+    ChatCompletionChunk: ("service_tier",),
     # Error events of recorded streams.
     ErrorObject: ("status_code",),
 }
@@ -60,13 +64,18 @@ LEFT_OUT: Mapping[type[BaseModel], Collection[str]] = {
 
 
 def assert_exact(
-    kind: type[BaseModel], payload: Any, left_out: Mapping[type[BaseModel], Collection[str]] | None = None
+    kind: type[BaseModel],
+    payload: Any,
+    left_out: Mapping[type[BaseModel], Collection[str]] | None = None,
+    not_left_out: Mapping[type[BaseModel], str] | None = None,
 ) -> None:
     """Fail unless the payload is of the type strictly, with each declared field and none that nobody sends."""
     value = kind.model_validate(payload, strict=True)
     absent = {**LEFT_OUT}
+    for of, there in (not_left_out or {}).items():
+        absent[of] = tuple(name for name in LEFT_OUT[of] if name != there)
     for of, names in (left_out or {}).items():
-        absent[of] = (*LEFT_OUT.get(of, ()), *names)
+        absent[of] = (*absent.get(of, ()), *names)
     _assert_exact(value, payload, absent, kind.__name__)
 
 
@@ -147,6 +156,34 @@ async def test_completion_with_tool_calls() -> None:
     async with GroqServer(responder=lambda messages: CallTool("weather", {"city": "Bø"})) as server:
         payload = (await _post(server, "/chat/completions", json={**CHAT, **TOOLS})).json()
     assert_exact(ChatCompletion, payload, {ChatCompletionMessage: ("content",)})
+
+
+THOUGHT = Reasoned("Her name, then.", "You are Ada.")
+REASONING = {CompletionUsage: "completion_tokens_details", ChatCompletionMessage: "reasoning"}
+
+
+async def test_completion_with_reasoning() -> None:
+    """Thoughts come after the answer, and what they cost after all other costs."""
+    async with GroqServer(responder=lambda messages: THOUGHT) as server:
+        asked = {"json": {**CHAT, "model": "openai/gpt-oss-20b"}}
+        payload = (await _post(server, "/chat/completions", **asked)).json()
+    assert_exact(ChatCompletion, payload, {ChatCompletionMessage: ("tool_calls",)}, REASONING)
+    assert list(payload["choices"][0]["message"]) == ["role", "content", "reasoning"]
+    assert list(payload["usage"])[-1] == "completion_tokens_details"
+
+
+async def test_chunks_with_reasoning_and_usage() -> None:
+    """A thought is a delta with its channel; what all cost is an event of its own, if asked for."""
+    async with GroqServer(responder=lambda messages: THOUGHT) as server:
+        asked = {"model": "openai/gpt-oss-20b", "stream_options": {"include_usage": True}}
+        _, thought, *_, usage = await _events(server, **asked)
+    assert list(thought["choices"][0]["delta"].items()) == [("reasoning", "Her"), ("channel", "analysis")]
+    absent = {ChatCompletionChunk: ("usage", "x_groq"), chunks.ChoiceDelta: ("role", "content", "tool_calls")}
+    assert_exact(ChatCompletionChunk, thought, absent, {chunks.ChoiceDelta: "reasoning"})
+    assert_exact(ChatCompletionChunk, usage, {ChatCompletionChunk: ("x_groq",)}, REASONING)
+    assert list(usage) == [
+        *("id", "object", "created", "model", "system_fingerprint", "choices", "usage", "service_tier"),
+    ]
 
 
 async def test_chunks() -> None:

@@ -33,6 +33,10 @@ _MESSAGE_LENGTH = 300
 _FAILED_BY_THE_MODEL = ("json_validate_failed", "tool_use_failed")
 """Codes of a 400 for what the model wrote, and not for what it was asked: another attempt may go well."""
 
+_PASSING = (408, 498)
+"""Statuses of the client's errors that pass: a proxy waited too long for the request (RFC 9110, section 15.5.9), and
+Groq's own for a flex tier at its capacity."""
+
 _REFUSED_CONTENT = ("content_filter", "content_policy_violation")
 """Codes for content that is not answered, as in the interface of OpenAI, which Groq's is compatible with."""
 
@@ -107,8 +111,7 @@ def _status_error(error: groq.APIStatusError) -> ProviderError:
         wait = retry_after_seconds(error.response.headers.get("retry-after"), now=time.time())
         hint = None if wait is None else f"Try again in {wait:g} s."
         return ProviderRateLimited("Groq's rate limit is reached (429).", retry_after=wait, hint=hint, **known)
-    # 498 is Groq's own: the flex tier is at its capacity.
-    if status >= 500 or status == 498:
+    if status >= 500 or status in _PASSING:
         return ProviderServerError(f"Groq failed ({status}): {said}", **known)
     return ProviderRequestError(f"Groq refused the request ({status}): {said}", **known)
 
@@ -144,7 +147,7 @@ def _error_frame(error: groq.APIError) -> ProviderError:
     if code in _FAILED_BY_THE_MODEL:
         return ProviderProtocolError(f"The model's answer was malformed, says Groq ({code}).", **known)
     kind = ProviderServerError
-    if isinstance(status, int) and 400 <= status < 500:
+    if isinstance(status, int) and 400 <= status < 500 and status not in _PASSING:
         kind = ProviderRateLimited if status == 429 else ProviderRequestError
     message = f"Groq stopped the answer with an error: {_short(error.message)}"
     return kind(message, **known)

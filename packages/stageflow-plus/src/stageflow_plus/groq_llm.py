@@ -44,6 +44,8 @@ class GroqLLM:
         api_key: In place of a client; read from GROQ_API_KEY if neither is given.
         base_url: The root of the host, without a path; Groq's own if None.
         timeout: Seconds of silence that end a request; the SDK's minute if None.
+        hide_reasoning: Ask for answers without the thoughts of models that reason: qwen3 writes them into its answer
+            otherwise, between `<think>` tags. Groq refuses this of a model that does not reason.
 
     Raises:
         ValueError: The client retries by itself, or both a client and what one is made of are given, or no key is.
@@ -59,7 +61,9 @@ class GroqLLM:
         api_key: str | None = None,
         base_url: str | None = None,
         timeout: float | None = None,
+        hide_reasoning: bool = False,
     ) -> None:
+        self._hide_reasoning = hide_reasoning
         self._owns_client = client is None
         self._model = model
         if client is None:
@@ -109,6 +113,8 @@ class GroqLLM:
 
     async def _create(self, request: LLMRequest, **options: Any) -> Any:
         create: Any = self._client.chat.completions.create
+        if self._hide_reasoning:
+            options["reasoning_format"] = "hidden"
         return await create(**parameters_of(request, self._model), **options)
 
     async def aclose(self) -> None:

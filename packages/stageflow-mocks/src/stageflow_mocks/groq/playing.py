@@ -27,9 +27,7 @@ async def play(
     """Send what there is to respond, and say how that went before the request is over: `end` closes what is cut."""
 
     async def answer() -> bool:
-        response = await respond()
-        received.status = response.status
-        return await _send_steps(response, received, send, sleep)
+        return await _send_steps(await respond(), received, send, sleep)
 
     # A responder that waits for something ends with the client as well, and with the server.
     sending = asyncio.create_task(answer())
@@ -61,7 +59,8 @@ async def _send_steps(
         elif step is Break.HANG_UP:
             return False
         elif isinstance(step, bytes):
-            if not received.frames_sent:
+            if received.status is None:
+                received.status = response.status
                 await send({"type": "http.response.start", "status": response.status, "headers": headers})
             received.frames_sent += 1
             await send({"type": "http.response.body", "body": step, "more_body": True})

@@ -31,7 +31,7 @@ class ReceivedRequest:
         form: The body as a form, if it is one.
         asked: What is asked, if that passed validation: of chat, of audio or of models.
         fault: What strikes the answer.
-        status: That of the answer.
+        status: That of the answer; None while nothing of it is sent.
         frames_sent: How many pieces of the answer were sent; of a stream its events.
         ending: How it ended, or "open".
     """

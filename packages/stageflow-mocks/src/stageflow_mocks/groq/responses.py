@@ -111,7 +111,7 @@ def instead_of_answer(fault: Fault | None, model: str | None, *, is_stream: bool
         case ServerError():
             return refuse(wire.broken(model, fault.status))
         case ErrorFrame() if not is_stream:
-            return refuse(wire.broken(model, fault.status))
+            return refuse(wire.stopped(model, fault.status))
         case StoppedEarly() if not is_stream:
             return refuse(wire.Refusal(503, fault.reason, "internal_server_error"))
         case GarbageBody():

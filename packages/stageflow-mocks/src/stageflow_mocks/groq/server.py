@@ -17,6 +17,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection
+from concurrent.futures import Future
 from types import NoneType, TracebackType
 from typing import Self, get_args
 
@@ -71,7 +72,7 @@ class GroqServer:
 
     An exception of the responder or the transcriber answers 500; audio of which nothing says what is heard in it, and a
     fault that cannot strike what is asked, answer 400 with what was asked and scripted. The first of them is raised
-    where the block is left.
+    where the block is left; if an error leaves it by itself, such as the client's for the 500, it is a note on that.
     """
 
     def __init__(
@@ -86,6 +87,8 @@ class GroqServer:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        if not callable(responder):
+            raise TypeError(f"responder is a function of the messages of a chat, not {responder!r}.")
         self.requests: list[ReceivedRequest] = []
         self._responder = responder
         self._ears = Ears(_NAME, transcriber)
@@ -97,7 +100,8 @@ class GroqServer:
         self._sleep = sleep
         self._clock = clock
         self._faults: deque[Fault | None] = deque()
-        self._arrived = asyncio.Event()
+        # Not asyncio's: who waits may have another event loop than the server.
+        self._arrived: Future[None] = Future()
         self._errors: list[Exception] = []
         self._closing = False
         self._loopback = LoopbackServer(Starlette(routes=[Route("/{path:path}", _Endpoint(self))]))
@@ -126,10 +130,11 @@ class GroqServer:
 
     async def wait_for_requests(self, count: int) -> list[ReceivedRequest]:
         """Wait until `count` requests have arrived since the server was made."""
-        while len(self.requests) < count:
-            self._arrived.clear()
-            await self._arrived.wait()
-        return self.requests
+        while True:
+            arrived = self._arrived
+            if len(self.requests) >= count:
+                return self.requests
+            await asyncio.shield(asyncio.wrap_future(arrived))
 
     async def __aenter__(self) -> Self:
         self._closing = False
@@ -141,8 +146,12 @@ class GroqServer:
     ) -> None:
         self._closing = True
         await self._loopback.__aexit__(exc_type, exc, traceback)
-        if self._errors and exc is None:
+        if not self._errors:
+            return
+        if exc is None:
             raise self._errors[0]
+        # The client was told of it in a few words at most, and that is what leaves the block.
+        exc.add_note(f"What went wrong in the {_NAME}: {type(self._errors[0]).__name__}: {self._errors[0]}")
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request (ASGI)."""
@@ -155,7 +164,8 @@ class GroqServer:
         received = ReceivedRequest(request.method, request.url.path, headers, body)
         self.requests.append(received)
         number = len(self.requests)
-        self._arrived.set()
+        arrived, self._arrived = self._arrived, Future()
+        arrived.set_result(None)
         authorization = request.headers.get("authorization", "")
 
         async def respond() -> Response:
@@ -170,7 +180,11 @@ class GroqServer:
             if played == "cut":
                 self._loopback.close_connection(scope["client"])
 
-        await play(respond, received, receive, send, sleep=self._sleep, end=end)
+        try:
+            await play(respond, received, receive, send, sleep=self._sleep, end=end)
+        except Exception as error:  # noqa: BLE001 - of `sleep` or `clock`, which are the test's own
+            self._errors.append(error)
+            end("cut")
 
     async def _respond(
         self, received: ReceivedRequest, number: int, authorization: str, identity: wire.Identity
@@ -194,6 +208,14 @@ class GroqServer:
         except ScriptError as error:
             self._errors.append(error)
             return refuse(wire.Refusal(400, str(error)))
+        except asyncio.CancelledError as error:
+            if _is_cancelled():
+                raise
+            # To raise it out of the block would look as if the test itself were cancelled.
+            wrong = RuntimeError("The responder or the transcriber ended with a CancelledError: what it awaited was.")
+            wrong.__cause__ = error
+            self._errors.append(wrong)
+            return refuse(wire.broken(asked.model, 500))
         except Exception as error:  # noqa: BLE001 - of the test's own; it is raised where the server is left
             self._errors.append(error)
             return refuse(wire.broken(asked.model, 500))
@@ -244,13 +266,18 @@ class GroqServer:
             return instead
         match asked:
             case ChatRequest():
-                return await answer_chat(asked, terms, self._responder)
+                return await answer_chat(asked, terms, self._responder, _NAME)
             case TranscriptionRequest():
                 return answer_transcription(asked, await self._ears.hear(asked, terms), terms)
             case SpeechRequest():
                 return await answer_speech(asked, terms, self._voice, self._ears)
             case ModelsRequest():
                 return terms.json(self._models.to_json(asked))
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class _Endpoint:

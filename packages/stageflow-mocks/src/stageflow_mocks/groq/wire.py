@@ -31,12 +31,15 @@ class Refusal:
     message: str
     type: str = "invalid_request_error"
     code: str | None = None
+    param: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     failed_generation: str | None = None
 
     def body(self) -> JsonObject:
         """The body of the response."""
         error: JsonObject = {"message": self.message, "type": self.type}
+        if self.param is not None:
+            error["param"] = self.param
         if self.code is not None:
             error["code"] = self.code
         if self.failed_generation is not None:
@@ -85,12 +88,16 @@ def encode(payload: JsonObject) -> bytes:
 def read_json(raw: bytes) -> JsonObject | Refusal:
     """Return what the body of a request says; a property that is null is as good as absent."""
     try:
-        body: object = json.loads(raw)
-    except ValueError:
+        body: object = json.loads(raw, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
         return Refusal(400, "could not parse the request body: it is not valid JSON")
     if not isinstance(body, dict):
         return Refusal(400, "could not parse the request body: it is not a JSON object")
     return {name: value for name, value in cast("JsonObject", body).items() if value is not None}
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def invalid_api_key() -> Refusal:
@@ -107,6 +114,11 @@ def unknown_model(model: str) -> Refusal:
 def unsupported_by_model(model: str, what: str) -> Refusal:
     """400 for a model that is for something else."""
     return Refusal(400, f"The model `{model}` does not support {what}")
+
+
+def unsupported_property(name: str) -> Refusal:
+    """400 for a property of a chat that the model, or any, does nothing with."""
+    return Refusal(400, f"`{name}` is not supported with this model", param=name)
 
 
 def unknown_url(method: str, path: str) -> Refusal:
@@ -131,7 +143,8 @@ def rate_limited(model: str | None, retry_after: float) -> Refusal:
         f"per minute (RPM): Limit 30, Used 30, Requested 1. Please try again in {retry_after:g}s."
     )
     # The header counts whole seconds; the message says the exact time.
-    return Refusal(429, message, "requests", "rate_limit_exceeded", {"retry-after": str(math.ceil(retry_after))})
+    headers = {"retry-after": str(math.ceil(retry_after))}
+    return Refusal(429, message, "requests", "rate_limit_exceeded", headers=headers)
 
 
 def broken(model: str | None, status: int) -> Refusal:
@@ -143,6 +156,11 @@ def broken(model: str | None, status: int) -> Refusal:
             "Visit https://groqstatus.com to see if there is an active incident."
         )
     return Refusal(status, message, "internal_server_error")
+
+
+def stopped(model: str | None, status: int) -> Refusal:
+    """What ends a stream whose status was 200: a limit for 429, else as `broken`."""
+    return rate_limited(model, 2.0) if status == 429 else broken(model, status)
 
 
 def chat_limits(tokens: int) -> dict[str, str]:

@@ -3,11 +3,14 @@
 Sources: the API reference at console.groq.com/docs for what may stand in a form. Recorded in public issues and
 repositories: the wordings about the type of the file, the length of the prompt, parameters that are unknown and a file
 that is no sound; that a file's type is told by its name alone; and the limit of 25 MiB. The wordings about other values
-are made after that of `response_format` on the endpoint for speech.
+are made after that of `response_format` on the endpoint for speech. Of `url` the reference says that it "supports
+Base64URL": this server takes that for a data URL (RFC 2397) in Base64, of either alphabet.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 from dataclasses import dataclass
 
 from stageflow_mocks.groq.audio.containers import is_sound
@@ -19,10 +22,11 @@ _TYPES = ("flac", "mp3", "mp4", "mpeg", "mpga", "m4a", "ogg", "opus", "wav", "we
 _FORMATS = ("json", "text", "verbose_json")
 _GRANULARITIES = ("word", "segment")
 _GRANULARITY = "timestamp_granularities[]"
-_FOR_BOTH = ("model", "prompt", "response_format", "temperature")
+_FOR_BOTH = ("model", "url", "prompt", "response_format", "temperature")
 _FOR_TRANSCRIPTIONS = (*_FOR_BOTH, "language", _GRANULARITY)
 _LONGEST_PROMPT = 896
 _LARGEST_FILE = 25 * 1024 * 1024
+_TO_STANDARD_ALPHABET = str.maketrans("-_", "+/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class TranscriptionRequest:
 
     Attributes:
         model: Who is to hear it.
-        file: What is to be heard.
+        file: What is to be heard; without a name, if it came as a data URL.
         task: "transcribe", or "translate" into English.
         language: That of the speech, as a code of ISO 639; None if it is to be found out.
         prompt: What the text is to be like.
@@ -55,17 +59,14 @@ def read_transcription(form: Form | None, *, is_form: bool, translate: bool) -> 
     if form is None:
         why = "multipart: NextPart: EOF" if is_form else "request Content-Type isn't multipart/form-data"
         return Refusal(400, why)
-    return (
-        _unknown(form, _FOR_BOTH if translate else _FOR_TRANSCRIPTIONS)
-        or _bad_value(form)
-        or _bad_file(form)
-        or _accepted(form, translate=translate)
-    )
+    problem = _unknown(form, _FOR_BOTH if translate else _FOR_TRANSCRIPTIONS) or _bad_value(form)
+    if problem is not None:
+        return problem
+    file = _file(form)
+    return file if isinstance(file, Refusal) else _accepted(form, file, translate=translate)
 
 
 def _unknown(form: Form, known: tuple[str, ...]) -> Refusal | None:
-    if "url" in form.fields:
-        return Refusal(400, "param `url` is unsupported: this server fetches nothing, send the audio as `file`")
     for name in (*form.fields, *form.files):
         if name not in known and name != "file":
             return Refusal(400, f"unknown param `{name}`")
@@ -99,25 +100,48 @@ def _bad_value(form: Form) -> Refusal | None:
     return None
 
 
-def _bad_file(form: Form) -> Refusal | None:
-    files = form.files.get("file", ())
-    if len(files) != 1:
-        return Refusal(400, "file is required" if not files else "file must be given once")
-    name, data = files[0].name, files[0].data
-    if len(data) > _LARGEST_FILE:
+def _file(form: Form) -> Upload | Refusal:
+    """Return what is to be heard, which is a file or what stands in a URL."""
+    files, url = form.files.get("file", ()), _value(form, "url")
+    if len(files) + (url is not None) != 1:
+        how = "file must be given once" if len(files) > 1 else "specify either `file` or `url`"
+        return Refusal(400, "file is required" if not files and url is None else how)
+    file = files[0] if url is None else _file_of_url(url)
+    if isinstance(file, Refusal):
+        return file
+    if len(file.data) > _LARGEST_FILE:
         return too_large()
-    if "." not in name or name.rpartition(".")[2].lower() not in _TYPES:
+    if url is None and ("." not in file.name or file.name.rpartition(".")[2].lower() not in _TYPES):
         why = f"file must be one of the following types: [{' '.join(_TYPES)}]"
         return Refusal(400, why, code="unsupported_audio_format")
-    if not is_sound(data):
-        return Refusal(400, "could not process file - is it a valid media file?", code="invalid_media_file")
-    return None
+    return file if is_sound(file.data) else _no_sound()
 
 
-def _accepted(form: Form, *, translate: bool) -> TranscriptionRequest:
+def _file_of_url(url: str) -> Upload | Refusal:
+    scheme, _, rest = url.partition(":")
+    if scheme.lower() != "data":
+        why = "this server fetches nothing, send the audio as `file`, or as a data URL"
+        return Refusal(400, f"param `url` is unsupported for `{scheme}`: {why}")
+    about, _, text = rest.partition(",")
+    media_type, *parameters = about.split(";")
+    if "base64" not in parameters:
+        return _no_sound()
+    try:
+        standard = text.translate(_TO_STANDARD_ALPHABET)
+        data = base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
+    except binascii.Error:
+        return _no_sound()
+    return Upload("", media_type or None, data)
+
+
+def _no_sound() -> Refusal:
+    return Refusal(400, "could not process file - is it a valid media file?", code="invalid_media_file")
+
+
+def _accepted(form: Form, file: Upload, *, translate: bool) -> TranscriptionRequest:
     return TranscriptionRequest(
         model=form.fields["model"][0],
-        file=form.files["file"][0],
+        file=file,
         task="translate" if translate else "transcribe",
         language=_value(form, "language"),
         prompt=_value(form, "prompt"),

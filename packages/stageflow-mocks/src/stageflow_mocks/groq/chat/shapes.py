@@ -1,8 +1,8 @@
 """The JSON of chat completions, field for field.
 
-Source: completions and streams that were recorded from Groq in 2026 (the cassettes of pydantic-ai, and printed answers
-in public repositories): which fields there are, their order, what is null and what is left out. The SDK's types declare
-more, which Groq fills for features that this server does not have (MCP, compound models, reasoning, cached tokens).
+Source: completions and streams that were recorded from Groq in 2026 (the cassettes of pydantic-ai, and answers and
+captures in public repositories): which fields there are, their order, what is null and what is left out. The types of
+the SDK declare more, which Groq fills for what this server does not have (MCP, compound models, cached tokens).
 """
 
 from __future__ import annotations
@@ -29,11 +29,13 @@ class Usage:
     completion_tokens: int
     queue_time: float
     waited: float = 0.0
+    reasoning_tokens: int = 0
 
     def to_json(self) -> JsonObject:
         """The usage object, in Groq's order."""
         prompt_time = self.prompt_tokens / _TOKENS_READ_PER_S
         completion_time = self.completion_tokens / _TOKENS_WRITTEN_PER_S + self.waited
+        details = {"completion_tokens_details": {"reasoning_tokens": self.reasoning_tokens}}
         return {
             "queue_time": self.queue_time,
             "prompt_tokens": self.prompt_tokens,
@@ -42,6 +44,7 @@ class Usage:
             "completion_time": completion_time,
             "total_tokens": self.prompt_tokens + self.completion_tokens,
             "total_time": prompt_time + completion_time,
+            **(details if self.reasoning_tokens else {}),
         }
 
 
@@ -67,17 +70,26 @@ def tool_calls(identity: Identity, calls: Sequence[CallTool]) -> list[JsonObject
     ]
 
 
-def text_message(text: str) -> JsonObject:
-    """What the model says."""
-    return {"role": "assistant", "content": text}
+def message(text: str, calls: Sequence[JsonObject], reasoning: str) -> JsonObject:
+    """What the model thinks and says, or wants called: of these there is what there is something of."""
+    said: JsonObject = {} if calls else {"content": text}
+    thought = {"reasoning": reasoning} if reasoning else {}
+    return {"role": "assistant", **said, **thought, **({"tool_calls": list(calls)} if calls else {})}
 
 
-def call_message(calls: Sequence[JsonObject]) -> JsonObject:
-    """What the model wants called."""
-    return {"role": "assistant", "tool_calls": list(calls)}
+def reasoning_delta(piece: str, channel: str | None) -> JsonObject:
+    """A piece of what the model thinks."""
+    return {"reasoning": piece, **({"channel": channel} if channel is not None else {})}
 
 
-def completion(identity: Identity, model: str, message: JsonObject, finish_reason: str, usage: Usage) -> JsonObject:
+def call_delta(index: int, call: JsonObject) -> JsonObject:
+    """One tool call, which Groq sends whole."""
+    return {"tool_calls": [{**call, "index": index}]}
+
+
+def completion(
+    identity: Identity, model: str, message: JsonObject, finish_reason: str, usage: Usage, service_tier: str
+) -> JsonObject:
     """The whole answer to a request that does not stream."""
     choice = {
         "index": 0,
@@ -95,39 +107,35 @@ def completion(identity: Identity, model: str, message: JsonObject, finish_reaso
         "usage_breakdown": None,
         "system_fingerprint": identity.fingerprint,
         "x_groq": {"id": identity.request_id, "seed": identity.seed},
-        "service_tier": "on_demand",
+        "service_tier": service_tier,
     }
 
 
 def first_chunk(identity: Identity, model: str) -> JsonObject:
     """The first event of a stream: the role, no text yet, and the id of the request."""
-    chunk = _chunk(identity, model, {"role": "assistant", "content": ""})
-    return {**chunk, "x_groq": {"id": identity.request_id, "seed": identity.seed}}
-
-
-def text_chunk(identity: Identity, model: str, piece: str) -> JsonObject:
-    """One piece of text."""
-    return _chunk(identity, model, {"content": piece})
-
-
-def call_chunk(identity: Identity, model: str, index: int, call: JsonObject) -> JsonObject:
-    """One tool call, which Groq sends whole."""
-    return _chunk(identity, model, {"tool_calls": [{**call, "index": index}]})
+    first = chunk(identity, model, {"role": "assistant", "content": ""})
+    return {**first, "x_groq": {"id": identity.request_id, "seed": identity.seed}}
 
 
 def last_chunk(identity: Identity, model: str, finish_reason: str, usage: Usage) -> JsonObject:
-    """The last event of a stream: why it ended, and what it cost."""
-    chunk = _chunk(identity, model, {}, finish_reason)
+    """The last event of an answer: why it ended, and what it cost."""
+    last = chunk(identity, model, {}, finish_reason)
     spent = usage.to_json()
-    return {**chunk, "x_groq": {"id": identity.request_id, "usage": spent}, "usage": spent}
+    return {**last, "x_groq": {"id": identity.request_id, "usage": spent}, "usage": spent}
+
+
+def usage_chunk(identity: Identity, model: str, usage: Usage, service_tier: str) -> JsonObject:
+    """What a stream cost once more, without a choice, as `stream_options` asks for."""
+    return {**chunk(identity, model, {}), "choices": [], "usage": usage.to_json(), "service_tier": service_tier}
 
 
 def stopped_chunk(identity: Identity, model: str, reason: str) -> JsonObject:
     """The last event of a stream that Groq gives up on by itself."""
-    return {**_chunk(identity, model, {}), "x_groq": {"id": identity.request_id, "error": reason}}
+    return {**chunk(identity, model, {}), "x_groq": {"id": identity.request_id, "error": reason}}
 
 
-def _chunk(identity: Identity, model: str, delta: JsonObject, finish_reason: str | None = None) -> JsonObject:
+def chunk(identity: Identity, model: str, delta: JsonObject, finish_reason: str | None = None) -> JsonObject:
+    """A piece of an answer, as an event of a stream."""
     return {
         "id": identity.completion_id,
         "object": "chat.completion.chunk",

@@ -17,14 +17,25 @@ JsonObject: TypeAlias = dict[str, Any]
 
 _CHOICES = ("auto", "none", "required")
 _FORMATS = ("text", "json_object", "json_schema")
+_MOST_TOOLS = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a request says of tools and of the form of its answer."""
+class Demands:
+    """What a request wants of its answer.
+
+    Attributes:
+        tools: The names of those that may be called.
+        tool_choice: "auto", "none", "required", or the name of the one that has to be called.
+        is_validated: Whether a call of any other tool is a failure.
+        is_parallel: Whether several may be called at once.
+        is_json: Whether the text has to be JSON.
+    """
 
     tools: tuple[str, ...] = ()
     tool_choice: str = "auto"
+    is_validated: bool = True
+    is_parallel: bool = True
     is_json: bool = False
 
     def failure(self, answer: str | Sequence[CallTool]) -> tuple[str, str, str] | None:
@@ -35,7 +46,7 @@ class Asked:
         for call in answer:
             if self.tool_choice == "none":
                 return "Tool choice is none, but model called a tool", "tool_use_failed", generation
-            if call.name not in self.tools:
+            if self.is_validated and call.name not in self.tools:
                 message = (
                     f"tool call validation failed: attempted to call tool '{call.name}' which was not in request.tools"
                 )
@@ -52,13 +63,15 @@ class Asked:
         return None
 
 
-def asked(given: JsonObject) -> Asked:
+def demands_of(given: JsonObject) -> Demands:
     """Read a request that is well-formed."""
     choice = given.get("tool_choice", "auto" if given.get("tools") else "none")
-    return Asked(
+    return Demands(
         tuple(tool["function"]["name"] for tool in given.get("tools", ())),
         choice if isinstance(choice, str) else choice["function"]["name"],
-        given.get("response_format", {}).get("type", "text") != "text",
+        is_validated=not given.get("disable_tool_validation", False),
+        is_parallel=given.get("parallel_tool_calls", True),
+        is_json=given.get("response_format", {}).get("type", "text") != "text",
     )
 
 
@@ -71,6 +84,8 @@ def malformed_tools(given: JsonObject) -> str | None:
         return "'tools' : value must be an array"
     if not tools:
         return "'tools' : minimum number of items is 1"
+    if len(cast("list[object]", tools)) > _MOST_TOOLS:
+        return f"'tools' : maximum number of items is {_MOST_TOOLS}"
     names: list[str] = []
     for index, item in enumerate(cast("list[object]", tools)):
         tool = cast("JsonObject", item) if isinstance(item, dict) else {}
@@ -80,7 +95,10 @@ def malformed_tools(given: JsonObject) -> str | None:
         if name is None:
             return f"'tools.{index}.function.name' : property 'name' is required"
         names.append(name)
-    return _malformed_choice(given.get("tool_choice", "auto"), names)
+    choice = given.get("tool_choice", "auto")
+    if given.get("disable_tool_validation") and not isinstance(choice, str):
+        return "'tool_choice' : a specific tool cannot be required with 'disable_tool_validation'"
+    return _malformed_choice(choice, names)
 
 
 def _malformed_choice(choice: object, names: Sequence[str]) -> str | None:
@@ -115,22 +133,6 @@ def malformed_format(given: JsonObject) -> str | None:
     schema = cast("JsonObject", wanted).get("json_schema")
     if not isinstance(schema, dict) or not cast("JsonObject", schema).get("name"):
         return "'response_format.json_schema.name' : property 'name' is required"
-    return None
-
-
-def malformed_message(index: int, message: JsonObject) -> str | None:
-    """Say what is wrong with what a message says of tools; None if nothing is."""
-    if message["role"] == "tool" and not isinstance(message.get("tool_call_id"), str):
-        return f"'messages.{index}.tool_call_id' : property 'tool_call_id' is missing"
-    calls: object = message.get("tool_calls")
-    if calls is None:
-        return None
-    if message["role"] != "assistant" or not isinstance(calls, list):
-        return f"'messages.{index}' : property 'tool_calls' is unsupported"
-    for place, item in enumerate(cast("list[object]", calls)):
-        call = cast("JsonObject", item) if isinstance(item, dict) else {}
-        if call.get("type") != "function" or not isinstance(call.get("id"), str) or _name(call) is None:
-            return f"'messages.{index}.tool_calls.{place}' : value must be a function call with an id and a name"
     return None
 
 
