@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from stageflow_mocks.wording import nearest
 
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 """A scope-token of RFC 6749, section 3.3: printable, without spaces, quotes and backslashes."""
@@ -58,8 +59,7 @@ def require_choice(what: str, value: object, choices: Sequence[str]) -> None:
     """
     if value in choices:
         return
-    near = difflib.get_close_matches(value, choices, n=1) if isinstance(value, str) else []
-    meant = f"Did you mean {near[0]!r}? " if near else ""
+    meant = nearest(value, choices) if isinstance(value, str) else ""
     raise ValueError(f"{value!r} is no {what} of MockAuth. {meant}There are: {', '.join(choices)}.")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
-import difflib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
@@ -14,6 +13,7 @@ from typing import Any, cast
 
 from stageflow_mocks.cassettes.bodies import LAYOUTS
 from stageflow_mocks.cassettes.errors import CassetteFileError
+from stageflow_mocks.wording import nearest
 
 SCHEMA_VERSION = 1
 _RECORD_ANEW = "Record it anew."
@@ -353,5 +353,4 @@ def _short(value: Any) -> str:
 
 
 def _among(name: str, choices: Sequence[str]) -> str:
-    found = difflib.get_close_matches(name, choices, n=1)
-    return f"{f'Did you mean {found[0]!r}? ' if found else ''}There is: {', '.join(choices)}."
+    return f"{nearest(name, choices)}There is: {', '.join(choices)}."

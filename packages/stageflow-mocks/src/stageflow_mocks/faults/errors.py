@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 
 from stageflow.errors import ProviderError
+
+from stageflow_mocks.wording import nearest
 
 
 class FaultPlanError(ValueError):
@@ -28,8 +29,7 @@ class FaultPlanError(ValueError):
 
 def among(name: str, choices: Sequence[str]) -> str:
     """Return the hint that names the nearest of the choices, and all of them."""
-    found = difflib.get_close_matches(name, choices, n=1)
-    return f"{f'Did you mean {found[0]!r}? ' if found else ''}There is: {', '.join(choices) or 'nothing'}."
+    return f"{nearest(name, choices)}There is: {', '.join(choices) or 'nothing'}."
 
 
 def _provider_errors(kind: type[ProviderError] = ProviderError) -> Iterator[type[ProviderError]]:

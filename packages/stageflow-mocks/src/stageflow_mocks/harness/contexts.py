@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from typing import Any, cast
 
 from stageflow import (
@@ -18,6 +17,8 @@ from stageflow import (
     RunIdentity,
     StageContext,
 )
+
+from stageflow_mocks.wording import nearest
 
 _MADE_AT = datetime(2026, 1, 1, tzinfo=UTC)
 _IDENTITY = ("pipeline_run_id", "request_id", "session_id", "user_id", "org_id", "interaction_id")
@@ -37,8 +38,7 @@ def make_snapshot(input_text: str | None = None, **fields: Any) -> ContextSnapsh
     """
     unknown = [name for name in fields if name not in _FIELDS]
     if unknown:
-        near = get_close_matches(unknown[0], _FIELDS, n=1)
-        meant = f"Did you mean '{near[0]}'? " if near else ""
+        meant = nearest(unknown[0], _FIELDS)
         raise TypeError(f"make_snapshot() takes no '{unknown[0]}'. {meant}It takes: {', '.join(_FIELDS)}.")
     identity = {name: fields.pop(name) for name in _IDENTITY if name in fields}
     if identity and "run_id" in fields:

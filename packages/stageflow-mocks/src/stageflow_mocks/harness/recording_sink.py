@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from stageflow_mocks.harness.sequences import Expected, compared, fits
+from stageflow_mocks.wording import nearest
 
 
 class RecordedEvent(NamedTuple):
@@ -82,6 +82,5 @@ class RecordingEventSink:
 
     def _stages_near(self, stage: str) -> str:
         stages = dict.fromkeys(event.stage for event in self.events if event.stage is not None)
-        near = get_close_matches(stage, stages, n=1)
-        meant = f" Did you mean '{near[0]}'?" if near else ""
-        return f"No event is of stage '{stage}'.{meant} There are events of: {', '.join(stages) or 'no stage'}."
+        meant = nearest(stage, tuple(stages))
+        return f"No event is of stage '{stage}'. {meant}There are events of: {', '.join(stages) or 'no stage'}."

@@ -6,7 +6,6 @@ import contextlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import Any, TypeVar, cast, overload
 
 from stageflow import (
@@ -34,6 +33,7 @@ from stageflow.errors import InvalidStreamError, UnknownDependencyError
 from stageflow_mocks.harness.contexts import make_snapshot
 from stageflow_mocks.harness.only_one_stage import SinkWithoutFakes, around_stage
 from stageflow_mocks.harness.stand_ins import ABSENT, Chunks, stand_in
+from stageflow_mocks.wording import nearest
 
 T = TypeVar("T")
 
@@ -236,12 +236,11 @@ def _streams_of(spec: StageSpec[Any], dependencies: list[str]) -> set[str]:
 def _check_read(spec: StageSpec[Any], given: Mapping[str, Any], dependencies: list[str]) -> None:
     for name in given:
         if name not in dependencies:
-            near = get_close_matches(name, dependencies, n=1)
-            meant = f" Did you mean '{near[0]}'?" if near else ""
+            meant = nearest(name, dependencies)
             if name == "input":
-                meant = " The run's own is in the snapshot: make_snapshot(input=...)."
+                meant = "The run's own is in the snapshot: make_snapshot(input=...). "
             raise TypeError(
-                f"Stage '{spec.name}' does not depend on '{name}', which inputs= gives it.{meant} "
+                f"Stage '{spec.name}' does not depend on '{name}', which inputs= gives it. {meant}"
                 f"It depends on: {', '.join(dependencies) or 'nothing'}."
             )
 

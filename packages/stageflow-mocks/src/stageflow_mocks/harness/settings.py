@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any, Literal, get_args
+
+from stageflow_mocks.wording import nearest
 
 OnMissing = Literal["default", "refuse"]
 
@@ -43,10 +44,9 @@ class FakeConfig:
             return self._settings[key]
         self.missing[key] += 1
         if self._on_missing == "refuse":
-            near = get_close_matches(key, self._settings, n=1)
-            meant = f" Did you mean {near[0]!r}?" if near else ""
+            meant = nearest(key, tuple(self._settings))
             given = ", ".join(map(repr, sorted(self._settings))) or "none"
-            raise LookupError(f"The setting {key!r} was asked for, and is not there.{meant} Given: {given}.")
+            raise LookupError(f"The setting {key!r} was asked for, and is not there. {meant}Given: {given}.")
         return default
 
     def __repr__(self) -> str:

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, cast, get_args
 from stageflow.providers import FinishReason, LLMChunk, LLMRequest, ToolCallPiece, Usage
 
 from stageflow_mocks.model_answers import CallTool, split_tokens
-from stageflow_mocks.providers.wording import brief_repr, listed, nearest, shown
+from stageflow_mocks.wording import brief_repr, listed, nearest, shown
 
 
 @dataclass(frozen=True, slots=True, repr=False)

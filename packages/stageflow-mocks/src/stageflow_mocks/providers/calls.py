@@ -25,7 +25,7 @@ from stageflow_mocks.providers.faults import (
     request_id,
 )
 from stageflow_mocks.providers.timing import Latency, check_latency, drawn
-from stageflow_mocks.providers.wording import shown
+from stageflow_mocks.wording import shown
 
 __tracebackhide__ = True  # pytest shows who asked, and not how it is answered
 

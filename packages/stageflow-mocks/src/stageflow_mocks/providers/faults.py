@@ -20,7 +20,7 @@ from stageflow_mocks.provider_faults import (
     ServerError,
     require_chunks,
 )
-from stageflow_mocks.providers.wording import nearest, shown
+from stageflow_mocks.wording import nearest, shown
 
 MalformedHow = Literal["goes_on", "no_calls", "half_call", "no_final", "half_sample"]
 

@@ -26,8 +26,8 @@ from stageflow.providers import AudioFormat, TTSRequest
 from stageflow_mocks.providers.errors import FliteError
 from stageflow_mocks.providers.hearing import ends_sentence
 from stageflow_mocks.providers.speaking import Sound, UnspeakableError, check_speed
-from stageflow_mocks.providers.wording import listed, nearest, shown
 from stageflow_mocks.simulation.outside_world import NoOutsideWorld
+from stageflow_mocks.wording import listed, nearest, shown
 
 __tracebackhide__ = True  # pytest shows who asked, and not how it is answered
 

@@ -9,7 +9,7 @@ from typing import cast
 
 from stageflow.providers import STTChunk, STTResponse, Word
 
-from stageflow_mocks.providers.wording import brief_repr, shown
+from stageflow_mocks.wording import brief_repr, shown
 
 _SENTENCE_END = re.compile(r"[.!?]\W*$")
 _GOES_ON = frozenset(("dr.", "e.g.", "i.e.", "mr.", "mrs.", "ms.", "prof.", "st.", "vs."))

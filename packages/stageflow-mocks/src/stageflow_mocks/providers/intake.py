@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from typing import Any, TypeVar, cast
 
 from stageflow_mocks.providers.calls import LiveCall
-from stageflow_mocks.providers.wording import shown
+from stageflow_mocks.wording import shown
 
 __tracebackhide__ = True  # pytest shows who asked, and not how it is answered
 

@@ -24,7 +24,7 @@ from stageflow_mocks.providers.errors import ScriptError
 from stageflow_mocks.providers.faults import AtCall, AtRate, MockFault, spoils
 from stageflow_mocks.providers.scripts import Script, nearest_pattern
 from stageflow_mocks.providers.timing import Latency
-from stageflow_mocks.providers.wording import listed, shown
+from stageflow_mocks.wording import listed, shown
 
 __tracebackhide__ = True  # pytest shows who asked, and not how it is answered
 

@@ -11,7 +11,7 @@ from stageflow_mocks.provider_faults import Pace
 from stageflow_mocks.providers.calls import LiveCall
 from stageflow_mocks.providers.errors import UnscriptedCallError
 from stageflow_mocks.providers.faults import FAULTS, MockFault, spoils
-from stageflow_mocks.providers.wording import check_takes, listed, shown
+from stageflow_mocks.wording import check_takes, listed, shown
 
 __tracebackhide__ = True  # pytest shows who asked, and not how it is answered
 

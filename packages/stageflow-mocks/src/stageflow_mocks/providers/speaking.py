@@ -9,7 +9,7 @@ from typing import Protocol
 
 from stageflow.providers import AudioFormat, TTSRequest
 
-from stageflow_mocks.providers.wording import shown
+from stageflow_mocks.wording import shown
 
 __tracebackhide__ = True  # pytest shows who asked, and not how it is answered
 

@@ -14,7 +14,7 @@ from stageflow_mocks.providers.hearing import Heard, Hearing
 from stageflow_mocks.providers.intake import audio_piece, taken_in
 from stageflow_mocks.providers.scripts import Script
 from stageflow_mocks.providers.timing import Latency
-from stageflow_mocks.providers.wording import listed, shown
+from stageflow_mocks.wording import listed, shown
 
 __tracebackhide__ = True  # pytest shows who asked, and not how it is answered
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeAlias
 
-from stageflow_mocks.providers.wording import shown
+from stageflow_mocks.wording import shown
 
 
 def check_seconds(name: str, value: Any) -> None:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from stageflow.providers import AudioFormat, TTSRequest
 
 from stageflow_mocks.providers.speaking import Sound, UnspeakableError, check_speed
-from stageflow_mocks.providers.wording import listed
+from stageflow_mocks.wording import listed
 
 FORMAT = AudioFormat("pcm_s16le", 16_000)
 

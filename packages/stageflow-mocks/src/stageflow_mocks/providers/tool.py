@@ -16,7 +16,7 @@ from stageflow_mocks.providers.errors import ScriptError
 from stageflow_mocks.providers.faults import FAULTS, AtCall, AtRate, Failure, spoils
 from stageflow_mocks.providers.scripts import Script
 from stageflow_mocks.providers.timing import Latency
-from stageflow_mocks.providers.wording import check_takes, listed, nearest, shown
+from stageflow_mocks.wording import check_takes, listed, nearest, shown
 
 __tracebackhide__ = True  # pytest shows who asked, and not how it is answered
 

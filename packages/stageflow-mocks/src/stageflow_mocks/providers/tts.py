@@ -16,7 +16,7 @@ from stageflow_mocks.providers.intake import taken_in, text_piece
 from stageflow_mocks.providers.speaking import Sound, Speaker, UnspeakableError, phrases
 from stageflow_mocks.providers.timing import Latency
 from stageflow_mocks.providers.tones import Tones
-from stageflow_mocks.providers.wording import shown
+from stageflow_mocks.wording import shown
 
 __tracebackhide__ = True  # pytest shows who asked, and not how it is answered
 

@@ -13,8 +13,8 @@ from typing import Any, cast
 
 import pytest
 
-from stageflow_mocks.providers.wording import nearest
 from stageflow_mocks.pytest_plugin.items import command_for, file_name, file_of
+from stageflow_mocks.wording import nearest
 
 _VARIES = "<varies>"
 

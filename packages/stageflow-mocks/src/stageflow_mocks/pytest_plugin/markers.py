@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stageflow_mocks.providers.wording import listed, nearest
+from stageflow_mocks.wording import listed, nearest
 
 _WITHOUT_MARKER = ("stageflow_events", "stageflow_golden")
 

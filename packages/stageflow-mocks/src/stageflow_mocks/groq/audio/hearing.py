@@ -12,7 +12,7 @@ from stageflow_mocks.groq.responses import Terms
 from stageflow_mocks.provider_faults import Pace
 from stageflow_mocks.providers.errors import UnscriptedCallError
 from stageflow_mocks.providers.hearing import Heard
-from stageflow_mocks.providers.wording import listed, shown
+from stageflow_mocks.wording import listed, shown
 
 Transcriber: TypeAlias = (
     str
