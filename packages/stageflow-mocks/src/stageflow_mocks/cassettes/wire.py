@@ -13,6 +13,8 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from functools import cache
 from typing import Any, Protocol
 
+from stageflow.providers import closing_stream
+
 from stageflow_mocks.cassettes.bodies import Pieces, response_pieces
 from stageflow_mocks.cassettes.errors import CassetteRefusal
 from stageflow_mocks.cassettes.takes import Asked, Take
@@ -168,7 +170,22 @@ def _tapped(response: Any, take: Take, request: httpx.Request) -> Any:
     )
 
 
-class _Tapped:
+class _ReadOnce:
+    """A body that closes what is left of its reading: a client that fails over a piece leaves that where it is."""
+
+    _reading: Any = None
+    _aread: Callable[[], AsyncGenerator[bytes]]
+
+    def __aiter__(self) -> AsyncGenerator[bytes]:
+        self._reading = reading = self._aread()
+        return reading
+
+    async def _end_reading(self) -> None:
+        if self._reading is not None and not self._reading.ag_running:
+            await self._reading.aclose()
+
+
+class _Tapped(_ReadOnce):
     """The body of a real response, each piece of which is noted when it comes."""
 
     def __init__(self, stream: Any, take: Take, transport_error: type[Exception]) -> None:
@@ -186,11 +203,12 @@ class _Tapped:
             raise
         self._take.end()
 
-    async def __aiter__(self) -> AsyncGenerator[bytes]:
+    async def _aread(self) -> AsyncGenerator[bytes]:
         try:
-            async for piece in self._stream:
-                self._take.piece(piece)
-                yield piece
+            async with closing_stream(aiter(self._stream)) as pieces:
+                async for piece in pieces:
+                    self._take.piece(piece)
+                    yield piece
         except self._transport_error as error:
             self._take.fail(error)
             raise
@@ -202,10 +220,11 @@ class _Tapped:
 
     async def aclose(self) -> None:
         self._take.leave()
+        await self._end_reading()
         await self._stream.aclose()
 
 
-class _Played:
+class _Played(_ReadOnce):
     """An exchange while it is replayed.
 
     Pieces are due at times counted from the one before, and not from when the reader asks: as over a network, its own
@@ -251,7 +270,7 @@ class _Played:
             self._sleep(self._last_wait())
             raise self._last_error()
 
-    async def __aiter__(self) -> AsyncGenerator[bytes]:
+    async def _aread(self) -> AsyncGenerator[bytes]:
         for gap, piece in self._pieces():
             await self._asleep(gap)
             yield piece
@@ -263,7 +282,7 @@ class _Played:
         """There is nothing to close."""
 
     async def aclose(self) -> None:
-        """There is nothing to close."""
+        await self._end_reading()
 
     def _pieces(self) -> Pieces:
         assert self._exchange.response is not None
