@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Generator
+from collections.abc import Generator, Sized
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self
 
@@ -49,6 +50,26 @@ class _InLoopServer(uvicorn.Server):
             await asyncio.wait(set(self.server_state.tasks))
         for listener in self.servers:
             await listener.wait_closed()
+
+
+class Arrivals:
+    """Tells of requests whoever waits for them, who may have another event loop than the server."""
+
+    def __init__(self) -> None:
+        self._next: Future[None] = Future()
+
+    def tell(self) -> None:
+        """Wake who waits: a request has arrived."""
+        arrived, self._next = self._next, Future()
+        arrived.set_result(None)
+
+    async def reach(self, requests: Sized, count: int) -> None:
+        """Wait until there are so many requests."""
+        while True:
+            arrived = self._next
+            if len(requests) >= count:
+                return
+            await asyncio.shield(asyncio.wrap_future(arrived))
 
 
 class LoopbackServer:

@@ -52,6 +52,29 @@ def test_a_server_serves_tests_of_any_kind(pytester: pytest.Pytester) -> None:
     pytester.runpytest(*OPTIONS).assert_outcomes(passed=2)
 
 
+def test_keys_are_served_to_tests_of_any_kind(pytester: pytest.Pytester) -> None:
+    """The server of keys is the issuer of the tokens, each test has one of its own, made as its marker says."""
+    pytester.makepyfile("""
+        import asyncio, httpx, pytest
+
+        @pytest.mark.stageflow_mock_auth_server(audience="chat")
+        def test_ordinary(stageflow_mock_auth_server):
+            server = stageflow_mock_auth_server
+            with httpx.Client(trust_env=False) as client:
+                keys = client.get(server.jwks_url).json()
+            assert keys == server.jwks()
+            assert server.token("valid").claims["aud"] == "chat"
+
+        async def test_async(stageflow_mock_auth_server):
+            arrives = asyncio.ensure_future(stageflow_mock_auth_server.wait_for_requests(1))
+            async with httpx.AsyncClient(trust_env=False) as client:
+                found = (await client.get(stageflow_mock_auth_server.discovery_url)).json()
+            assert found["issuer"] == stageflow_mock_auth_server.issuer
+            assert len(await arrives) == 1
+    """)
+    pytester.runpytest(*OPTIONS).assert_outcomes(passed=2)
+
+
 def test_a_server_that_cannot_start_says_so() -> None:
     """What goes wrong in the thread of a server is raised in the test's, at its start and at its end."""
 

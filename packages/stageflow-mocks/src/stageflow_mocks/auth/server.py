@@ -10,7 +10,6 @@ and a list of revoked ids of its own. Nobody can log in: tokens are made by `tok
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import time
@@ -23,7 +22,7 @@ from typing import Any, Self, TypeAlias
 from stageflow_mocks.auth.claims import require_name
 from stageflow_mocks.auth.keys import Algorithm
 from stageflow_mocks.auth.mock_auth import MockAuth
-from stageflow_mocks.loopback import LoopbackServer
+from stageflow_mocks.loopback import Arrivals, LoopbackServer
 from stageflow_mocks.provider_faults import Hang
 
 try:
@@ -101,7 +100,7 @@ class MockAuthServer(MockAuth):
         self._fixed_issuer = issuer
         self._jwks_max_age_s = jwks_max_age_s
         self._faults: deque[AuthFault | None] = deque()
-        self._arrived = asyncio.Event()
+        self._arrivals = Arrivals()
         self._loopback = LoopbackServer(Starlette(routes=[Route("/{path:path}", _Endpoint(self))]))
 
     @property
@@ -150,9 +149,7 @@ class MockAuthServer(MockAuth):
 
     async def wait_for_requests(self, count: int) -> list[AuthRequest]:
         """Wait until `count` requests have arrived since the server was made."""
-        while len(self.requests) < count:
-            self._arrived.clear()
-            await self._arrived.wait()
+        await self._arrivals.reach(self.requests, count)
         return self.requests
 
     def discovery(self) -> dict[str, Any]:
@@ -184,7 +181,7 @@ class MockAuthServer(MockAuth):
         status = None if response is None else response.status_code
         kept = {name: value for name, value in headers.items() if name != "authorization"}
         self.requests.append(AuthRequest(scope["method"], scope["path"], kept, status))
-        self._arrived.set()
+        self._arrivals.tell()
         if response is not None:
             await response(scope, receive, send)
             return

@@ -17,7 +17,6 @@ import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection
-from concurrent.futures import Future
 from types import NoneType, TracebackType
 from typing import Self, get_args
 
@@ -34,7 +33,7 @@ from stageflow_mocks.groq.models import Models, ModelsRequest
 from stageflow_mocks.groq.playing import Played, play
 from stageflow_mocks.groq.received import Asked, Ending, ReceivedRequest
 from stageflow_mocks.groq.responses import Response, Terms, instead_of_answer, refuse, why_unfit
-from stageflow_mocks.loopback import LoopbackServer
+from stageflow_mocks.loopback import Arrivals, LoopbackServer
 from stageflow_mocks.provider_faults import Fault, Pace
 from stageflow_mocks.providers.errors import ScriptError
 from stageflow_mocks.providers.tts import MockTTS
@@ -100,8 +99,7 @@ class GroqServer:
         self._sleep = sleep
         self._clock = clock
         self._faults: deque[Fault | None] = deque()
-        # Not asyncio's: who waits may have another event loop than the server.
-        self._arrived: Future[None] = Future()
+        self._arrivals = Arrivals()
         self._errors: list[Exception] = []
         self._closing = False
         self._loopback = LoopbackServer(Starlette(routes=[Route("/{path:path}", _Endpoint(self))]))
@@ -130,11 +128,8 @@ class GroqServer:
 
     async def wait_for_requests(self, count: int) -> list[ReceivedRequest]:
         """Wait until `count` requests have arrived since the server was made."""
-        while True:
-            arrived = self._arrived
-            if len(self.requests) >= count:
-                return self.requests
-            await asyncio.shield(asyncio.wrap_future(arrived))
+        await self._arrivals.reach(self.requests, count)
+        return self.requests
 
     async def __aenter__(self) -> Self:
         self._closing = False
@@ -164,8 +159,7 @@ class GroqServer:
         received = ReceivedRequest(request.method, request.url.path, headers, body)
         self.requests.append(received)
         number = len(self.requests)
-        arrived, self._arrived = self._arrived, Future()
-        arrived.set_result(None)
+        self._arrivals.tell()
         authorization = request.headers.get("authorization", "")
 
         async def respond() -> Response:

@@ -35,6 +35,7 @@ _MARKERS = {
     "stageflow_tts": "(...): the fixture of this name is a MockTTS made from these arguments.",
     "stageflow_groq_server": "(...): the fixture of this name is a GroqServer made from these arguments.",
     "stageflow_mock_auth": "(...): the fixture of this name is a MockAuth made from these arguments.",
+    "stageflow_mock_auth_server": "(...): the fixture of this name is a MockAuthServer made from these arguments.",
 }
 _OF_FIXTURES = frozenset(_MARKERS) - {SIMULATION, TASKS}
 _LEFT = ("fail", "ignore")
@@ -259,10 +260,23 @@ def stageflow_cassette(request: pytest.FixtureRequest) -> Iterator[stageflow_moc
 @pytest.fixture
 def stageflow_groq_server(request: pytest.FixtureRequest) -> Iterator[stageflow_mocks.GroqServer]:
     """A GroqServer that runs in a thread of its own, so that tests of any kind can ask it; needs the extra `server`."""
+    yield from _served(request, stageflow_mocks.GroqServer)
+
+
+@pytest.fixture
+def stageflow_mock_auth_server(request: pytest.FixtureRequest) -> Iterator[stageflow_mocks.MockAuthServer]:
+    """A MockAuthServer that runs in a thread of its own: a MockAuth whose keys are fetched over HTTP.
+
+    It needs the extras `auth` and `server`.
+    """
+    yield from _served(request, stageflow_mocks.MockAuthServer)
+
+
+def _served(request: pytest.FixtureRequest, kind: Callable[..., Any]) -> Iterator[Any]:
     if request.node.get_closest_marker(SIMULATION) is not None:
-        why = "stageflow_groq_server is a real server, which simulated time cannot wait for"
+        why = f"{request.fixturename} is a real server, which simulated time cannot wait for"
         pytest.fail(f"{why}: leave out {SIMULATION} here.", pytrace=False)
-    server = _made_as_marked(request, stageflow_mocks.GroqServer)
+    server = _made_as_marked(request, kind)
     with _loaded("serving").served(server):
         yield server
 
