@@ -114,6 +114,7 @@ class ContextSnapshot:
     if not TYPE_CHECKING:  # else a type checker takes every misspelt name for a field
 
         def __getattr__(self, name: str) -> Any:
+            __tracebackhide__ = True
             if name in RunIdentity.__slots__:
                 told = f"A ContextSnapshot has no '{name}' of its own: write snapshot.run_id.{name}"
                 raise AttributeError(told, name=name, obj=self)

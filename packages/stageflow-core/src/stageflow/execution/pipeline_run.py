@@ -79,6 +79,7 @@ class PipelineRun:
         results = await self._run.execute()
         if results.error is not None:
             del self  # the error keeps this frame, and the results the error: they are not to keep the run
+            __tracebackhide__ = True
             raise results.error
         return results
 

@@ -64,6 +64,7 @@ async def run_child(
     results = await _execute(run, scope, stage, task)
     if results.error is not None:
         del run, scope, key_of, task  # the error keeps this frame: it is not to keep the runs
+        __tracebackhide__ = True
         raise results.error
     return results
 

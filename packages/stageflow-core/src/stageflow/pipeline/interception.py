@@ -42,4 +42,5 @@ async def run_with_interceptors(
         raise TypeError(f"run_with_interceptors() takes a Pipeline, not {shown(pipeline)}: {hint}")
     added = get_default_interceptors() if interceptors is None else interceptors
     checked = check_interceptors(added, pipeline=pipeline.name)
+    __tracebackhide__ = True
     return await pipeline.with_interceptors(*checked).run(context, **fields)

@@ -51,6 +51,7 @@ class Runnable(ChildPipeline[PipelineResults]):
         """
         results = await make_run(self._compiled(), context, fields).execute()
         if results.error is not None:
+            __tracebackhide__ = True  # pytest shows who ran it, and not how
             raise results.error
         return results
 
@@ -76,6 +77,7 @@ class Runnable(ChildPipeline[PipelineResults]):
         """
         if _in_event_loop():
             raise RuntimeError("run_sync() cannot be called from async code: use `await pipeline.run(...)` there.")
+        __tracebackhide__ = True
         return asyncio.run(self.run(context, **fields))
 
     def _run_in(
