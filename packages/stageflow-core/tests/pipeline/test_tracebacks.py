@@ -5,7 +5,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from stageflow import Pipeline, StageContext, StageExecutionError, run_with_interceptors, stage
+from stageflow import (
+    BaseInterceptor,
+    InterceptorContext,
+    Pipeline,
+    StageContext,
+    StageExecutionError,
+    run_with_interceptors,
+    stage,
+)
 
 
 async def fails() -> None:
@@ -21,6 +29,14 @@ async def misspells(ctx: StageContext) -> None:
 async def fails_in_child(ctx: StageContext) -> None:
     """Fail because of another run."""
     await ctx.run_pipeline(Pipeline("inner", [stage("a", fails)]))
+
+
+class Around(BaseInterceptor):
+    """Stands between the run and the stage."""
+
+    async def around(self, ctx: InterceptorContext, call: Callable[[], Awaitable[Any]]) -> Any:
+        """Pass on."""
+        return await call()
 
 
 async def run(pipeline: Pipeline) -> Any:
@@ -46,10 +62,13 @@ def shown(error: BaseException | None) -> set[str]:
 
 @pytest.mark.parametrize("runner", [fails, misspells, fails_in_child])
 @pytest.mark.parametrize("way", [run, start, run_with_interceptors])
-async def test_none_of_our_frames_is_shown(way: Callable[[Pipeline], Awaitable[Any]], runner: Any) -> None:
-    """The test, and the stage that failed."""
+@pytest.mark.parametrize("interceptors", [(), (Around(),)], ids=["bare", "around"])
+async def test_none_of_our_frames_is_shown(
+    way: Callable[[Pipeline], Awaitable[Any]], runner: Any, interceptors: tuple[BaseInterceptor, ...]
+) -> None:
+    """The test, the stage that failed, and an interceptor of the application's that it went through."""
     with pytest.raises(StageExecutionError) as caught:
-        await way(Pipeline("chat", [stage("a", runner)]))
+        await way(Pipeline("chat", [stage("a", runner)], interceptors=interceptors))
     assert shown(caught.value) == {__name__}
 
 

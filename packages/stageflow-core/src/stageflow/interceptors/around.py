@@ -21,6 +21,10 @@ from stageflow.interceptors.hooks import (
 )
 from stageflow.interceptors.outcome import Outcome, RetryRequested, output_of, stored_of
 
+# pytest shows the interceptor and the stage, and not how one calls the other. A local of the frame would not be seen:
+# the frames behind an error are emptied when the run has ended.
+__tracebackhide__ = True
+
 Inner = Callable[[], Awaitable[Any]]
 """Runs what is inside of a layer: the chain of those further in, or the stage; gives what that returned."""
 

@@ -33,7 +33,6 @@ class RetryRequested(Exception):
     def outcome(self) -> StageOutput[Any]:
         """Return or raise what the stage failed with: what has come of it if there is no further attempt."""
         if self.output is None:
-            __tracebackhide__ = True
             raise self.error
         return self.output
 
